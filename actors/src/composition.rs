@@ -1,0 +1,115 @@
+//! Composing snapshots, once for all replicas of a node.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use legation_proto::fragment::{Fragment, NodeFragment, ServiceFragment};
+use thiserror::Error;
+
+use crate::snapshot::Snapshot;
+
+/// Makes what an Envoy should have of the fragment of its node and those of its backends, which come in the order of
+/// their names. Pure: the same fragments give the same snapshot.
+pub type Compose = fn(&NodeFragment, &[Backend<'_>]) -> Result<Snapshot, ComposeError>;
+
+/// A backend of a node that exists.
+#[derive(Clone, Copy, Debug)]
+pub struct Backend<'a> {
+    /// The name of the virtual service.
+    pub name: &'a str,
+    /// What its consumers need.
+    pub fragment: &'a ServiceFragment,
+}
+
+/// Fragments that cannot be composed. The Envoy keeps what it has.
+#[derive(Debug, Error)]
+#[error("cannot compose: {reason}")]
+pub struct ComposeError {
+    /// What is wrong with which fragment.
+    pub reason: String,
+}
+
+/// Composes for one node and remembers the last result, which its replicas share.
+#[derive(Debug)]
+pub(crate) struct Composition {
+    compose: Compose,
+    last: Mutex<Option<Composed>>,
+}
+
+#[derive(Debug)]
+struct Composed {
+    node: Arc<Fragment>,
+    backends: Vec<Arc<Fragment>>,
+    snapshot: Arc<Snapshot>,
+}
+
+impl Composition {
+    pub(crate) fn new(compose: Compose) -> Self {
+        Self {
+            compose,
+            last: Mutex::new(None),
+        }
+    }
+
+    /// The snapshot of these fragments. Replicas that ask at the same time wait for the first of them, which does the
+    /// work for all.
+    pub(crate) fn snapshot(
+        &self,
+        node: &Arc<Fragment>,
+        backends: &[(Arc<str>, Arc<Fragment>)],
+    ) -> Result<Arc<Snapshot>, ComposeError> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(composed) = last.as_ref()
+            && composed.is_of(node, backends)
+        {
+            return Ok(Arc::clone(&composed.snapshot));
+        }
+        let snapshot = Arc::new((self.compose)(node_of(node)?, &backends_of(backends)?)?);
+        *last = Some(Composed {
+            node: Arc::clone(node),
+            backends: backends
+                .iter()
+                .map(|(_, fragment)| Arc::clone(fragment))
+                .collect(),
+            snapshot: Arc::clone(&snapshot),
+        });
+        Ok(snapshot)
+    }
+}
+
+impl Composed {
+    /// The names of the backends follow from the node's fragment, so the fragments alone decide.
+    fn is_of(&self, node: &Arc<Fragment>, backends: &[(Arc<str>, Arc<Fragment>)]) -> bool {
+        Arc::ptr_eq(&self.node, node)
+            && self.backends.len() == backends.len()
+            && self
+                .backends
+                .iter()
+                .zip(backends)
+                .all(|(mine, (_, theirs))| Arc::ptr_eq(mine, theirs))
+    }
+}
+
+fn node_of(fragment: &Fragment) -> Result<&NodeFragment, ComposeError> {
+    match fragment {
+        Fragment::Node(node) => Ok(node),
+        Fragment::Service(_) => Err(ComposeError {
+            reason: "the node's fragment is that of a service".to_owned(),
+        }),
+    }
+}
+
+fn backends_of(fragments: &[(Arc<str>, Arc<Fragment>)]) -> Result<Vec<Backend<'_>>, ComposeError> {
+    let mut backends = Vec::with_capacity(fragments.len());
+    for (name, fragment) in fragments {
+        let Fragment::Service(service) = fragment.as_ref() else {
+            return Err(ComposeError {
+                reason: format!("the fragment of backend {name} is that of a node"),
+            });
+        };
+        backends.push(Backend {
+            name,
+            fragment: service,
+        });
+    }
+    Ok(backends)
+}

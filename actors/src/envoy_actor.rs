@@ -1,0 +1,258 @@
+//! One actor for every connected Envoy: it follows the fragment of its node and those of its backends, composes what
+//! the Envoy should have, and drives its session.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, MessageResult};
+use legation_proto::fragment::Fragment;
+use legation_proto::id::{FragmentKey, NodeId};
+use legation_proto::resource_type::ResourceType;
+use legation_proto::response::Protocol;
+
+use crate::composition::Composition;
+use crate::directory::Directory;
+use crate::fleet::{Outbox, StreamEnd};
+use crate::fragment_actor::StreamNumber;
+use crate::inbox::{Inbox, Publication, Wake};
+use crate::metrics;
+use crate::request::Request;
+use crate::session::{Outcome, Session};
+use crate::status::EnvoyStatus;
+
+/// What is known of an Envoy from the start of its stream.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity {
+    pub(crate) stream: StreamNumber,
+    pub(crate) node: NodeId,
+    pub(crate) peer: Option<SocketAddr>,
+    pub(crate) connected_at: SystemTime,
+    /// `control_plane.identifier` of this host.
+    pub(crate) control_plane: Arc<str>,
+}
+
+/// Drives the stream of one Envoy.
+pub(crate) struct EnvoyActor {
+    identity: Identity,
+    directory: Arc<Directory>,
+    inbox: Arc<Inbox>,
+    composition: Option<Arc<Composition>>,
+    node: Option<Arc<Fragment>>,
+    /// The backends of the node. `None` until it is known whether the virtual service exists.
+    backends: BTreeMap<Arc<str>, Option<Publication>>,
+    session: Session,
+    outbox: Outbox,
+    sent_at: [Option<Instant>; ResourceType::COUNT],
+}
+
+impl EnvoyActor {
+    pub(crate) fn new(
+        identity: Identity,
+        protocol: Protocol,
+        directory: Arc<Directory>,
+        outbox: Outbox,
+        context: &mut Context<Self>,
+    ) -> Self {
+        Self {
+            identity,
+            directory,
+            inbox: Arc::new(Inbox::new(context.address().recipient())),
+            composition: None,
+            node: None,
+            backends: BTreeMap::new(),
+            session: Session::new(protocol),
+            outbox,
+            sent_at: Default::default(),
+        }
+    }
+
+    fn end(&mut self, reason: StreamEnd, context: &mut Context<Self>) {
+        tracing::info!(node = %self.identity.node, stream = self.identity.stream, %reason, "stream ends");
+        self.outbox.end(reason);
+        context.stop();
+    }
+
+    fn backend_key(&self, name: &str) -> FragmentKey {
+        FragmentKey::virtual_service(&self.identity.node.key().mesh, name)
+    }
+
+    /// Takes in a new fragment of the node: subscribes to the backends that came, leaves those that went.
+    fn follow(&mut self, node: Arc<Fragment>) {
+        let backends = match node.as_ref() {
+            Fragment::Node(fragment) => fragment.backends.as_slice(),
+            Fragment::Service(_) => &[],
+        };
+        let gone = self
+            .backends
+            .keys()
+            .filter(|name| backends.binary_search(name).is_err())
+            .cloned();
+        for name in gone.collect::<Vec<_>>() {
+            self.backends.remove(&name);
+            self.directory
+                .unsubscribe(&self.backend_key(&name), self.identity.stream);
+        }
+        for name in backends {
+            if !self.backends.contains_key(name) {
+                self.backends.insert(Arc::clone(name), None);
+                let key = self.backend_key(name);
+                self.directory
+                    .subscribe(&key, self.identity.stream, Arc::clone(&self.inbox));
+            }
+        }
+        self.node = Some(node);
+    }
+
+    /// Composes and passes the result to the session, once everything that it takes is known.
+    fn compose(&mut self) {
+        let (Some(node), Some(composition)) = (&self.node, &self.composition) else {
+            return;
+        };
+        let mut present = Vec::with_capacity(self.backends.len());
+        for (name, publication) in &self.backends {
+            match publication {
+                None => return,
+                Some(None) => {} // a backend may name a virtual service that does not exist yet
+                Some(Some(fragment)) => present.push((Arc::clone(name), Arc::clone(fragment))),
+            }
+        }
+        match composition.snapshot(node, &present) {
+            Ok(snapshot) => self.session.on_snapshot(snapshot),
+            Err(error) => tracing::error!(node = %self.identity.node, %error, "envoy keeps what it has"),
+        }
+    }
+
+    fn send_responses(&mut self, context: &mut Context<Self>) {
+        while let Some(response) = self.session.next_response() {
+            let resource_type = response.resource_type;
+            let frame = response.encode(self.session.protocol(), &self.identity.control_plane);
+            if self.outbox.send(frame).is_err() {
+                return self.end(StreamEnd::Stalled, context);
+            }
+            metrics::pushed(resource_type);
+            self.sent_at[resource_type.index()] = Some(Instant::now());
+        }
+    }
+
+    fn measure(&mut self, resource_type: ResourceType, outcome: Outcome) {
+        match outcome {
+            Outcome::Subscribed => {}
+            Outcome::Acked => {
+                let sent_at = self.sent_at[resource_type.index()].take();
+                metrics::acked(resource_type, sent_at.map(|sent_at| sent_at.elapsed()));
+            }
+            Outcome::Nacked => {
+                metrics::nacked(resource_type);
+                if let Some(nack) = self.session.status(resource_type).nacked {
+                    tracing::warn!(
+                        node = %self.identity.node,
+                        stream = self.identity.stream,
+                        r#type = resource_type.label(),
+                        version = %nack.version,
+                        code = nack.rejection.code,
+                        message = nack.rejection.message,
+                        "envoy rejected a response"
+                    );
+                }
+            }
+        }
+    }
+}
+
+impl Actor for EnvoyActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, _: &mut Context<Self>) {
+        let Identity { node, stream, .. } = &self.identity;
+        self.composition = self
+            .directory
+            .subscribe(node.key(), *stream, Arc::clone(&self.inbox));
+    }
+
+    fn stopped(&mut self, _: &mut Context<Self>) {
+        let stream = self.identity.stream;
+        self.directory.unsubscribe(self.identity.node.key(), stream);
+        for name in self.backends.keys() {
+            self.directory.unsubscribe(&self.backend_key(name), stream);
+        }
+    }
+}
+
+impl Handler<Wake> for EnvoyActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Wake, context: &mut Context<Self>) {
+        let mut updates = self.inbox.take();
+        if let Some(publication) = updates.remove(self.identity.node.key()) {
+            let Some(node) = publication else {
+                return self.end(StreamEnd::NodeNotFound(self.identity.node.clone()), context);
+            };
+            self.follow(node);
+        }
+        for (key, publication) in updates {
+            // one that is no longer followed may still have been on its way
+            if let Some(backend) = self.backends.get_mut(&key.name) {
+                *backend = Some(publication);
+            }
+        }
+        self.compose();
+        self.send_responses(context);
+    }
+}
+
+/// A request of the Envoy.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Ask(pub(crate) Request);
+
+impl Handler<Ask> for EnvoyActor {
+    type Result = ();
+
+    fn handle(&mut self, message: Ask, context: &mut Context<Self>) {
+        let Ask(request) = message;
+        let resource_type = request.resource_type;
+        match self.session.on_request(request) {
+            Ok(outcome) => {
+                self.measure(resource_type, outcome);
+                self.send_responses(context);
+            }
+            Err(violation) => self.end(StreamEnd::Violation(violation), context),
+        }
+    }
+}
+
+/// Ends the stream.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct End(pub(crate) StreamEnd);
+
+impl Handler<End> for EnvoyActor {
+    type Result = ();
+
+    fn handle(&mut self, message: End, context: &mut Context<Self>) {
+        self.end(message.0, context);
+    }
+}
+
+/// Asks what is known of the Envoy.
+#[derive(Message)]
+#[rtype(result = "EnvoyStatus")]
+pub(crate) struct GetStatus;
+
+impl Handler<GetStatus> for EnvoyActor {
+    type Result = MessageResult<GetStatus>;
+
+    fn handle(&mut self, _: GetStatus, _: &mut Context<Self>) -> Self::Result {
+        MessageResult(EnvoyStatus {
+            node: self.identity.node.clone(),
+            stream: self.identity.stream,
+            peer: self.identity.peer,
+            protocol: self.session.protocol(),
+            connected_at: self.identity.connected_at,
+            synced: self.session.is_synced(),
+            types: ResourceType::ALL.map(|resource_type| self.session.status(resource_type)),
+        })
+    }
+}

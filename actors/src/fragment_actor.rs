@@ -1,0 +1,120 @@
+//! One actor for every virtual service, virtual node and virtual gateway that is in use on this host: it holds the
+//! latest fragment and its subscribers, the Envoys that depend on it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message};
+use legation_proto::id::FragmentKey;
+
+use crate::inbox::{Inbox, Publication};
+
+/// Numbers the streams of this host since its start.
+pub(crate) type StreamNumber = u64;
+
+/// Holds the latest fragment of `key` and passes it to its subscribers.
+pub(crate) struct FragmentActor {
+    key: FragmentKey,
+    /// `None` until it is known whether there is a fragment: nobody is told anything before that.
+    latest: Option<Publication>,
+    subscribers: HashMap<StreamNumber, Arc<Inbox>>,
+    flush_due: bool,
+}
+
+impl FragmentActor {
+    pub(crate) fn new(key: FragmentKey) -> Self {
+        Self {
+            key,
+            latest: None,
+            subscribers: HashMap::new(),
+            flush_due: false,
+        }
+    }
+}
+
+impl Actor for FragmentActor {
+    type Context = Context<Self>;
+}
+
+/// Adds a subscriber, which is told the latest state at once, if there is one.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Subscribe {
+    pub(crate) stream: StreamNumber,
+    pub(crate) inbox: Arc<Inbox>,
+}
+
+/// Takes a subscriber away.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Unsubscribe(pub(crate) StreamNumber);
+
+/// Replaces the latest state.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Publish(pub(crate) Publication);
+
+/// Ends the actor: its last subscriber has gone.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Stop;
+
+/// Sent to itself, it arrives when the mailbox has drained: several publications become one.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Flush;
+
+impl Handler<Subscribe> for FragmentActor {
+    type Result = ();
+
+    fn handle(&mut self, message: Subscribe, _: &mut Context<Self>) {
+        if let Some(latest) = &self.latest {
+            message.inbox.put(self.key.clone(), latest.clone());
+        }
+        self.subscribers.insert(message.stream, message.inbox);
+    }
+}
+
+impl Handler<Unsubscribe> for FragmentActor {
+    type Result = ();
+
+    fn handle(&mut self, message: Unsubscribe, _: &mut Context<Self>) {
+        self.subscribers.remove(&message.0);
+    }
+}
+
+impl Handler<Publish> for FragmentActor {
+    type Result = ();
+
+    fn handle(&mut self, message: Publish, context: &mut Context<Self>) {
+        let Publish(publication) = message;
+        if self.latest.as_ref() == Some(&publication) {
+            return;
+        }
+        self.latest = Some(publication);
+        if !self.flush_due {
+            self.flush_due = true;
+            context.notify(Flush);
+        }
+    }
+}
+
+impl Handler<Flush> for FragmentActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Flush, _: &mut Context<Self>) {
+        self.flush_due = false;
+        let Some(latest) = &self.latest else { return };
+        for inbox in self.subscribers.values() {
+            inbox.put(self.key.clone(), latest.clone());
+        }
+    }
+}
+
+impl Handler<Stop> for FragmentActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Stop, context: &mut Context<Self>) {
+        context.stop();
+    }
+}

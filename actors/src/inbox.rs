@@ -1,0 +1,48 @@
+//! At most one undelivered update a receiver.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use actix::{Message, Recipient};
+use legation_proto::fragment::Fragment;
+use legation_proto::id::FragmentKey;
+
+/// The latest state of a fragment: `None` where there is none, because its virtual service or node does not exist.
+pub type Publication = Option<Arc<Fragment>>;
+
+/// Tells an Envoy actor that its inbox has something.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Wake;
+
+/// What fragments' actors have for one Envoy actor and it has not taken yet: the latest state of each fragment, however
+/// often it changed, and one message in its mailbox, however many changed.
+pub(crate) struct Inbox {
+    owner: Recipient<Wake>,
+    updates: Mutex<HashMap<FragmentKey, Publication>>,
+}
+
+impl Inbox {
+    pub(crate) fn new(owner: Recipient<Wake>) -> Self {
+        Self {
+            owner,
+            updates: Mutex::default(),
+        }
+    }
+
+    /// Leaves the latest state of a fragment, and wakes the owner unless it is woken already.
+    pub(crate) fn put(&self, key: FragmentKey, publication: Publication) {
+        let mut updates = self.updates.lock().unwrap_or_else(PoisonError::into_inner);
+        let asleep = updates.is_empty();
+        updates.insert(key, publication);
+        drop(updates);
+        if asleep {
+            self.owner.do_send(Wake);
+        }
+    }
+
+    /// Takes everything.
+    pub(crate) fn take(&self) -> HashMap<FragmentKey, Publication> {
+        std::mem::take(&mut *self.updates.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}

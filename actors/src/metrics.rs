@@ -1,0 +1,46 @@
+//! Every metric of this crate. Labels come from closed sets.
+
+use std::time::Duration;
+
+use legation_proto::resource_type::ResourceType;
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+
+const ENVOYS_CONNECTED: &str = "legation_envoys_connected";
+const PUSHES: &str = "legation_pushes_total";
+const ACKS: &str = "legation_acks_total";
+const NACKS: &str = "legation_nacks_total";
+const PUSH_ACK: &str = "legation_push_ack_seconds";
+
+/// Tells the recorder what there is, and starts every counter at zero.
+pub(crate) fn describe() {
+    describe_gauge!(ENVOYS_CONNECTED, "Envoys that are connected to this host");
+    describe_counter!(PUSHES, "Responses sent to Envoys");
+    describe_counter!(ACKS, "Responses that Envoys accepted");
+    describe_counter!(NACKS, "Responses that Envoys rejected");
+    describe_histogram!(PUSH_ACK, "Seconds from a response to its ACK");
+    gauge!(ENVOYS_CONNECTED).set(0.0);
+    for resource_type in ResourceType::ALL {
+        for name in [PUSHES, ACKS, NACKS] {
+            counter!(name, "type" => resource_type.label()).absolute(0);
+        }
+    }
+}
+
+pub(crate) fn envoys_connected(count: usize) {
+    gauge!(ENVOYS_CONNECTED).set(count as f64);
+}
+
+pub(crate) fn pushed(resource_type: ResourceType) {
+    counter!(PUSHES, "type" => resource_type.label()).increment(1);
+}
+
+pub(crate) fn acked(resource_type: ResourceType, after: Option<Duration>) {
+    counter!(ACKS, "type" => resource_type.label()).increment(1);
+    if let Some(after) = after {
+        histogram!(PUSH_ACK, "type" => resource_type.label()).record(after);
+    }
+}
+
+pub(crate) fn nacked(resource_type: ResourceType) {
+    counter!(NACKS, "type" => resource_type.label()).increment(1);
+}

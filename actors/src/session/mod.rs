@@ -1,0 +1,308 @@
+//! One xDS stream as a pure state machine: requests and snapshots go in, responses come out.
+//!
+//! The session knows what the Envoy has been sent and accepted, and what it should have, and answers with the
+//! difference. It is level-driven: [`Session::next_response`] looks at both states, never at a queue of changes, so
+//! changes that come faster than the Envoy accepts them coalesce (conformance 67).
+//!
+//! Order, within a stream:
+//!
+//! ```text
+//!   CDS ──ACK──▶ EDS ──ACK──▶ LDS ──ACK──▶ RDS ──ACK──▶ removals of LDS, RDS, CDS, EDS, one after the other
+//!   └────────── additions and updates ──────────┘
+//! ```
+//!
+//! Nothing refers to what the Envoy does not have yet, nothing is removed that something still refers to
+//! (conformance 68 to 71). Types that the stream never asked for do not count. State of the world can only send whole
+//! sets of clusters: there the first set keeps the clusters that are going (conformance 70).
+
+mod subscription;
+mod type_state;
+
+use std::sync::Arc;
+
+use legation_proto::resource::Resource;
+use legation_proto::resource_type::ResourceType;
+use legation_proto::response::{Protocol, Response};
+use legation_proto::version::Version;
+use thiserror::Error;
+
+use crate::request::{Interest, Request};
+use crate::snapshot::{Snapshot, version_of};
+use crate::status::TypeStatus;
+use type_state::{InFlight, TypeState};
+
+/// Most names that a stream may subscribe to, of one type (conformance 103).
+pub const NAMES_MAX: usize = 100_000;
+
+/// One xDS stream.
+#[derive(Debug)]
+pub struct Session {
+    protocol: Protocol,
+    snapshot: Option<Arc<Snapshot>>,
+    types: [TypeState; ResourceType::COUNT],
+    nonces: u64,
+}
+
+/// What a request meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It accepts the last response of its type.
+    Acked,
+    /// It rejects the last response of its type.
+    Nacked,
+    /// It answers no response, or one that was superseded; only its subscription counted.
+    Subscribed,
+}
+
+/// A request that no client may send. The stream ends with it.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum Violation {
+    /// More names than a stream may subscribe to.
+    #[error("a stream may subscribe to at most {NAMES_MAX} {0} resources by name")]
+    TooManyNames(ResourceType),
+    /// A request in the other form of the protocol.
+    #[error("the stream is {} and cannot take a request of the other form", .0.as_str())]
+    WrongProtocol(Protocol),
+}
+
+impl Session {
+    /// A session for a new stream.
+    pub fn new(protocol: Protocol) -> Self {
+        Self {
+            protocol,
+            snapshot: None,
+            types: Default::default(),
+            nonces: 0,
+        }
+    }
+
+    /// The form of the protocol that the stream speaks.
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// Sets what the Envoy should have from now on.
+    pub fn on_snapshot(&mut self, snapshot: Arc<Snapshot>) {
+        for resource_type in ResourceType::ALL {
+            let before = self.snapshot.as_ref().map(|before| before.set(resource_type));
+            let keeps_what_goes = self.protocol == Protocol::Sotw && resource_type == ResourceType::Cluster;
+            self.types[resource_type.index()]
+                .retarget(snapshot.set(resource_type), before.filter(|_| keeps_what_goes));
+        }
+        self.snapshot = Some(snapshot);
+    }
+
+    /// Takes in a request: its subscription counts even where its nonce is stale (conformance 36, 53).
+    pub fn on_request(&mut self, request: Request) -> Result<Outcome, Violation> {
+        let resource_type = request.resource_type;
+        let state = &mut self.types[resource_type.index()];
+        let first = !state.started;
+        state.started = true;
+        // a nonce of an earlier stream on the first request of this one answers nothing here (conformance 6)
+        let outcome = if first {
+            Outcome::Subscribed
+        } else {
+            state.answered(&request.nonce, request.error)
+        };
+        let legacy = first && resource_type.is_full_state();
+        match (self.protocol, request.interest) {
+            (Protocol::Sotw, Interest::Sotw { version_info, names }) => {
+                let change = state.subscription.replace(names, legacy);
+                state.resubscribe(change);
+                if first && resource_type.is_full_state() {
+                    state.claimed = version_info.parse().ok();
+                }
+            }
+            (
+                Protocol::Delta,
+                Interest::Delta {
+                    subscribe,
+                    unsubscribe,
+                    initial_versions,
+                },
+            ) => {
+                let change = state.subscription.update(subscribe, unsubscribe, legacy);
+                state.resubscribe(change);
+                if first {
+                    // Envoys were seen to forget endpoints across a reconnect: answered always (conformance 56)
+                    let trusted = resource_type != ResourceType::Endpoints;
+                    state.resume(initial_versions, trusted);
+                }
+            }
+            (protocol, _) => return Err(Violation::WrongProtocol(protocol)),
+        }
+        if state.subscription.len() > NAMES_MAX {
+            return Err(Violation::TooManyNames(resource_type));
+        }
+        Ok(outcome)
+    }
+
+    /// The next response to send now, if there is one; call it until there is none.
+    pub fn next_response(&mut self) -> Option<Response> {
+        let snapshot = self.snapshot.clone()?;
+        for resource_type in ResourceType::ALL {
+            self.types[resource_type.index()].settle_claim(snapshot.set(resource_type));
+        }
+        for resource_type in ResourceType::ALL {
+            if self.may_upsert(resource_type)
+                && let Some(response) = self.upsert(resource_type, &snapshot)
+            {
+                return Some(response);
+            }
+        }
+        // what refers goes before what is referred to
+        const REMOVAL_ORDER: [ResourceType; ResourceType::COUNT] = [
+            ResourceType::Listener,
+            ResourceType::RouteConfiguration,
+            ResourceType::Cluster,
+            ResourceType::Endpoints,
+        ];
+        REMOVAL_ORDER.into_iter().find_map(|resource_type| {
+            let ready = self.is_settled(&snapshot);
+            ready.then(|| self.remove(resource_type, &snapshot)).flatten()
+        })
+    }
+
+    /// What was sent, accepted and rejected of one type.
+    pub fn status(&self, resource_type: ResourceType) -> TypeStatus {
+        self.types[resource_type.index()].status()
+    }
+
+    /// Whether the Envoy asked for something and has accepted everything that it should have.
+    pub fn is_synced(&self) -> bool {
+        let Some(snapshot) = &self.snapshot else {
+            return false;
+        };
+        self.types.iter().any(|state| state.started)
+            && ResourceType::ALL.into_iter().all(|resource_type| {
+                let state = &self.types[resource_type.index()];
+                !state.started || state.has_all_of(snapshot.set(resource_type))
+            })
+    }
+
+    /// Whether additions of this type may go out: everything before it was accepted, nothing that it could refer to
+    /// stands rejected (conformance 71, 72).
+    fn may_upsert(&self, resource_type: ResourceType) -> bool {
+        let own = &self.types[resource_type.index()];
+        own.started
+            && own.in_flight.is_none()
+            && ResourceType::ALL[..resource_type.index()].iter().all(|earlier| {
+                let state = &self.types[earlier.index()];
+                let referred_to = matches!(earlier, ResourceType::Cluster | ResourceType::Endpoints);
+                state.in_flight.is_none() && !(referred_to && state.stands_rejected())
+            })
+    }
+
+    /// Whether everything that should be there was accepted, so that what should not be may go.
+    fn is_settled(&self, snapshot: &Snapshot) -> bool {
+        let listeners = &self.types[ResourceType::Listener.index()];
+        let routes = &self.types[ResourceType::RouteConfiguration.index()];
+        // a listener that was accepted asks for its route configuration a moment later
+        let routes_asked_for = !(listeners.started && listeners.subscription.is_wildcard())
+            || snapshot
+                .set(ResourceType::RouteConfiguration)
+                .resources()
+                .iter()
+                .all(|resource| routes.subscription.covers(&resource.name));
+        routes_asked_for
+            && self
+                .types
+                .iter()
+                .all(|state| state.in_flight.is_none() && !state.stands_rejected())
+    }
+
+    fn upsert(&mut self, resource_type: ResourceType, snapshot: &Snapshot) -> Option<Response> {
+        let set = snapshot.set(resource_type);
+        let state = &mut self.types[resource_type.index()];
+        let whole = self.protocol == Protocol::Sotw && resource_type.is_full_state();
+        let changed = state.to_upsert(set);
+        let missing = match self.protocol {
+            Protocol::Delta => state.due_but_missing(set),
+            Protocol::Sotw => Vec::new(),
+        };
+        let answer_anyway = state.reply_due && (whole || self.protocol == Protocol::Delta);
+        if whole {
+            if changed.is_empty() && !answer_anyway && state.due.is_empty() {
+                return None;
+            }
+            let mut resources = state.visible(set);
+            resources.extend(state.lingering.iter().cloned());
+            resources.sort_by(|a, b| a.name.cmp(&b.name));
+            let version = version_of(&resources);
+            if state.rejected_set == Some(version) {
+                return None;
+            }
+            let response = self.respond(resource_type, version, resources, Vec::new());
+            self.types[resource_type.index()].sent_whole();
+            self.force_endpoints(resource_type, &changed, snapshot);
+            return Some(response);
+        }
+        if changed.is_empty() && missing.is_empty() && !answer_anyway {
+            state.due.clear();
+            state.reply_due = false;
+            return None;
+        }
+        let response = self.respond(resource_type, set.version(), changed.clone(), missing);
+        self.force_endpoints(resource_type, &changed, snapshot);
+        Some(response)
+    }
+
+    fn remove(&mut self, resource_type: ResourceType, snapshot: &Snapshot) -> Option<Response> {
+        let set = snapshot.set(resource_type);
+        let state = &mut self.types[resource_type.index()];
+        let going = state.to_remove(set);
+        if going.is_empty() {
+            return None;
+        }
+        if self.protocol == Protocol::Delta {
+            return Some(self.respond(resource_type, set.version(), Vec::new(), going));
+        }
+        for name in &going {
+            state.held.remove(name);
+        }
+        state.lingering.clear();
+        if !resource_type.is_full_state() {
+            return None; // absence cannot be told (conformance 25)
+        }
+        let resources = state.visible(set);
+        Some(self.respond(resource_type, version_of(&resources), resources, Vec::new()))
+    }
+
+    fn respond(
+        &mut self,
+        resource_type: ResourceType,
+        version: Version,
+        resources: Vec<Resource>,
+        removed: Vec<Arc<str>>,
+    ) -> Response {
+        self.nonces += 1;
+        let nonce = self.nonces.to_string();
+        let in_flight = InFlight::new(nonce.clone(), version, &resources, &removed);
+        self.types[resource_type.index()].sent(in_flight);
+        Response {
+            resource_type,
+            version,
+            nonce,
+            resources,
+            removed,
+        }
+    }
+
+    /// An updated cluster warms until its endpoints come, even if they did not change (conformance 73).
+    fn force_endpoints(&mut self, resource_type: ResourceType, changed: &[Resource], snapshot: &Snapshot) {
+        if resource_type != ResourceType::Cluster {
+            return;
+        }
+        let endpoints = &mut self.types[ResourceType::Endpoints.index()];
+        for cluster in changed {
+            if endpoints.subscription.covers(&cluster.name)
+                && snapshot.set(ResourceType::Endpoints).get(&cluster.name).is_some()
+            {
+                endpoints.due.insert(Arc::clone(&cluster.name));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

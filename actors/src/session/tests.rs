@@ -1,0 +1,548 @@
+//! Numbers are those of docs/xds-conformance.md.
+
+use super::*;
+use crate::request::Rejection;
+use crate::snapshot::ResourceSet;
+use ResourceType::{Cluster, Endpoints, Listener, RouteConfiguration};
+use bytes::Bytes;
+
+/// A stream with an Envoy that the test plays. Resources are written `name=content`.
+struct Stream {
+    session: Session,
+    /// Responses that the test has not looked at.
+    sent: Vec<Response>,
+}
+
+fn resource(text: &str) -> Resource {
+    let (name, content) = text.split_once('=').expect("name=content");
+    Resource {
+        name: name.into(),
+        version: Version::of(1, content.as_bytes()),
+        body: Bytes::copy_from_slice(content.as_bytes()),
+    }
+}
+
+fn set(resources: &[&str]) -> ResourceSet {
+    ResourceSet::new(resources.iter().map(|text| resource(text)).collect())
+}
+
+fn snapshot(clusters: &[&str], endpoints: &[&str], listeners: &[&str], routes: &[&str]) -> Arc<Snapshot> {
+    Arc::new(Snapshot::new([
+        set(clusters),
+        set(endpoints),
+        set(listeners),
+        set(routes),
+    ]))
+}
+
+fn owned(names: &[&str]) -> Vec<String> {
+    names.iter().map(ToString::to_string).collect()
+}
+
+impl Stream {
+    fn open(protocol: Protocol, snapshot: Arc<Snapshot>) -> Self {
+        let mut session = Session::new(protocol);
+        session.on_snapshot(snapshot);
+        Self {
+            session,
+            sent: Vec::new(),
+        }
+    }
+
+    fn pump(&mut self) {
+        while let Some(response) = self.session.next_response() {
+            self.sent.push(response);
+        }
+    }
+
+    fn publish(&mut self, snapshot: Arc<Snapshot>) -> String {
+        self.session.on_snapshot(snapshot);
+        self.pump();
+        self.seen()
+    }
+
+    fn request(&mut self, request: Request) -> String {
+        self.session.on_request(request).expect("no violation");
+        self.pump();
+        self.seen()
+    }
+
+    /// Asks for `names` in state of the world, answering no response.
+    fn sotw(&mut self, resource_type: ResourceType, names: &[&str]) -> String {
+        self.answer(resource_type, "", names, None)
+    }
+
+    fn answer(
+        &mut self,
+        resource_type: ResourceType,
+        nonce: &str,
+        names: &[&str],
+        error: Option<Rejection>,
+    ) -> String {
+        let interest = Interest::Sotw {
+            version_info: String::new(),
+            names: owned(names),
+        };
+        self.request(Request {
+            resource_type,
+            nonce: nonce.to_owned(),
+            error,
+            interest,
+        })
+    }
+
+    fn delta(&mut self, resource_type: ResourceType, subscribe: &[&str], unsubscribe: &[&str]) -> String {
+        self.resume(resource_type, subscribe, unsubscribe, &[])
+    }
+
+    /// A first delta request with what the Envoy has already, written `name=content`.
+    fn resume(
+        &mut self,
+        resource_type: ResourceType,
+        subscribe: &[&str],
+        unsubscribe: &[&str],
+        has: &[&str],
+    ) -> String {
+        let versions = has.iter().map(|text| resource(text));
+        let initial_versions = versions
+            .map(|resource| (resource.name.to_string(), resource.version.to_string()))
+            .collect();
+        let interest = Interest::Delta {
+            subscribe: owned(subscribe),
+            unsubscribe: owned(unsubscribe),
+            initial_versions,
+        };
+        self.request(Request {
+            resource_type,
+            nonce: String::new(),
+            error: None,
+            interest,
+        })
+    }
+
+    fn nonce(&self, resource_type: ResourceType) -> String {
+        self.session.types[resource_type.index()]
+            .in_flight_nonce()
+            .unwrap_or_default()
+            .to_owned()
+    }
+
+    /// Accepts the response of this type that waits; in state of the world with the names of the subscription.
+    fn ack(&mut self, resource_type: ResourceType) -> String {
+        self.finish(resource_type, None)
+    }
+
+    fn nack(&mut self, resource_type: ResourceType) -> String {
+        self.finish(resource_type, Some(Rejection::new(3, "no")))
+    }
+
+    fn finish(&mut self, resource_type: ResourceType, error: Option<Rejection>) -> String {
+        let nonce = self.nonce(resource_type);
+        assert_ne!(nonce, "", "no {resource_type} response waits");
+        let subscription = &self.session.types[resource_type.index()].subscription;
+        let names: Vec<String> = subscription.names().map(ToString::to_string).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        match self.session.protocol() {
+            Protocol::Sotw => self.answer(resource_type, &nonce, &names, error),
+            Protocol::Delta => {
+                let interest = Interest::Delta {
+                    subscribe: Vec::new(),
+                    unsubscribe: Vec::new(),
+                    initial_versions: Vec::new(),
+                };
+                self.request(Request {
+                    resource_type,
+                    nonce,
+                    error,
+                    interest,
+                })
+            }
+        }
+    }
+
+    /// What was sent since the test looked last, such as `cds a=1 b=2 -c`; responses are separated by `; `.
+    fn seen(&mut self) -> String {
+        let shown =
+            |response: &Response| {
+                let mut words = vec![response.resource_type.to_string()];
+                words.extend(response.resources.iter().map(|resource| {
+                    format!("{}={}", resource.name, String::from_utf8_lossy(&resource.body))
+                }));
+                words.extend(response.removed.iter().map(|name| format!("-{name}")));
+                words.join(" ")
+            };
+        let text = self.sent.iter().map(shown).collect::<Vec<_>>().join("; ");
+        self.sent.clear();
+        text
+    }
+}
+
+#[test]
+fn sotw_sends_types_in_ads_order_each_after_the_acks_before_it() {
+    let mut stream = Stream::open(Protocol::Sotw, snapshot(&["c=1"], &["c=e"], &["l=1"], &["r=1"]));
+    assert_eq!(stream.sotw(Cluster, &[]), "cds c=1");
+    assert_eq!(
+        stream.sotw(Listener, &[]),
+        "",
+        "68: held until the clusters are accepted"
+    );
+    assert_eq!(stream.sotw(Endpoints, &["c"]), "");
+    assert_eq!(stream.ack(Cluster), "eds c=e");
+    assert_eq!(stream.ack(Endpoints), "lds l=1");
+    assert_eq!(stream.sotw(RouteConfiguration, &["r"]), "");
+    assert_eq!(stream.ack(Listener), "rds r=1");
+    assert!(!stream.session.is_synced());
+    assert_eq!(stream.ack(RouteConfiguration), "");
+    assert!(stream.session.is_synced());
+}
+
+#[test]
+fn a_client_that_asks_listeners_first_is_not_held_up_by_types_it_never_asked_for() {
+    let mut stream = Stream::open(Protocol::Sotw, snapshot(&["c=1"], &[], &["l=1"], &["r=1"]));
+    assert_eq!(stream.sotw(Listener, &["l"]), "lds l=1");
+    stream.ack(Listener);
+    assert_eq!(stream.sotw(RouteConfiguration, &["r"]), "rds r=1");
+    assert_eq!(stream.ack(RouteConfiguration), "");
+    assert_eq!(stream.sotw(Cluster, &["c"]), "cds c=1");
+}
+
+fn synced(protocol: Protocol, snapshot: Arc<Snapshot>) -> Stream {
+    let mut stream = Stream::open(protocol, Arc::clone(&snapshot));
+    for resource_type in ResourceType::ALL {
+        let resources = snapshot.set(resource_type).resources();
+        let names: Vec<&str> = resources.iter().map(|resource| resource.name.as_ref()).collect();
+        let names = if resource_type.is_full_state() {
+            Vec::new()
+        } else {
+            names
+        };
+        match protocol {
+            Protocol::Sotw => stream.sotw(resource_type, &names),
+            Protocol::Delta => stream.delta(resource_type, &names, &[]),
+        };
+        if stream.session.types[resource_type.index()].in_flight.is_some() {
+            stream.ack(resource_type);
+        }
+    }
+    stream.seen();
+    assert!(stream.session.is_synced());
+    stream
+}
+
+#[test]
+fn sotw_keeps_a_cluster_until_no_route_names_it() {
+    let mut stream = synced(Protocol::Sotw, snapshot(&["old=1"], &[], &["l=1"], &["r=old"]));
+    assert_eq!(
+        stream.publish(snapshot(&["new=1"], &[], &["l=1"], &["r=new"])),
+        "cds new=1 old=1",
+        "70: the union"
+    );
+    assert_eq!(stream.ack(Cluster), "rds r=new");
+    assert_eq!(stream.ack(RouteConfiguration), "cds new=1", "69: removed last");
+    assert_eq!(stream.ack(Cluster), "");
+    assert!(stream.session.is_synced());
+}
+
+#[test]
+fn delta_keeps_a_cluster_until_no_route_names_it() {
+    let mut stream = synced(
+        Protocol::Delta,
+        snapshot(&["old=1"], &["old=e"], &["l=1"], &["r=old"]),
+    );
+    assert_eq!(
+        stream.publish(snapshot(&["new=1"], &[], &["l=1"], &["r=new"])),
+        "cds new=1"
+    );
+    assert_eq!(stream.ack(Cluster), "rds r=new");
+    assert_eq!(stream.ack(RouteConfiguration), "cds -old");
+    assert_eq!(stream.ack(Cluster), "eds -old");
+    assert_eq!(stream.ack(Endpoints), "");
+}
+
+#[test]
+fn nothing_is_removed_while_a_route_stands_rejected() {
+    for protocol in [Protocol::Sotw, Protocol::Delta] {
+        let mut stream = synced(protocol, snapshot(&["old=1"], &[], &["l=1"], &["r=old"]));
+        stream.publish(snapshot(&["new=1"], &[], &["l=1"], &["r=new"]));
+        assert_eq!(stream.ack(Cluster), "rds r=new");
+        assert_eq!(
+            stream.nack(RouteConfiguration),
+            "",
+            "72: the old route still names the old cluster"
+        );
+        let repaired = stream.publish(snapshot(&["new=1"], &[], &["l=1"], &["r=newer"]));
+        assert_eq!(repaired, "rds r=newer", "34: new content goes out at once");
+    }
+}
+
+#[test]
+fn one_response_of_a_type_waits_and_later_changes_coalesce() {
+    for protocol in [Protocol::Sotw, Protocol::Delta] {
+        let mut stream = synced(protocol, snapshot(&["c=1"], &[], &[], &[]));
+        assert_eq!(stream.publish(snapshot(&["c=2"], &[], &[], &[])), "cds c=2");
+        assert_eq!(stream.publish(snapshot(&["c=3"], &[], &[], &[])), "", "67");
+        assert_eq!(stream.publish(snapshot(&["c=4"], &[], &[], &[])), "");
+        assert_eq!(stream.ack(Cluster), "cds c=4");
+        assert_eq!(stream.ack(Cluster), "");
+    }
+}
+
+#[test]
+fn a_rejected_response_is_not_sent_again_until_it_changes() {
+    for protocol in [Protocol::Sotw, Protocol::Delta] {
+        let mut stream = synced(protocol, snapshot(&["c=1"], &[], &[], &[]));
+        assert_eq!(stream.publish(snapshot(&["c=bad"], &[], &[], &[])), "cds c=bad");
+        assert_eq!(stream.nack(Cluster), "", "33");
+        assert_eq!(
+            stream
+                .session
+                .status(Cluster)
+                .nacked
+                .expect("kept")
+                .rejection
+                .message,
+            "no"
+        );
+        assert_eq!(
+            stream.publish(snapshot(&["c=bad"], &[], &["l=1"], &[])),
+            "",
+            "72: listeners wait"
+        );
+        assert_eq!(
+            stream.publish(snapshot(&["c=good"], &[], &["l=1"], &[])),
+            "cds c=good",
+            "34"
+        );
+        assert_eq!(stream.ack(Cluster), "lds l=1");
+        assert_eq!(stream.session.status(Cluster).nacked, None);
+    }
+}
+
+#[test]
+fn what_was_rejected_does_not_poison_other_resources_in_delta() {
+    let mut stream = Stream::open(Protocol::Delta, snapshot(&[], &[], &[], &["a=1", "b=1", "c=1"]));
+    assert_eq!(
+        stream.delta(RouteConfiguration, &["a", "b", "c"], &[]),
+        "rds a=1 b=1 c=1"
+    );
+    stream.ack(RouteConfiguration);
+    stream.publish(snapshot(&[], &[], &[], &["a=bad", "b=2", "c=1"]));
+    assert_eq!(stream.nack(RouteConfiguration), "");
+    assert_eq!(
+        stream.publish(snapshot(&[], &[], &[], &["a=bad", "b=2", "c=2"])),
+        "rds c=2"
+    );
+    stream.ack(RouteConfiguration);
+    assert_eq!(
+        stream.publish(snapshot(&[], &[], &[], &["a=good", "b=2", "c=2"])),
+        "rds a=good b=2",
+        "41"
+    );
+}
+
+#[test]
+fn a_stale_nonce_acknowledges_nothing_but_its_subscription_counts() {
+    let mut stream = synced(Protocol::Sotw, snapshot(&[], &[], &[], &["a=1", "b=1"]));
+    stream.publish(snapshot(&[], &[], &[], &["a=2", "b=1"]));
+    assert_eq!(
+        stream.answer(RouteConfiguration, "stale", &["a", "b", "c"], None),
+        "",
+        "36"
+    );
+    assert!(!stream.session.is_synced());
+    assert_eq!(stream.ack(RouteConfiguration), "");
+    assert_eq!(
+        stream.publish(snapshot(&[], &[], &[], &["a=2", "b=1", "c=1"])),
+        "rds c=1",
+        "21: remembered"
+    );
+}
+
+#[test]
+fn sotw_names_are_answered_when_they_are_new_or_come_back() {
+    let mut stream = Stream::open(Protocol::Sotw, snapshot(&[], &[], &[], &["a=1", "b=1"]));
+    assert_eq!(stream.sotw(RouteConfiguration, &["a"]), "rds a=1");
+    assert_eq!(
+        stream.answer(RouteConfiguration, "1", &["a", "b"], None),
+        "rds b=1",
+        "18"
+    );
+    assert_eq!(
+        stream.answer(RouteConfiguration, "2", &["b"], None),
+        "",
+        "20: shrinking is not answered"
+    );
+    assert_eq!(
+        stream.answer(RouteConfiguration, "2", &["a", "b"], None),
+        "rds a=1",
+        "19"
+    );
+}
+
+#[test]
+fn delta_answers_what_is_asked_again_and_what_does_not_exist() {
+    let mut stream = Stream::open(Protocol::Delta, snapshot(&[], &[], &[], &["a=1"]));
+    assert_eq!(
+        stream.delta(RouteConfiguration, &["a", "gone"], &[]),
+        "rds a=1 -gone",
+        "47"
+    );
+    stream.ack(RouteConfiguration);
+    assert_eq!(stream.delta(RouteConfiguration, &["a"], &[]), "rds a=1", "46");
+    stream.ack(RouteConfiguration);
+    assert_eq!(
+        stream.publish(snapshot(&[], &[], &[], &["a=1", "gone=1"])),
+        "rds gone=1",
+        "48"
+    );
+    stream.ack(RouteConfiguration);
+    assert_eq!(stream.publish(snapshot(&[], &[], &[], &["a=1"])), "rds -gone");
+    stream.ack(RouteConfiguration);
+    assert_eq!(
+        stream.delta(RouteConfiguration, &[], &["a", "never"]),
+        "",
+        "49, 50"
+    );
+}
+
+#[test]
+fn delta_wildcard_with_a_name_taken_away_answers_for_it() {
+    let mut stream = Stream::open(Protocol::Delta, snapshot(&["a=1"], &[], &[], &[]));
+    assert_eq!(stream.delta(Cluster, &["*", "a", "b"], &[]), "cds a=1 -b");
+    stream.ack(Cluster);
+    assert_eq!(stream.delta(Cluster, &[], &["a", "b"]), "cds a=1 -b", "51");
+}
+
+#[test]
+fn an_empty_wildcard_is_answered_once() {
+    for protocol in [Protocol::Sotw, Protocol::Delta] {
+        let mut stream = Stream::open(protocol, snapshot(&[], &[], &[], &[]));
+        let answer = match protocol {
+            Protocol::Sotw => stream.sotw(Cluster, &[]),
+            Protocol::Delta => stream.delta(Cluster, &[], &[]),
+        };
+        assert_eq!(answer, "cds", "24, 61");
+        assert_eq!(stream.ack(Cluster), "");
+    }
+}
+
+#[test]
+fn nothing_is_sent_before_there_is_a_snapshot() {
+    let mut stream = Stream {
+        session: Session::new(Protocol::Sotw),
+        sent: Vec::new(),
+    };
+    assert_eq!(
+        stream.sotw(Cluster, &[]),
+        "",
+        "24: never empty because nothing is loaded yet"
+    );
+    assert_eq!(stream.publish(snapshot(&["c=1"], &[], &[], &[])), "cds c=1");
+}
+
+#[test]
+fn a_reconnect_that_is_up_to_date_is_sent_no_cluster_and_no_listener() {
+    let current = snapshot(&["c=1"], &["c=e"], &["l=1"], &["r=1"]);
+
+    let mut stream = Stream::open(Protocol::Delta, Arc::clone(&current));
+    assert_eq!(stream.resume(Cluster, &[], &[], &["c=1"]), "", "55");
+    assert_eq!(stream.resume(Listener, &[], &[], &["l=1"]), "");
+    assert_eq!(
+        stream.resume(RouteConfiguration, &["r"], &[], &["r=1"]),
+        "",
+        "56: routes are not resent"
+    );
+    assert_eq!(
+        stream.resume(Endpoints, &["c"], &[], &["c=e"]),
+        "eds c=e",
+        "56: endpoints are"
+    );
+    stream.ack(Endpoints);
+    assert!(stream.session.is_synced());
+
+    let mut stream = Stream::open(Protocol::Sotw, Arc::clone(&current));
+    for resource_type in [Cluster, Listener] {
+        let version_info = current.set(resource_type).version().to_string();
+        let interest = Interest::Sotw {
+            version_info,
+            names: Vec::new(),
+        };
+        // 6: the nonce of the stream before it answers nothing
+        assert_eq!(
+            stream.request(Request {
+                resource_type,
+                nonce: "1".into(),
+                error: None,
+                interest
+            }),
+            "",
+            "28"
+        );
+    }
+    assert_eq!(
+        stream.sotw(RouteConfiguration, &["r"]),
+        "rds r=1",
+        "28: names are answered"
+    );
+    stream.ack(RouteConfiguration);
+    assert!(stream.session.is_synced());
+}
+
+#[test]
+fn a_delta_reconnect_is_sent_what_changed_and_told_what_went() {
+    let mut stream = Stream::open(Protocol::Delta, snapshot(&["a=1", "b=2"], &[], &[], &[]));
+    assert_eq!(
+        stream.resume(Cluster, &[], &[], &["a=1", "b=1", "gone=1"]),
+        "cds b=2",
+        "55"
+    );
+    assert_eq!(stream.ack(Cluster), "cds -gone");
+
+    let mut stream = Stream::open(Protocol::Delta, snapshot(&["a=1"], &[], &[], &[]));
+    let interest = Interest::Delta {
+        subscribe: Vec::new(),
+        unsubscribe: Vec::new(),
+        initial_versions: vec![("a".to_owned(), "of another control plane".to_owned())],
+    };
+    let request = Request {
+        resource_type: Cluster,
+        nonce: String::new(),
+        error: None,
+        interest,
+    };
+    assert_eq!(stream.request(request), "cds a=1", "29");
+}
+
+#[test]
+fn endpoints_follow_every_update_of_their_cluster() {
+    for protocol in [Protocol::Sotw, Protocol::Delta] {
+        let mut stream = synced(protocol, snapshot(&["a=1", "b=1"], &["a=e", "b=e"], &[], &[]));
+        assert!(
+            stream
+                .publish(snapshot(&["a=2", "b=1"], &["a=e", "b=e"], &[], &[]))
+                .starts_with("cds a=2")
+        );
+        assert_eq!(stream.ack(Cluster), "eds a=e", "73");
+    }
+}
+
+#[test]
+fn too_many_names_are_refused() {
+    let mut session = Session::new(Protocol::Sotw);
+    let names = (0..=NAMES_MAX).map(|number| number.to_string()).collect();
+    let interest = Interest::Sotw {
+        version_info: String::new(),
+        names,
+    };
+    let request = Request {
+        resource_type: Endpoints,
+        nonce: String::new(),
+        error: None,
+        interest,
+    };
+    assert_eq!(
+        session.on_request(request),
+        Err(Violation::TooManyNames(Endpoints)),
+        "103"
+    );
+}

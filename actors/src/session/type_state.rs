@@ -1,0 +1,292 @@
+//! What a stream has been sent, accepted and rejected of one type.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use legation_proto::resource::Resource;
+use legation_proto::version::Version;
+
+use super::Outcome;
+use super::subscription::{Change, Subscription};
+use crate::request::Rejection;
+use crate::snapshot::ResourceSet;
+use crate::status::{Nack, TypeStatus};
+
+/// The state of one type on one stream.
+#[derive(Debug, Default)]
+pub(super) struct TypeState {
+    /// Whether the stream has asked for this type.
+    pub(super) started: bool,
+    pub(super) subscription: Subscription,
+    /// What the Envoy has, by name, taken for granted from the moment it is sent. Nothing is known of names that are
+    /// not here.
+    pub(super) held: HashMap<Arc<str>, Held>,
+    /// Names that have to be answered whether or not they changed.
+    pub(super) due: BTreeSet<Arc<str>>,
+    /// A subscription to everything has to be answered, even if there is nothing (conformance 61).
+    pub(super) reply_due: bool,
+    /// At most one response waits for its ACK.
+    pub(super) in_flight: Option<InFlight>,
+    /// The version of everything that the Envoy says it has from an earlier stream, until it can be compared.
+    pub(super) claimed: Option<Version>,
+    /// State of the world: resources that are going, kept until nothing refers to them.
+    pub(super) lingering: Vec<Resource>,
+    /// Rejected responses whose content stands: not sent again until something in the response changes
+    /// (conformance 33). One group of names and hashes for each response.
+    rejected: Vec<Vec<(Arc<str>, u64)>>,
+    /// State of the world: the version of a whole set that was rejected.
+    pub(super) rejected_set: Option<Version>,
+    last_sent: Option<Version>,
+    last_acked: Option<Version>,
+    last_nack: Option<Nack>,
+}
+
+/// What the Envoy has under a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Held {
+    /// A resource with this content hash.
+    Content(u64),
+    /// It was told that there is none.
+    Nothing,
+}
+
+/// A response that was neither accepted nor rejected yet.
+#[derive(Debug)]
+pub(super) struct InFlight {
+    nonce: String,
+    version: Version,
+    /// Names and content hashes of what it carries; no hash where it removes.
+    items: Vec<(Arc<str>, Option<u64>)>,
+}
+
+impl InFlight {
+    pub(super) fn new(nonce: String, version: Version, resources: &[Resource], removed: &[Arc<str>]) -> Self {
+        let upserts = resources
+            .iter()
+            .map(|resource| (Arc::clone(&resource.name), Some(resource.version.hash)));
+        let removals = removed.iter().map(|name| (Arc::clone(name), None));
+        Self {
+            nonce,
+            version,
+            items: upserts.chain(removals).collect(),
+        }
+    }
+}
+
+impl TypeState {
+    /// Takes in whether the last response was accepted.
+    pub(super) fn answered(&mut self, nonce: &str, error: Option<Rejection>) -> Outcome {
+        let Some(in_flight) = self.in_flight.take_if(|in_flight| in_flight.nonce == nonce) else {
+            return Outcome::Subscribed;
+        };
+        let Some(rejection) = error else {
+            self.last_acked = Some(in_flight.version);
+            self.last_nack = None;
+            return Outcome::Acked;
+        };
+        let mut group = Vec::new();
+        for (name, hash) in in_flight.items {
+            if let Some(hash) = hash {
+                // the Envoy may have taken in a part of it (conformance 41)
+                self.held.remove(&name);
+                group.push((name, hash));
+            }
+        }
+        for earlier in &mut self.rejected {
+            earlier.retain(|(name, _)| !group.iter().any(|(again, _)| again == name));
+        }
+        self.rejected.push(group);
+        self.rejected.retain(|group| !group.is_empty());
+        self.rejected_set = Some(in_flight.version);
+        self.last_nack = Some(Nack {
+            version: in_flight.version,
+            rejection,
+        });
+        Outcome::Nacked
+    }
+
+    /// Takes in a change of the subscription.
+    pub(super) fn resubscribe(&mut self, change: Change) {
+        let Change {
+            asked,
+            dropped,
+            wildcard_began,
+            wildcard_ended,
+        } = change;
+        for name in dropped.iter().filter(|name| !self.subscription.covers(name)) {
+            self.held.remove(name);
+            self.due.remove(name);
+            self.lingering.retain(|resource| resource.name != *name);
+        }
+        for name in asked {
+            for group in &mut self.rejected {
+                group.retain(|(rejected, _)| *rejected != name);
+            }
+            self.rejected_set = None;
+            self.due.insert(name);
+        }
+        self.rejected.retain(|group| !group.is_empty());
+        if wildcard_began {
+            self.reply_due = true;
+        }
+        if wildcard_ended {
+            let subscription = &self.subscription;
+            self.held.retain(|name, _| subscription.covers(name));
+            self.lingering
+                .retain(|resource| subscription.covers(&resource.name));
+            self.reply_due = false;
+        }
+    }
+
+    /// Takes in what the Envoy has from an earlier stream (delta, conformance 55 to 59). Where it is `trusted`, names
+    /// that are subscribed at once need no answer unless they changed.
+    pub(super) fn resume(&mut self, initial_versions: Vec<(String, String)>, trusted: bool) {
+        for (name, version) in initial_versions {
+            if !self.subscription.covers(&name) {
+                continue;
+            }
+            let name: Arc<str> = name.into();
+            // a version of another control plane equals none of ours
+            let hash = version.parse().map_or(0, |version: Version| version.hash);
+            if trusted {
+                self.due.remove(&name);
+            }
+            self.held.insert(name, Held::Content(hash));
+            self.reply_due = false;
+        }
+    }
+
+    /// Compares what the Envoy says it has with what it should have (state of the world, conformance 28).
+    pub(super) fn settle_claim(&mut self, set: &ResourceSet) {
+        if self.claimed.take() != Some(set.version()) || !self.subscription.is_wildcard() {
+            return;
+        }
+        for resource in set.resources() {
+            self.held
+                .insert(Arc::clone(&resource.name), Held::Content(resource.version.hash));
+        }
+        self.last_acked = Some(set.version());
+        self.reply_due = false;
+    }
+
+    /// The Envoy should have `set` from now on. `before` is what it should have had, where what goes has to linger.
+    pub(super) fn retarget(&mut self, set: &ResourceSet, before: Option<&ResourceSet>) {
+        let unchanged =
+            |(name, hash): &(Arc<str>, u64)| set.get(name).is_some_and(|now| now.version.hash == *hash);
+        self.rejected.retain(|group| group.iter().all(unchanged));
+        if self.rejected.is_empty() {
+            self.rejected_set = None;
+        }
+        self.lingering
+            .retain(|resource| set.get(&resource.name).is_none());
+        for resource in before.map(ResourceSet::resources).unwrap_or_default() {
+            if set.get(&resource.name).is_none() && self.held.contains_key(&resource.name) {
+                self.lingering.push(resource.clone());
+            }
+        }
+    }
+
+    /// Takes note of a response.
+    pub(super) fn sent(&mut self, in_flight: InFlight) {
+        for (name, hash) in &in_flight.items {
+            self.held
+                .insert(Arc::clone(name), hash.map_or(Held::Nothing, Held::Content));
+        }
+        self.due.clear();
+        self.reply_due = false;
+        self.last_sent = Some(in_flight.version);
+        self.in_flight = Some(in_flight);
+    }
+
+    /// Takes note that the response that was just sent is all that the Envoy has now (state of the world).
+    pub(super) fn sent_whole(&mut self) {
+        let Some(in_flight) = &self.in_flight else { return };
+        let sent: BTreeSet<&Arc<str>> = in_flight.items.iter().map(|(name, _)| name).collect();
+        self.held.retain(|name, _| sent.contains(name));
+    }
+
+    /// The subscribed part of `set`.
+    pub(super) fn visible(&self, set: &ResourceSet) -> Vec<Resource> {
+        self.visible_where(set, |_| true)
+    }
+
+    /// What has to be sent: it changed or it is due, and it was not rejected as it is.
+    pub(super) fn to_upsert(&self, set: &ResourceSet) -> Vec<Resource> {
+        self.visible_where(set, |resource| {
+            let held = self.held.get(&resource.name) == Some(&Held::Content(resource.version.hash));
+            (!held || self.due.contains(&resource.name)) && !self.was_rejected(resource)
+        })
+    }
+
+    /// Names that have to be answered and are not in `set`.
+    pub(super) fn due_but_missing(&self, set: &ResourceSet) -> Vec<Arc<str>> {
+        self.due
+            .iter()
+            .filter(|name| set.get(name).is_none())
+            .cloned()
+            .collect()
+    }
+
+    /// Names that the Envoy has and should not have.
+    pub(super) fn to_remove(&self, set: &ResourceSet) -> Vec<Arc<str>> {
+        let mut going: Vec<Arc<str>> = self
+            .held
+            .iter()
+            .filter(|(name, held)| matches!(held, Held::Content(_)) && set.get(name).is_none())
+            .map(|(name, _)| Arc::clone(name))
+            .collect();
+        going.sort();
+        going
+    }
+
+    /// Whether something stands rejected as it is.
+    pub(super) fn stands_rejected(&self) -> bool {
+        !self.rejected.is_empty()
+    }
+
+    /// Whether the Envoy accepted the whole subscribed part of `set`, and nothing else.
+    pub(super) fn has_all_of(&self, set: &ResourceSet) -> bool {
+        self.in_flight.is_none()
+            && !self.stands_rejected()
+            && !self.reply_due
+            && self.to_upsert(set).is_empty()
+            && self.to_remove(set).is_empty()
+    }
+
+    #[cfg(test)]
+    pub(super) fn in_flight_nonce(&self) -> Option<&str> {
+        self.in_flight.as_ref().map(|in_flight| in_flight.nonce.as_str())
+    }
+
+    pub(super) fn status(&self) -> TypeStatus {
+        TypeStatus {
+            sent: self.last_sent,
+            acked: self.last_acked,
+            nacked: self.last_nack.clone(),
+        }
+    }
+
+    fn visible_where(&self, set: &ResourceSet, wanted: impl Fn(&Resource) -> bool) -> Vec<Resource> {
+        if self.subscription.is_wildcard() {
+            return set
+                .resources()
+                .iter()
+                .filter(|resource| wanted(resource))
+                .cloned()
+                .collect();
+        }
+        self.subscription
+            .names()
+            .filter_map(|name| set.get(name))
+            .filter(|resource| wanted(resource))
+            .cloned()
+            .collect()
+    }
+
+    fn was_rejected(&self, resource: &Resource) -> bool {
+        self.rejected
+            .iter()
+            .flatten()
+            .any(|(name, hash)| *name == resource.name && *hash == resource.version.hash)
+    }
+}

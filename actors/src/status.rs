@@ -1,0 +1,50 @@
+//! What is known of a connected Envoy.
+
+use std::net::SocketAddr;
+use std::time::SystemTime;
+
+use legation_proto::id::NodeId;
+use legation_proto::resource_type::ResourceType;
+use legation_proto::response::Protocol;
+use legation_proto::version::Version;
+
+use crate::request::Rejection;
+
+/// What is known of one connected Envoy.
+#[derive(Clone, Debug)]
+pub struct EnvoyStatus {
+    /// The virtual node or gateway that it is.
+    pub node: NodeId,
+    /// Numbers the streams of this host since its start.
+    pub stream: u64,
+    /// Where its connection comes from.
+    pub peer: Option<SocketAddr>,
+    /// The form of the protocol that it speaks.
+    pub protocol: Protocol,
+    /// When its stream was opened.
+    pub connected_at: SystemTime,
+    /// Whether it has accepted everything that it should have.
+    pub synced: bool,
+    /// What was sent, accepted and rejected, in the order of [`ResourceType::ALL`].
+    pub types: [TypeStatus; ResourceType::COUNT],
+}
+
+/// What was sent, accepted and rejected of one type.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TypeStatus {
+    /// The version of the last response.
+    pub sent: Option<Version>,
+    /// The version of the last response that was accepted.
+    pub acked: Option<Version>,
+    /// The last response that was rejected, until one is accepted.
+    pub nacked: Option<Nack>,
+}
+
+/// A response that an Envoy rejected.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Nack {
+    /// The version of the response.
+    pub version: Version,
+    /// What the Envoy said of it.
+    pub rejection: Rejection,
+}

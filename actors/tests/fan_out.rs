@@ -1,0 +1,275 @@
+//! A change reaches the consumers of its virtual service, and nobody else; with real actors on real threads.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryResponse;
+use legation_actors::composition::{Backend, ComposeError};
+use legation_actors::fleet::{
+    Connection, Fleet, FleetSettings, FragmentSource, Frames, Publication, StreamEnd,
+};
+use legation_actors::request::{Interest, Request};
+use legation_actors::snapshot::{ResourceSet, Snapshot};
+use legation_proto::fragment::{Fragment, NodeFragment, ServiceFragment};
+use legation_proto::id::{FragmentKey, NodeId};
+use legation_proto::resource::Resource;
+use legation_proto::resource_type::ResourceType;
+use legation_proto::response::Protocol;
+use legation_proto::version::Version;
+use prost::Message;
+use tokio_stream::StreamExt;
+
+/// Notes which fragments are followed; the test publishes them.
+#[derive(Default)]
+struct Followed(Mutex<HashMap<String, usize>>);
+
+impl FragmentSource for Followed {
+    fn follow(&self, key: &FragmentKey) {
+        *self.0.lock().unwrap().entry(key.to_string()).or_default() += 1;
+    }
+
+    fn unfollow(&self, key: &FragmentKey) {
+        self.0.lock().unwrap().remove(&key.to_string());
+    }
+}
+
+fn compose(node: &NodeFragment, backends: &[Backend<'_>]) -> Result<Snapshot, ComposeError> {
+    let services = backends.iter().flat_map(|backend| &backend.fragment.clusters);
+    let clusters = node.clusters.iter().chain(services).cloned().collect();
+    Ok(Snapshot::new(
+        [clusters, vec![], vec![], vec![]].map(ResourceSet::new),
+    ))
+}
+
+fn cluster(name: &str, content: &str) -> Resource {
+    let body = Bytes::copy_from_slice(content.as_bytes());
+    Resource {
+        name: name.into(),
+        version: Version::of(1, &body),
+        body: Bytes::new(),
+    }
+}
+
+fn service(name: &str, content: &str) -> Publication {
+    let clusters = vec![cluster(name, content)];
+    Some(Arc::new(Fragment::Service(ServiceFragment {
+        transaction: 1,
+        clusters,
+        ..Default::default()
+    })))
+}
+
+fn node(backends: &[&str]) -> Publication {
+    let backends = backends.iter().map(|&name| name.into()).collect();
+    Some(Arc::new(Fragment::Node(NodeFragment {
+        transaction: 1,
+        backends,
+        ..Default::default()
+    })))
+}
+
+fn service_key(name: &str) -> FragmentKey {
+    FragmentKey::virtual_service(&"m".into(), name)
+}
+
+fn node_id(name: &str) -> NodeId {
+    format!("mesh/m/virtualNode/{name}").parse().unwrap()
+}
+
+struct Host {
+    fleet: Fleet,
+    followed: Arc<Followed>,
+}
+
+impl Host {
+    fn start(envoys_max: usize) -> Self {
+        let followed = Arc::new(Followed::default());
+        let settings = FleetSettings {
+            arbiters: 2,
+            envoys_max,
+            control_plane: "test".to_owned(),
+        };
+        let fleet = Fleet::start(settings, Arc::clone(&followed) as _, compose).unwrap();
+        Self { fleet, followed }
+    }
+
+    fn connect(&self, name: &str) -> Envoy {
+        let (connection, frames) = self.fleet.connect(node_id(name), None, Protocol::Delta).unwrap();
+        Envoy { connection, frames }
+    }
+
+    fn publish_node(&self, name: &str, publication: Publication) {
+        self.fleet.publish(node_id(name).key(), publication);
+    }
+
+    fn publish_service(&self, name: &str, publication: Publication) {
+        self.fleet.publish(&service_key(name), publication);
+    }
+
+    /// Waits until exactly these are followed.
+    async fn follows(&self, expected: &[&str]) {
+        let mut seen = Vec::new();
+        for _ in 0..500 {
+            seen = self.followed.0.lock().unwrap().keys().cloned().collect();
+            seen.sort();
+            if seen == expected {
+                assert_eq!(self.fleet.fragments_in_use(), expected.len());
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("follows {seen:?}, not {expected:?}");
+    }
+}
+
+struct Envoy {
+    connection: Connection,
+    frames: Frames,
+}
+
+impl Envoy {
+    async fn ask(&self, nonce: &str) {
+        let interest = Interest::Delta {
+            subscribe: vec![],
+            unsubscribe: vec![],
+            initial_versions: vec![],
+        };
+        let request = Request {
+            resource_type: ResourceType::Cluster,
+            nonce: nonce.to_owned(),
+            error: None,
+            interest,
+        };
+        self.connection.request(request).await.unwrap();
+    }
+
+    /// Receives a response and accepts it: the names of what was added, then of what was removed.
+    async fn receive(&mut self) -> Vec<String> {
+        let frame = tokio::time::timeout(Duration::from_secs(5), self.frames.next())
+            .await
+            .expect("a response");
+        let response = DeltaDiscoveryResponse::decode(frame.unwrap().unwrap()).unwrap();
+        self.ask(&response.nonce).await;
+        let added = response.resources.into_iter().map(|resource| resource.name);
+        added
+            .chain(
+                response
+                    .removed_resources
+                    .into_iter()
+                    .map(|name| format!("-{name}")),
+            )
+            .collect()
+    }
+
+    async fn receives_nothing(&mut self) {
+        let frame = tokio::time::timeout(Duration::from_millis(100), self.frames.next()).await;
+        assert!(frame.is_err(), "received {frame:?}");
+    }
+
+    async fn end(&mut self) -> StreamEnd {
+        let end = tokio::time::timeout(Duration::from_secs(5), self.frames.next())
+            .await
+            .expect("an end");
+        end.expect("a reason").expect_err("no response")
+    }
+}
+
+#[tokio::test]
+async fn a_change_reaches_consumers_only() {
+    let host = Host::start(10);
+    let (mut a1, mut a2, mut b) = (host.connect("a"), host.connect("a"), host.connect("b"));
+    for envoy in [&a1, &a2, &b] {
+        envoy.ask("").await;
+    }
+    host.follows(&["mesh/m/virtualNode/a", "mesh/m/virtualNode/b"])
+        .await;
+    host.publish_node("a", node(&["x"]));
+    host.publish_node("b", node(&["y"]));
+    host.follows(&[
+        "mesh/m/virtualNode/a",
+        "mesh/m/virtualNode/b",
+        "mesh/m/virtualService/x",
+        "mesh/m/virtualService/y",
+    ])
+    .await;
+    host.publish_service("x", service("x", "1"));
+    host.publish_service("y", service("y", "1"));
+    for (envoy, expected) in [(&mut a1, "x"), (&mut a2, "x"), (&mut b, "y")] {
+        assert_eq!(envoy.receive().await, [expected]);
+    }
+
+    host.publish_service("x", service("x", "2"));
+    assert_eq!(a1.receive().await, ["x"]);
+    assert_eq!(a2.receive().await, ["x"]);
+    host.publish_service("x", service("x", "2"));
+    host.publish_service("nobody uses this", service("z", "1"));
+    for envoy in [&mut a1, &mut a2, &mut b] {
+        envoy.receives_nothing().await;
+    }
+    assert!(host.fleet.status().await.iter().all(|envoy| envoy.synced));
+
+    host.publish_node("a", node(&["y"]));
+    assert_eq!(a1.receive().await, ["y"]);
+    assert_eq!(a1.receive().await, ["-x"]);
+    host.follows(&[
+        "mesh/m/virtualNode/a",
+        "mesh/m/virtualNode/b",
+        "mesh/m/virtualService/y",
+    ])
+    .await;
+
+    drop((a1, a2, b));
+    host.follows(&[]).await;
+    assert_eq!(host.fleet.envoys_connected(), 0);
+}
+
+#[tokio::test]
+async fn nobody_is_answered_before_everything_is_known() {
+    let host = Host::start(10);
+    let mut envoy = host.connect("a");
+    envoy.ask("").await;
+    host.follows(&["mesh/m/virtualNode/a"]).await;
+    host.publish_node("a", node(&["x", "y"]));
+    host.follows(&[
+        "mesh/m/virtualNode/a",
+        "mesh/m/virtualService/x",
+        "mesh/m/virtualService/y",
+    ])
+    .await;
+    host.publish_service("x", service("x", "1"));
+    envoy.receives_nothing().await;
+    host.publish_service("y", None);
+    assert_eq!(envoy.receive().await, ["x"], "a backend need not exist");
+}
+
+#[tokio::test]
+async fn a_node_that_does_not_exist_ends_the_stream() {
+    let host = Host::start(10);
+    let mut envoy = host.connect("gone");
+    host.follows(&["mesh/m/virtualNode/gone"]).await;
+    host.publish_node("gone", None);
+    assert_eq!(envoy.end().await, StreamEnd::NodeNotFound(node_id("gone")));
+    host.follows(&[]).await;
+}
+
+#[tokio::test]
+async fn the_cap_is_exact_and_places_are_given_back() {
+    let host = Host::start(2);
+    let first = host.connect("a");
+    let _second = host.connect("a");
+    assert!(host.fleet.connect(node_id("a"), None, Protocol::Sotw).is_err());
+    drop(first);
+    assert!(host.fleet.connect(node_id("a"), None, Protocol::Sotw).is_ok());
+}
+
+#[tokio::test]
+async fn shutting_down_tells_every_envoy() {
+    let host = Host::start(10);
+    let mut envoy = host.connect("a");
+    host.follows(&["mesh/m/virtualNode/a"]).await;
+    host.fleet.end_all(&StreamEnd::ShuttingDown);
+    assert_eq!(envoy.end().await, StreamEnd::ShuttingDown);
+}
