@@ -1,0 +1,86 @@
+//! Where definitions stand in the store: `definitions/<mesh>/...`, each name in a segment of its own.
+//!
+//! ```text
+//! definitions/<mesh>/mesh
+//! definitions/<mesh>/virtualNode/<name>          likewise virtualRouter, virtualService, virtualGateway
+//! definitions/<mesh>/route/<router>/<name>
+//! definitions/<mesh>/gatewayRoute/<gateway>/<name>
+//! ```
+//! In a name, whatever is not plain visible ASCII is percent-encoded, and so are `/` and `%`: a segment holds
+//! no `/`, so that every prefix here, ending with one, covers exactly what it says.
+
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
+
+use super::id::ResourceId;
+use super::kind::Kind;
+
+/// The prefix of every definition.
+pub const ALL_DEFINITIONS: &str = "definitions/";
+
+const ESCAPED: &AsciiSet = &CONTROLS.add(b' ').add(b'/').add(b'%');
+
+/// The prefix of the definitions of one mesh, its own included.
+pub fn mesh_prefix(mesh: &str) -> String {
+    format!("{ALL_DEFINITIONS}{}/", escape(mesh))
+}
+
+/// The prefix of the definitions of one kind in a mesh. For [`Kind::Mesh`] it is the key of the mesh itself.
+pub fn kind_prefix(mesh: &str, kind: Kind) -> String {
+    let end = if kind == Kind::Mesh { "" } else { "/" };
+    format!("{}{}{end}", mesh_prefix(mesh), kind.wire_name())
+}
+
+impl ResourceId {
+    /// The key of the definition in the store.
+    pub fn key(&self) -> String {
+        let mut key = kind_prefix(self.mesh_name(), self.kind());
+        if let Some(parent) = self.parent_name() {
+            key += &escape(parent);
+            key.push('/');
+        }
+        if self.kind() != Kind::Mesh {
+            key += &escape(self.name());
+        }
+        key
+    }
+
+    /// The prefix of what belongs to this resource: the routes of a router, the gateway routes of a gateway,
+    /// and all that is in a mesh, the mesh included. Nothing for the other kinds.
+    pub fn children_prefix(&self) -> Option<String> {
+        if self.kind() == Kind::Mesh {
+            return Some(mesh_prefix(self.name()));
+        }
+        let child = self.kind().child()?;
+        Some(format!(
+            "{}{}/",
+            kind_prefix(self.mesh_name(), child),
+            escape(self.name())
+        ))
+    }
+
+    /// The resource whose definition has this key.
+    pub fn from_key(key: &str) -> Option<ResourceId> {
+        let mut segments = key.strip_prefix(ALL_DEFINITIONS)?.split('/');
+        let mesh = unescape(segments.next()?)?;
+        let kind = Kind::from_wire_name(segments.next()?)?;
+        let parent = match kind.parent() {
+            Some(_) => Some(unescape(segments.next()?)?),
+            None => None,
+        };
+        let name = if kind == Kind::Mesh {
+            mesh.clone()
+        } else {
+            unescape(segments.next()?)?
+        };
+        let id = ResourceId::from_parts(kind, &mesh, parent.as_deref(), &name)?;
+        (id.key() == key).then_some(id)
+    }
+}
+
+fn escape(name: &str) -> String {
+    utf8_percent_encode(name, ESCAPED).to_string()
+}
+
+fn unescape(segment: &str) -> Option<String> {
+    percent_decode_str(segment).decode_utf8().ok().map(String::from)
+}

@@ -1,0 +1,60 @@
+//! Rules on the conditions of routes and gateway routes.
+
+use super::check_exactly_one;
+use super::text::{check_no_control, check_path, check_regex};
+use crate::model::matching::{HeaderMatch, HeaderMatchMethod, HttpPathMatch, HttpQueryParameter};
+use crate::model::shape::{Errors, Path};
+
+/// A condition on a path is exactly one of `exact` and `regex`; `exact` is a path and `regex` a regular
+/// expression.
+pub(super) fn check_path_match(path: &HttpPathMatch, at: &Path, errors: &mut Errors) {
+    check_exactly_one(
+        &[("exact", path.exact.is_some()), ("regex", path.regex.is_some())],
+        at,
+        errors,
+    );
+    if let Some(exact) = &path.exact {
+        check_path(exact, &at.field("exact"), errors);
+    }
+    if let Some(regex) = &path.regex {
+        check_regex(regex, &at.field("regex"), errors);
+    }
+}
+
+/// The name of a header has no control characters. A range begins before it ends, and `regex` is a regular
+/// expression.
+pub(super) fn check_headers<'a>(
+    headers: impl IntoIterator<Item = &'a HeaderMatch>,
+    at: &Path,
+    errors: &mut Errors,
+) {
+    for (index, header) in headers.into_iter().enumerate() {
+        let at = at.index(index);
+        check_no_control(&header.name, &at.field("name"), errors);
+        let at = at.field("match");
+        match &header.r#match {
+            Some(HeaderMatchMethod::Range(range)) if range.start >= range.end => {
+                let problem = format!(
+                    "starts at {}, which is not below its end, {}",
+                    range.start, range.end
+                );
+                errors.report(&at.field("range"), problem);
+            }
+            Some(HeaderMatchMethod::Regex(regex)) => check_regex(regex, &at.field("regex"), errors),
+            _ => {}
+        }
+    }
+}
+
+/// The name of a query parameter is not empty.
+pub(super) fn check_query_parameters<'a>(
+    parameters: impl IntoIterator<Item = &'a HttpQueryParameter>,
+    at: &Path,
+    errors: &mut Errors,
+) {
+    for (index, parameter) in parameters.into_iter().enumerate() {
+        if parameter.name.is_empty() {
+            errors.report(&at.index(index).field("name"), "is empty");
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! How a JSON value is checked against a type, so that every error is found and named, not only the first.
+//!
+//! - [`error`]: an error with its path, and the bounded collection of them;
+//! - [`limits`]: numbers, texts and lists that carry their limits in their type;
+//! - `declare`: the macro that makes a struct, an enum or a union together with its [`Shape`];
+//! - here: the [`Shape`] of the plain types, and [`parse`].
+//!
+//! A `null` member of an object counts as absent, everywhere.
+
+pub(crate) mod declare;
+pub mod error;
+pub mod limits;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+pub use error::{Errors, FieldError, Path};
+pub use limits::{AtLeast, Int, List, OutOfLimits, Text};
+
+/// A type that can say everything that is wrong with a JSON value that should become it.
+///
+/// Where [`Shape::check`] reports nothing, decoding the value with serde succeeds.
+pub trait Shape: DeserializeOwned {
+    /// Whether a field of this type must be given.
+    const REQUIRED: bool = true;
+
+    /// Reports everything in `value` that does not fit this type. `at` is where the value stands.
+    fn check(value: &Value, at: &Path, errors: &mut Errors);
+}
+
+/// Checks `value`, which stands at `at`, and decodes it: a `T`, or every error.
+pub fn parse<T: Shape>(value: &Value, at: &Path) -> Result<T, Vec<FieldError>> {
+    let value = without_nulls(value);
+    let mut errors = Errors::default();
+    T::check(&value, at, &mut errors);
+    errors.into_result()?;
+    serde_json::from_value(value).map_err(|error| vec![at.error(format!("cannot be decoded: {error}"))])
+}
+
+/// A copy of `value` in which no object has a `null` member.
+fn without_nulls(value: &Value) -> Value {
+    match value {
+        Value::Object(members) => members
+            .iter()
+            .filter(|(_, member)| !member.is_null())
+            .map(|(name, member)| (name.clone(), without_nulls(member)))
+            .collect(),
+        Value::Array(items) => items.iter().map(without_nulls).collect(),
+        plain => plain.clone(),
+    }
+}
+
+impl<T: Shape> Shape for Option<T> {
+    const REQUIRED: bool = false;
+
+    fn check(value: &Value, at: &Path, errors: &mut Errors) {
+        T::check(value, at, errors);
+    }
+}
+
+impl Shape for bool {
+    fn check(value: &Value, at: &Path, errors: &mut Errors) {
+        if !value.is_boolean() {
+            errors.wrong_type(at, value, "true or false");
+        }
+    }
+}
+
+impl Shape for String {
+    fn check(value: &Value, at: &Path, errors: &mut Errors) {
+        if !value.is_string() {
+            errors.wrong_type(at, value, "a string");
+        }
+    }
+}
+
+impl Shape for i64 {
+    fn check(value: &Value, at: &Path, errors: &mut Errors) {
+        Int::<{ i64::MIN }, { i64::MAX }>::check(value, at, errors);
+    }
+}
+
+impl<T: Shape> Shape for Vec<T> {
+    fn check(value: &Value, at: &Path, errors: &mut Errors) {
+        let Value::Array(items) = value else {
+            errors.wrong_type(at, value, "a list");
+            return;
+        };
+        for (index, item) in items.iter().enumerate() {
+            T::check(item, &at.index(index), errors);
+        }
+    }
+}
