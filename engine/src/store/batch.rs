@@ -1,0 +1,207 @@
+//! What a commit asks for.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use legation_proto::version::Transaction;
+
+use super::lease::LeaseId;
+
+/// Preconditions and changes that are committed together or not at all.
+///
+/// ```
+/// # use legation::store::Batch;
+/// let create = Batch::definitions("anonymous", "CreateMesh")
+///     .if_absent("definitions/mesh/demo")
+///     .put("definitions/mesh/demo", "{}");
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a batch does nothing until it is committed"]
+pub struct Batch {
+    pub(super) kind: Kind,
+    pub(super) preconditions: Vec<Precondition>,
+    pub(super) changes: Vec<Change>,
+}
+
+/// Which kind of data a batch changes.
+#[derive(Clone, Debug)]
+pub(super) enum Kind {
+    /// Durable and journaled.
+    Definitions { author: String, operation: String },
+    /// Recomputable.
+    Derived,
+}
+
+/// One change of a batch.
+#[derive(Clone, Debug)]
+pub(super) enum Change {
+    Put {
+        key: Arc<str>,
+        value: Bytes,
+        lease: Option<LeaseId>,
+    },
+    Delete {
+        key: Arc<str>,
+    },
+}
+
+/// What must be true for a batch to be committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Precondition {
+    /// The key does not exist.
+    Absent {
+        /// The key.
+        key: Arc<str>,
+    },
+    /// The key exists.
+    Present {
+        /// The key.
+        key: Arc<str>,
+    },
+    /// The key exists and was last changed at exactly this transaction. For definitions only: derived data can
+    /// change several times at one transaction.
+    Unchanged {
+        /// The key.
+        key: Arc<str>,
+        /// The transaction of the record that the caller has seen.
+        transaction: Transaction,
+    },
+    /// The key exists and has exactly this value.
+    Equal {
+        /// The key.
+        key: Arc<str>,
+        /// The value that the caller has seen.
+        value: Bytes,
+    },
+    /// No key begins with the prefix.
+    Empty {
+        /// The prefix.
+        prefix: Arc<str>,
+    },
+}
+
+impl Precondition {
+    /// The key or the prefix that this is about.
+    pub fn key(&self) -> &Arc<str> {
+        match self {
+            Self::Absent { key }
+            | Self::Present { key }
+            | Self::Unchanged { key, .. }
+            | Self::Equal { key, .. }
+            | Self::Empty { prefix: key } => key,
+        }
+    }
+}
+
+impl fmt::Display for Precondition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Absent { key } => write!(f, "{key} must not exist"),
+            Self::Present { key } => write!(f, "{key} must exist"),
+            Self::Unchanged { key, transaction } => {
+                write!(f, "{key} must be unchanged since transaction {transaction}")
+            }
+            Self::Equal { key, .. } => write!(f, "{key} must have the expected value"),
+            Self::Empty { prefix } => write!(f, "nothing may exist under {prefix}"),
+        }
+    }
+}
+
+impl Change {
+    pub(super) fn key(&self) -> &Arc<str> {
+        match self {
+            Self::Put { key, .. } | Self::Delete { key } => key,
+        }
+    }
+}
+
+impl Batch {
+    /// A batch of definitions; `author` and `operation` go into its journal entry.
+    pub fn definitions(author: impl Into<String>, operation: impl Into<String>) -> Self {
+        Self::new(Kind::Definitions {
+            author: author.into(),
+            operation: operation.into(),
+        })
+    }
+
+    /// A batch of derived data.
+    pub fn derived() -> Self {
+        Self::new(Kind::Derived)
+    }
+
+    fn new(kind: Kind) -> Self {
+        Self {
+            kind,
+            preconditions: Vec::new(),
+            changes: Vec::new(),
+        }
+    }
+
+    /// Requires that `key` does not exist.
+    pub fn if_absent(self, key: impl Into<Arc<str>>) -> Self {
+        self.require(Precondition::Absent { key: key.into() })
+    }
+
+    /// Requires that `key` exists.
+    pub fn if_present(self, key: impl Into<Arc<str>>) -> Self {
+        self.require(Precondition::Present { key: key.into() })
+    }
+
+    /// Requires that the definition `key` was last changed at exactly `transaction`.
+    pub fn if_unchanged(self, key: impl Into<Arc<str>>, transaction: Transaction) -> Self {
+        self.require(Precondition::Unchanged {
+            key: key.into(),
+            transaction,
+        })
+    }
+
+    /// Requires that `key` has exactly this value.
+    pub fn if_equal(self, key: impl Into<Arc<str>>, value: impl Into<Bytes>) -> Self {
+        self.require(Precondition::Equal {
+            key: key.into(),
+            value: value.into(),
+        })
+    }
+
+    /// Requires that no key begins with `prefix`.
+    pub fn if_empty(self, prefix: impl Into<Arc<str>>) -> Self {
+        self.require(Precondition::Empty {
+            prefix: prefix.into(),
+        })
+    }
+
+    /// Requires `precondition`.
+    pub fn require(mut self, precondition: Precondition) -> Self {
+        self.preconditions.push(precondition);
+        self
+    }
+
+    /// Creates or replaces `key`.
+    pub fn put(self, key: impl Into<Arc<str>>, value: impl Into<Bytes>) -> Self {
+        self.change(Change::Put {
+            key: key.into(),
+            value: value.into(),
+            lease: None,
+        })
+    }
+
+    /// Creates or replaces the derived `key`, which is deleted when `lease` ends.
+    pub fn put_with_lease(self, key: impl Into<Arc<str>>, value: impl Into<Bytes>, lease: LeaseId) -> Self {
+        self.change(Change::Put {
+            key: key.into(),
+            value: value.into(),
+            lease: Some(lease),
+        })
+    }
+
+    /// Deletes `key` if it exists.
+    pub fn delete(self, key: impl Into<Arc<str>>) -> Self {
+        self.change(Change::Delete { key: key.into() })
+    }
+
+    fn change(mut self, change: Change) -> Self {
+        self.changes.push(change);
+        self
+    }
+}

@@ -1,0 +1,214 @@
+//! The default store: one process, one redb file, everything current in memory.
+//!
+//! ```text
+//!  commit (definitions) --> queue --> writer thread --> redb, one sync a group --+
+//!                                                                                v
+//!  commit (derived), leases ---------------------------------------------> state in memory --> watches
+//!                                                                                |
+//!  list, get <-------------------------------------------------------------------+
+//!  journal, list in the past <-- redb
+//! ```
+//!
+//! | module | holds |
+//! |---|---|
+//! | `state` | everything current, under one short lock |
+//! | `view` | what a batch means for the records it would change |
+//! | `watchers` | who is told about a change of which key |
+//! | `leases`, `expiry` | the table of leases, the thread that ends them |
+//! | `writer` | the thread that makes definitions durable, in groups |
+//! | `disk`, `open` | the redb file |
+//!
+//! **Invariant:** the state in memory changes only after the change is durable, so nobody is ever shown a
+//! definition that a crash could take back. Reads of the present never wait for the disk.
+
+mod disk;
+mod expiry;
+mod leases;
+mod open;
+mod state;
+mod view;
+mod watchers;
+mod writer;
+
+#[cfg(test)]
+mod crash_tests;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use legation_proto::v1::JournalEntry;
+use legation_proto::version::Transaction;
+use redb::Database;
+
+use self::disk::Disk;
+use self::expiry::Expiry;
+pub use self::open::OpenError;
+use self::state::Shared;
+use self::watchers::Registration;
+use self::writer::Writer;
+use super::batch::{Batch, Kind};
+use super::error::{CommitError, StoreError};
+use super::lease::LeaseId;
+use super::limits::Limits;
+use super::record::{At, Listing, Record, is_definition};
+use super::watch::{Queue, Watch};
+use super::{Store, metrics};
+
+/// The store of one process, in a directory of its own.
+///
+/// Dropping it commits what is queued, ends its watches and waits for its threads. Derived data and leases end
+/// with it.
+pub struct EmbeddedStore {
+    // dropped in this order: no commit comes after the watches have ended
+    writer: Writer,
+    _expiry: Expiry,
+    shared: Arc<Shared>,
+    disk: Arc<Disk>,
+    limits: Limits,
+}
+
+impl EmbeddedStore {
+    /// Opens the store in `dir`, and creates both if needed.
+    pub fn open(dir: &Path) -> Result<Self, OpenError> {
+        Self::with_database(open::database(dir)?, &open::path(dir))
+    }
+
+    /// The store on an open database that `path` names in errors.
+    fn with_database(database: Database, path: &Path) -> Result<Self, OpenError> {
+        metrics::describe();
+        let disk = Arc::new(Disk::prepare(database, path)?);
+        let (transaction, records) = disk.load().map_err(|error| OpenError::Unreadable {
+            path: path.to_owned(),
+            error,
+        })?;
+        metrics::transaction(transaction);
+        let shared = Arc::new(Shared::new(transaction, records));
+        let expiry = Expiry::start(Arc::clone(&shared)).map_err(OpenError::Thread)?;
+        let writer = Writer::start(Arc::clone(&shared), Arc::clone(&disk)).map_err(OpenError::Thread)?;
+        Ok(Self {
+            writer,
+            _expiry: expiry,
+            shared,
+            disk,
+            limits: Limits::default(),
+        })
+    }
+
+    async fn commit_checked(&self, batch: Batch) -> Result<Transaction, CommitError> {
+        self.limits.check(&batch)?;
+        if matches!(batch.kind, Kind::Derived) {
+            return self.shared.lock().commit_derived(batch);
+        }
+        let asked = Instant::now();
+        let transaction = self.writer.commit(batch).await?;
+        metrics::durable(asked.elapsed());
+        Ok(transaction)
+    }
+
+    /// The newest transaction, if there is a history of `prefix` and it reaches `asked`.
+    fn newest_with_history(&self, prefix: &str, asked: Transaction) -> Result<Transaction, StoreError> {
+        if !is_definition(prefix) {
+            let prefix = prefix.to_owned();
+            return Err(StoreError::NoHistory { prefix });
+        }
+        let newest = self.shared.lock().transaction();
+        if asked > newest {
+            return Err(StoreError::InFuture { asked, newest });
+        }
+        Ok(newest)
+    }
+
+    /// A queue of every change under `prefix` that is newer than the transaction beside it.
+    fn register(&self, prefix: &str) -> (Transaction, Arc<Queue>, Registration) {
+        let mut state = self.shared.lock();
+        let newest = state.transaction();
+        let (id, queue) = state.watchers().register(prefix);
+        drop(state);
+        (newest, queue, Registration::new(Arc::clone(&self.shared), id))
+    }
+
+    /// Reads from the disk on a thread that may wait for it.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Disk) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let disk = Arc::clone(&self.disk);
+        tokio::task::spawn_blocking(move || read(&disk))
+            .await
+            .map_err(|error| StoreError::Storage(Arc::new(error)))?
+    }
+}
+
+#[async_trait]
+impl Store for EmbeddedStore {
+    fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    async fn list(&self, prefix: &str, at: At) -> Result<Listing, StoreError> {
+        let At::Transaction(transaction) = at else {
+            return Ok(self.shared.lock().list(prefix));
+        };
+        self.newest_with_history(prefix, transaction)?;
+        let prefix = prefix.to_owned();
+        let records = self.read(move |disk| disk.past(&prefix, transaction)).await?;
+        Ok(Listing { transaction, records })
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<Record>, StoreError> {
+        Ok(self.shared.lock().get(key))
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<Transaction, CommitError> {
+        let outcome = self.commit_checked(batch).await;
+        metrics::answered(&outcome);
+        outcome
+    }
+
+    async fn list_and_watch(&self, prefix: &str) -> Result<(Listing, Watch), StoreError> {
+        let mut state = self.shared.lock();
+        let listing = state.list(prefix);
+        let (id, queue) = state.watchers().register(prefix);
+        drop(state);
+        let registration = Registration::new(Arc::clone(&self.shared), id);
+        Ok((listing, Watch::new(Vec::new(), queue, registration)))
+    }
+
+    async fn watch(&self, prefix: &str, after: Transaction) -> Result<Watch, StoreError> {
+        self.newest_with_history(prefix, after)?;
+        let (newest, queue, registration) = self.register(prefix);
+        if after == newest {
+            return Ok(Watch::new(Vec::new(), queue, registration));
+        }
+        // the queue gets what is newer than `newest`, the journal has the rest
+        let prefix = prefix.to_owned();
+        let past = self
+            .read(move |disk| disk.changes(&prefix, after, newest))
+            .await?;
+        Ok(Watch::new(past, queue, registration))
+    }
+
+    async fn journal(&self, after: Transaction, limit: usize) -> Result<Vec<JournalEntry>, StoreError> {
+        let newest = self.shared.lock().transaction();
+        if after >= newest {
+            return Ok(Vec::new());
+        }
+        self.read(move |disk| disk.journal(after, newest, limit)).await
+    }
+
+    async fn grant_lease(&self, time_to_live: Duration) -> Result<LeaseId, StoreError> {
+        Ok(self.shared.grant_lease(time_to_live))
+    }
+
+    async fn keep_alive(&self, lease: LeaseId) -> Result<(), StoreError> {
+        self.shared.lock().keep_alive(lease)
+    }
+
+    async fn revoke(&self, lease: LeaseId) -> Result<(), StoreError> {
+        self.shared.lock().revoke(lease)
+    }
+}

@@ -1,0 +1,185 @@
+//! Everything current, in memory under one short lock.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use legation_proto::version::Transaction;
+
+use super::leases::Leases;
+use super::view::{Records, View, under};
+use super::watchers::Watchers;
+use crate::store::batch::{Batch, Change};
+use crate::store::error::{CommitError, StoreError};
+use crate::store::lease::LeaseId;
+use crate::store::record::{Event, Listing, Record};
+
+/// The state and what wakes the thread that ends leases.
+///
+/// The lock is held for work in memory only, never across a sync of the disk or an await. A listing holds it
+/// while it copies handles.
+pub(super) struct Shared {
+    state: Mutex<State>,
+    lease_granted: Condvar,
+}
+
+/// What the store holds now. Definitions in it are durable.
+pub(super) struct State {
+    transaction: Transaction,
+    records: Records,
+    watchers: Watchers,
+    leases: Leases,
+    closed: bool,
+}
+
+impl Shared {
+    pub(super) fn new(transaction: Transaction, records: Records) -> Self {
+        let state = State {
+            transaction,
+            records,
+            watchers: Watchers::default(),
+            leases: Leases::default(),
+            closed: false,
+        };
+        Self {
+            state: Mutex::new(state),
+            lease_granted: Condvar::new(),
+        }
+    }
+
+    /// Locks the state. A poisoned lock is taken as it is: a panic under it would be a bug of ours in one request,
+    /// and to refuse every later one would not repair it.
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn grant_lease(&self, time_to_live: Duration) -> LeaseId {
+        let lease = self.lock().leases.grant(time_to_live, Instant::now());
+        self.lease_granted.notify_one();
+        lease
+    }
+
+    /// Ends leases as their time comes, until the store is closed.
+    pub(super) fn end_leases(&self) {
+        let mut state = self.lock();
+        while !state.closed {
+            let now = Instant::now();
+            for lease in state.leases.expired(now) {
+                state.end_lease(lease);
+            }
+            state = match state.leases.next_deadline() {
+                None => self
+                    .lease_granted
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner),
+                Some(deadline) => {
+                    let wait = deadline.saturating_duration_since(now);
+                    let woken = self.lease_granted.wait_timeout(state, wait);
+                    woken.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+    }
+
+    /// Ends the watches and the thread that ends leases.
+    pub(super) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        state.watchers.end(&StoreError::Closed);
+        drop(state);
+        self.lease_granted.notify_one();
+    }
+}
+
+impl State {
+    pub(super) fn transaction(&self) -> Transaction {
+        self.transaction
+    }
+
+    pub(super) fn records(&self) -> &Records {
+        &self.records
+    }
+
+    pub(super) fn watchers(&mut self) -> &mut Watchers {
+        &mut self.watchers
+    }
+
+    pub(super) fn get(&self, key: &str) -> Option<Record> {
+        self.records.get(key).cloned()
+    }
+
+    pub(super) fn list(&self, prefix: &str) -> Listing {
+        Listing {
+            transaction: self.transaction,
+            records: under(&self.records, prefix).cloned().collect(),
+        }
+    }
+
+    /// Takes over a durable commit of definitions.
+    pub(super) fn apply_definitions(&mut self, transaction: Transaction, events: &[Event]) {
+        self.transaction = transaction;
+        self.apply(events);
+    }
+
+    /// Commits a batch of derived data, which exists here only.
+    pub(super) fn commit_derived(&mut self, batch: Batch) -> Result<Transaction, CommitError> {
+        let staged = BTreeMap::new();
+        let view = View::new(&self.records, &staged);
+        if let Some(precondition) = view.first_conflict(batch.preconditions) {
+            return Err(CommitError::Conflict { precondition });
+        }
+        for change in &batch.changes {
+            if let Change::Put {
+                lease: Some(lease), ..
+            } = change
+            {
+                self.leases.check(*lease, Instant::now())?;
+            }
+        }
+        let events = view.events(&batch.changes, self.transaction);
+        for change in batch.changes {
+            match change {
+                Change::Put { key, lease, .. } => self.leases.hold(key, lease),
+                Change::Delete { key } => self.leases.hold(key, None),
+            }
+        }
+        self.apply(&events);
+        Ok(self.transaction)
+    }
+
+    pub(super) fn keep_alive(&mut self, lease: LeaseId) -> Result<(), StoreError> {
+        self.leases.keep_alive(lease, Instant::now())
+    }
+
+    pub(super) fn revoke(&mut self, lease: LeaseId) -> Result<(), StoreError> {
+        self.leases.check(lease, Instant::now())?;
+        self.end_lease(lease);
+        Ok(())
+    }
+
+    fn end_lease(&mut self, lease: LeaseId) {
+        let deleted = |key| Event {
+            key,
+            value: None,
+            transaction: self.transaction,
+        };
+        let events: Vec<Event> = self.leases.end(lease).into_iter().map(deleted).collect();
+        self.apply(&events);
+    }
+
+    fn apply(&mut self, events: &[Event]) {
+        for event in events {
+            let Some(value) = &event.value else {
+                self.records.remove(&event.key);
+                continue;
+            };
+            let record = Record {
+                key: Arc::clone(&event.key),
+                value: value.clone(),
+                transaction: event.transaction,
+            };
+            self.records.insert(Arc::clone(&event.key), record);
+        }
+        self.watchers.publish(events);
+    }
+}

@@ -1,0 +1,298 @@
+//! What the embedded store promises beyond the contract.
+
+use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use redb::StorageBackend;
+use redb::backends::InMemoryBackend;
+use tempfile::TempDir;
+
+use super::*;
+use crate::store::Event;
+use crate::store::contract::{Fresh, contract_tests};
+
+fn fresh() -> Fresh {
+    let dir = TempDir::new().unwrap();
+    Fresh {
+        store: Arc::new(EmbeddedStore::open(dir.path()).unwrap()),
+        short_lease: Duration::from_millis(200),
+        _keep: Box::new(dir),
+    }
+}
+
+contract_tests!(fresh);
+
+fn put(key: &str, value: &str) -> Batch {
+    Batch::definitions("tester", "Test").put(key, value.to_owned())
+}
+
+#[tokio::test]
+async fn a_reopened_store_has_every_definition_and_goes_on_counting() {
+    let dir = TempDir::new().unwrap();
+    let store = EmbeddedStore::open(&dir.path().join("deep/er")).unwrap();
+    for (key, value) in [
+        ("definitions/a", "1"),
+        ("definitions/b", "1"),
+        ("definitions/a", "2"),
+    ] {
+        store.commit(put(key, value)).await.unwrap();
+    }
+    store
+        .commit(Batch::definitions("tester", "Test").delete("definitions/b"))
+        .await
+        .unwrap();
+    let listing = store.list("", At::Newest).await.unwrap();
+    let journal = store.journal(0, 100).await.unwrap();
+    assert_eq!(listing.transaction, 4);
+    drop(store);
+
+    let store = EmbeddedStore::open(&dir.path().join("deep/er")).unwrap();
+    assert_eq!(store.list("", At::Newest).await.unwrap(), listing);
+    assert_eq!(store.journal(0, 100).await.unwrap(), journal);
+    let second = store.list("definitions/", At::Transaction(2)).await.unwrap();
+    assert_eq!(second.records.len(), 2);
+    assert_eq!(store.commit(put("definitions/c", "1")).await.unwrap(), 5);
+}
+
+#[tokio::test]
+async fn numbers_have_no_gap_even_with_conflicts_between() {
+    let fresh = fresh();
+    let mut tasks = tokio::task::JoinSet::new();
+    for index in 0..50 {
+        let store = Arc::clone(&fresh.store);
+        // every second batch conflicts
+        let key = format!("definitions/{}", index / 2);
+        tasks.spawn(async move { store.commit(put(&key, "x").if_absent(key)).await.ok() });
+    }
+    let mut numbers: Vec<u64> = tasks.join_all().await.into_iter().flatten().collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (1..=25).collect::<Vec<u64>>());
+}
+
+#[tokio::test]
+async fn derived_data_is_gone_after_a_reopen() {
+    let dir = TempDir::new().unwrap();
+    let store = EmbeddedStore::open(dir.path()).unwrap();
+    store.commit(put("definitions/a", "1")).await.unwrap();
+    store
+        .commit(Batch::derived().put("fragments/a", "f"))
+        .await
+        .unwrap();
+    assert_eq!(store.list("", At::Newest).await.unwrap().records.len(), 2);
+    drop(store);
+    let store = EmbeddedStore::open(dir.path()).unwrap();
+    let listing = store.list("", At::Newest).await.unwrap();
+    assert_eq!(listing.records.len(), 1);
+    assert_eq!(listing.transaction, 1);
+}
+
+fn refusal(dir: &Path) -> String {
+    match EmbeddedStore::open(dir) {
+        Ok(_) => panic!("{} was opened", dir.display()),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn a_directory_is_opened_once() {
+    let dir = TempDir::new().unwrap();
+    let store = EmbeddedStore::open(dir.path()).unwrap();
+    let file = open::path(dir.path());
+    assert_eq!(
+        refusal(dir.path()),
+        format!("{} is in use by another process", file.display())
+    );
+    drop(store);
+    EmbeddedStore::open(dir.path()).unwrap();
+}
+
+#[test]
+fn a_foreign_or_damaged_file_is_refused() {
+    for content in [&b"short"[..], &[7; 100_000]] {
+        let dir = TempDir::new().unwrap();
+        fs::write(open::path(dir.path()), content).unwrap();
+        let refusal = refusal(dir.path());
+        assert!(
+            refusal.contains("is damaged or not a store of legation"),
+            "{refusal}"
+        );
+    }
+    let dir = TempDir::new().unwrap();
+    drop(EmbeddedStore::open(dir.path()).unwrap());
+    let file = open::path(dir.path());
+    let content = fs::read(&file).unwrap();
+    fs::write(&file, &content[..content.len() / 3]).unwrap();
+    let refusal = refusal(dir.path());
+    assert!(
+        refusal.contains("is damaged or not a store of legation"),
+        "{refusal}"
+    );
+}
+
+#[test]
+fn a_creation_that_was_interrupted_is_begun_again() {
+    let dir = TempDir::new().unwrap();
+    fs::write(dir.path().join("legation.redb.new"), [0; 10_000]).unwrap();
+    EmbeddedStore::open(dir.path()).unwrap();
+    assert!(!dir.path().join("legation.redb.new").exists());
+}
+
+#[test]
+fn many_who_open_at_once_have_one_winner() {
+    let dir = TempDir::new().unwrap();
+    let open = || EmbeddedStore::open(dir.path());
+    let opened: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(opened.iter().filter(|opened| opened.is_ok()).count(), 1);
+    let locked = |opened: &&Result<_, _>| matches!(opened, Err(OpenError::Locked { .. }));
+    assert_eq!(opened.iter().filter(locked).count(), 7);
+}
+
+#[test]
+fn a_newer_format_is_refused() {
+    let dir = TempDir::new().unwrap();
+    drop(EmbeddedStore::open(dir.path()).unwrap());
+    disk::set_format(&open::database(dir.path()).unwrap(), 2);
+    let refusal = refusal(dir.path());
+    assert!(
+        refusal.ends_with("has format 2, this version of legation knows up to 1"),
+        "{refusal}"
+    );
+}
+
+#[test]
+fn a_directory_that_cannot_be_is_refused() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("file");
+    fs::write(&file, "").unwrap();
+    let refusal = refusal(&file.join("store"));
+    assert!(refusal.contains("cannot be used"), "{refusal}");
+}
+
+#[tokio::test]
+async fn a_dropped_watch_leaves_nothing_behind() {
+    let dir = TempDir::new().unwrap();
+    let store = EmbeddedStore::open(dir.path()).unwrap();
+    let (_, first) = store.list_and_watch("definitions/").await.unwrap();
+    let (_, second) = store.list_and_watch("definitions/").await.unwrap();
+    let third = store.watch("definitions/a", 0).await.unwrap();
+    drop(first);
+    assert!(!store.shared.lock().watchers().is_empty());
+    drop((second, third));
+    assert!(store.shared.lock().watchers().is_empty());
+}
+
+#[tokio::test]
+async fn a_watch_ends_with_its_store() {
+    let dir = TempDir::new().unwrap();
+    let store = EmbeddedStore::open(dir.path()).unwrap();
+    let (_, mut watch) = store.list_and_watch("definitions/").await.unwrap();
+    store.commit(put("definitions/a", "1")).await.unwrap();
+    drop(store);
+    assert_eq!(
+        watch.next().await.unwrap().len(),
+        1,
+        "what is pending comes first"
+    );
+    assert!(matches!(watch.next().await, Err(StoreError::Closed)));
+}
+
+/// Storage in memory that fails on demand, as a full disk does.
+#[derive(Debug)]
+struct Fragile {
+    inner: InMemoryBackend,
+    full: Arc<AtomicBool>,
+}
+
+impl Fragile {
+    fn check(&self) -> std::io::Result<()> {
+        match self.full.load(Ordering::SeqCst) {
+            true => Err(std::io::ErrorKind::StorageFull.into()),
+            false => Ok(()),
+        }
+    }
+}
+
+impl StorageBackend for Fragile {
+    fn len(&self) -> std::io::Result<u64> {
+        self.inner.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
+        self.inner.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> std::io::Result<()> {
+        self.check().and_then(|()| self.inner.set_len(len))
+    }
+
+    fn sync_data(&self) -> std::io::Result<()> {
+        self.check().and_then(|()| self.inner.sync_data())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {
+        self.check().and_then(|()| self.inner.write(offset, data))
+    }
+}
+
+#[tokio::test]
+async fn a_failed_write_is_an_error_to_all_and_changes_nothing() {
+    let full = Arc::new(AtomicBool::new(false));
+    let fragile = Fragile {
+        inner: InMemoryBackend::new(),
+        full: Arc::clone(&full),
+    };
+    let database = Database::builder().create_with_backend(fragile).unwrap();
+    let store = Arc::new(EmbeddedStore::with_database(database, Path::new("fragile")).unwrap());
+    store.commit(put("definitions/a", "1")).await.unwrap();
+    let (before, mut watch) = store.list_and_watch("").await.unwrap();
+
+    full.store(true, Ordering::SeqCst);
+    let mut tasks = tokio::task::JoinSet::new();
+    for index in 0..20 {
+        let store = Arc::clone(&store);
+        let batch = put(&format!("definitions/{}", index / 2), "2");
+        tasks.spawn(async move { store.commit(batch).await });
+    }
+    for outcome in tasks.join_all().await {
+        assert!(
+            matches!(outcome, Err(CommitError::Store(StoreError::Storage(_)))),
+            "{outcome:?}"
+        );
+    }
+    assert_eq!(store.list("", At::Newest).await.unwrap(), before);
+
+    // what does not need the disk goes on, and nothing of the failure was published
+    store
+        .commit(Batch::derived().put("fragments/a", "f"))
+        .await
+        .unwrap();
+    let expected = Event {
+        key: "fragments/a".into(),
+        value: Some("f".into()),
+        transaction: 1,
+    };
+    assert_eq!(watch.next().await.unwrap(), [expected]);
+}
+
+#[tokio::test]
+async fn what_is_queued_when_the_store_closes_is_answered_truthfully() {
+    let dir = TempDir::new().unwrap();
+    let store = EmbeddedStore::open(dir.path()).unwrap();
+    for index in 0..20 {
+        let commit = store.commit(put(&format!("definitions/{index}"), "x"));
+        // polled once, so it is queued, and then given up
+        let _ = tokio::time::timeout(Duration::ZERO, commit).await;
+    }
+    drop(store);
+    let store = EmbeddedStore::open(dir.path()).unwrap();
+    let listing = store.list("", At::Newest).await.unwrap();
+    assert_eq!(
+        (listing.transaction, listing.records.len()),
+        (20, 20),
+        "what was queued was committed"
+    );
+}

@@ -1,0 +1,186 @@
+//! The thread that makes definitions durable, in groups.
+//!
+//! While one group is being synced the next gathers in the queue, so the rate of commits is not bound by the
+//! latency of the disk:
+//!
+//! ```text
+//!  queue    a | b c d | e ...
+//!  writer     [stage a, sync][stage b c d, sync][stage e ...
+//!  answers                  a                b c d
+//! ```
+
+use std::io;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use legation_proto::v1::JournalEntry;
+use legation_proto::version::Transaction;
+use tokio::sync::{mpsc, oneshot};
+
+use super::disk::Disk;
+use super::state::Shared;
+use super::view::{Records, Staged, View};
+use crate::store::batch::{Batch, Kind};
+use crate::store::error::{CommitError, StoreError};
+use crate::store::metrics;
+use crate::store::record::{Event, Record};
+
+/// Batches that may wait; more wait in their callers.
+const QUEUE_BATCHES_MAX: usize = 256;
+
+/// Batches that share one sync.
+const GROUP_BATCHES_MAX: usize = 256;
+
+/// The writing end of the queue, and the thread at its other end.
+pub(super) struct Writer {
+    queue: Option<mpsc::Sender<Request>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Request {
+    batch: Batch,
+    answer: oneshot::Sender<Answer>,
+}
+
+type Answer = Result<Transaction, CommitError>;
+
+/// One batch of a group, ready for the disk.
+pub(super) struct Commit {
+    pub(super) entry: JournalEntry,
+    pub(super) events: Vec<Event>,
+}
+
+impl Writer {
+    pub(super) fn start(shared: Arc<Shared>, disk: Arc<Disk>) -> io::Result<Self> {
+        let (queue, requests) = mpsc::channel(QUEUE_BATCHES_MAX);
+        let thread = thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || run(requests, &shared, &disk))?;
+        Ok(Self {
+            queue: Some(queue),
+            thread: Some(thread),
+        })
+    }
+
+    /// Commits a batch of definitions that is within the limits.
+    pub(super) async fn commit(&self, batch: Batch) -> Answer {
+        let (answer, answered) = oneshot::channel();
+        let queue = self.queue.as_ref().ok_or(StoreError::Closed)?;
+        let sent = queue.send(Request { batch, answer }).await;
+        sent.map_err(|_| StoreError::Closed)?;
+        answered.await.map_err(|_| StoreError::Closed)?
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // the thread ends when the queue is closed and empty
+        self.queue = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread that writes the store panicked");
+        }
+    }
+}
+
+fn run(mut requests: mpsc::Receiver<Request>, shared: &Shared, disk: &Disk) {
+    let mut waiting = Vec::with_capacity(GROUP_BATCHES_MAX);
+    while requests.blocking_recv_many(&mut waiting, GROUP_BATCHES_MAX) > 0 {
+        commit_group(waiting.drain(..), shared, disk);
+    }
+}
+
+fn commit_group(requests: impl Iterator<Item = Request>, shared: &Shared, disk: &Disk) {
+    let mut answers = Vec::new();
+    let state = shared.lock();
+    let mut group = Group::after(state.transaction());
+    for request in requests {
+        let answer = group.stage(state.records(), request.batch);
+        answers.push((request.answer, answer));
+    }
+    drop(state);
+
+    if let Err(error) = disk.commit(&group.commits) {
+        tracing::error!(%error, "definitions could not be written");
+        // an answer may rest on a batch of this group that was not written, so none of them is given
+        for (caller, _) in answers {
+            let _ = caller.send(Err(error.clone().into()));
+        }
+        return;
+    }
+
+    let mut state = shared.lock();
+    for commit in &group.commits {
+        state.apply_definitions(commit.entry.transaction, &commit.events);
+    }
+    drop(state);
+    metrics::transaction(group.transaction);
+    for (caller, answer) in answers {
+        // a caller that no longer waits has no use for the answer
+        let _ = caller.send(answer);
+    }
+}
+
+/// Batches that go to the disk together, each on top of those before it.
+struct Group {
+    transaction: Transaction,
+    staged: Staged,
+    commits: Vec<Commit>,
+}
+
+impl Group {
+    fn after(transaction: Transaction) -> Self {
+        Self {
+            transaction,
+            staged: Staged::new(),
+            commits: Vec::new(),
+        }
+    }
+
+    /// Adds a batch if its preconditions hold; one that conflicts leaves no trace.
+    fn stage(&mut self, records: &Records, batch: Batch) -> Answer {
+        let view = View::new(records, &self.staged);
+        if let Some(precondition) = view.first_conflict(batch.preconditions) {
+            return Err(CommitError::Conflict { precondition });
+        }
+        let transaction = self.transaction + 1;
+        let events = view.events(&batch.changes, transaction);
+        if events.is_empty() {
+            return Ok(self.transaction);
+        }
+        let changes = events.iter().map(|event| view.journaled(event)).collect();
+        for event in &events {
+            self.staged.insert(Arc::clone(&event.key), record(event));
+        }
+        let (author, operation) = match batch.kind {
+            Kind::Definitions { author, operation } => (author, operation),
+            Kind::Derived => (String::new(), String::new()),
+        };
+        let entry = JournalEntry {
+            transaction,
+            committed_at_ms: now_ms(),
+            author,
+            operation,
+            changes,
+        };
+        self.commits.push(Commit { entry, events });
+        self.transaction = transaction;
+        Ok(transaction)
+    }
+}
+
+fn record(event: &Event) -> Option<Record> {
+    event.value.as_ref().map(|value| Record {
+        key: Arc::clone(&event.key),
+        value: value.clone(),
+        transaction: event.transaction,
+    })
+}
+
+/// Milliseconds since the Unix epoch; 0 if the clock stands before it.
+fn now_ms() -> i64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,194 @@
+//! The bounds on a batch, checked before anything is written.
+
+use std::collections::HashSet;
+
+use thiserror::Error;
+
+use super::batch::{Batch, Change, Kind, Precondition};
+use super::record::is_definition;
+
+/// How large a batch may be. The defaults leave room within the limits that etcd sets by default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The longest key, in bytes.
+    pub key_bytes: usize,
+    /// The largest value, in bytes.
+    pub value_bytes: usize,
+    /// The most changes in a batch, and the most preconditions.
+    pub changes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            key_bytes: 1024,
+            value_bytes: 1024 * 1024,
+            changes: 100,
+        }
+    }
+}
+
+/// A batch that can never be committed, whatever the store holds.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum InvalidBatch {
+    /// Nothing to commit.
+    #[error("the batch has no changes")]
+    NoChanges,
+    /// More changes than a batch may have.
+    #[error("the batch has {count} changes, more than {limit}; the first over the limit is {key}")]
+    TooManyChanges {
+        /// The first key that is over the limit.
+        key: String,
+        /// How many there are.
+        count: usize,
+        /// How many there may be.
+        limit: usize,
+    },
+    /// More preconditions than a batch may have.
+    #[error(
+        "the batch has {count} preconditions, more than {limit}; the first over the limit is about {key}"
+    )]
+    TooManyPreconditions {
+        /// The key of the first that is over the limit.
+        key: String,
+        /// How many there are.
+        count: usize,
+        /// How many there may be.
+        limit: usize,
+    },
+    /// A key without a character.
+    #[error("a key is empty")]
+    EmptyKey,
+    /// A key that is too long.
+    #[error("the key {key} has {bytes} bytes, more than {limit}")]
+    KeyTooLong {
+        /// The key.
+        key: String,
+        /// Its length in bytes.
+        bytes: usize,
+        /// The longest allowed, in bytes.
+        limit: usize,
+    },
+    /// A value that is too large.
+    #[error("the value of {key} has {bytes} bytes, more than {limit}")]
+    ValueTooLarge {
+        /// The key.
+        key: String,
+        /// The size of its value in bytes.
+        bytes: usize,
+        /// The largest allowed, in bytes.
+        limit: usize,
+    },
+    /// A key that is changed twice.
+    #[error("the batch changes {key} twice")]
+    ChangedTwice {
+        /// The key.
+        key: String,
+    },
+    /// A key of the other kind than the batch.
+    #[error("{key} is of the other kind: a batch changes either definitions or derived data")]
+    MixedKinds {
+        /// The key.
+        key: String,
+    },
+    /// A definition that was to end with a lease.
+    #[error("{key} is a definition, and definitions are never leased")]
+    LeasedDefinition {
+        /// The key.
+        key: String,
+    },
+    /// A precondition of a batch of definitions on derived data, which may change at any moment.
+    #[error("a batch of definitions cannot depend on {key}, which is derived")]
+    DependsOnDerived {
+        /// The key or prefix.
+        key: String,
+    },
+    /// A derived key that was to be unchanged since a transaction, which says nothing about derived data.
+    #[error("{key} is derived and has no transaction of its own to be unchanged since")]
+    NoTransaction {
+        /// The key.
+        key: String,
+    },
+}
+
+impl Limits {
+    /// Checks a batch by itself, without a look at what is stored.
+    pub(super) fn check(&self, batch: &Batch) -> Result<(), InvalidBatch> {
+        let count = batch.changes.len();
+        if count == 0 {
+            return Err(InvalidBatch::NoChanges);
+        }
+        if let Some(excess) = batch.changes.get(self.changes) {
+            let (key, limit) = (excess.key().to_string(), self.changes);
+            return Err(InvalidBatch::TooManyChanges { key, count, limit });
+        }
+        if let Some(excess) = batch.preconditions.get(self.changes) {
+            let (key, limit) = (excess.key().to_string(), self.changes);
+            let count = batch.preconditions.len();
+            return Err(InvalidBatch::TooManyPreconditions { key, count, limit });
+        }
+        let definitions = matches!(batch.kind, Kind::Definitions { .. });
+        for precondition in &batch.preconditions {
+            self.check_precondition(precondition, definitions)?;
+        }
+        let mut seen = HashSet::with_capacity(count);
+        for change in &batch.changes {
+            self.check_change(change, definitions)?;
+            if !seen.insert(change.key()) {
+                let key = change.key().to_string();
+                return Err(InvalidBatch::ChangedTwice { key });
+            }
+        }
+        Ok(())
+    }
+
+    fn check_precondition(&self, precondition: &Precondition, definitions: bool) -> Result<(), InvalidBatch> {
+        let key = precondition.key();
+        if !matches!(precondition, Precondition::Empty { .. }) {
+            self.check_key(key)?;
+        }
+        if definitions && !is_definition(key) {
+            return Err(InvalidBatch::DependsOnDerived { key: key.to_string() });
+        }
+        if matches!(precondition, Precondition::Unchanged { .. }) && !is_definition(key) {
+            return Err(InvalidBatch::NoTransaction { key: key.to_string() });
+        }
+        Ok(())
+    }
+
+    fn check_change(&self, change: &Change, definitions: bool) -> Result<(), InvalidBatch> {
+        let key = change.key();
+        self.check_key(key)?;
+        if is_definition(key) != definitions {
+            return Err(InvalidBatch::MixedKinds { key: key.to_string() });
+        }
+        let Change::Put { value, lease, .. } = change else {
+            return Ok(());
+        };
+        if definitions && lease.is_some() {
+            return Err(InvalidBatch::LeasedDefinition { key: key.to_string() });
+        }
+        if value.len() > self.value_bytes {
+            return Err(InvalidBatch::ValueTooLarge {
+                key: key.to_string(),
+                bytes: value.len(),
+                limit: self.value_bytes,
+            });
+        }
+        Ok(())
+    }
+
+    fn check_key(&self, key: &str) -> Result<(), InvalidBatch> {
+        if key.is_empty() {
+            return Err(InvalidBatch::EmptyKey);
+        }
+        if key.len() > self.key_bytes {
+            return Err(InvalidBatch::KeyTooLong {
+                key: key.to_owned(),
+                bytes: key.len(),
+                limit: self.key_bytes,
+            });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,48 @@
+//! The metrics of the store.
+
+use std::time::Duration;
+
+use legation_proto::version::Transaction;
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+
+use super::error::CommitError;
+
+const TRANSACTION: &str = "legation_store_transaction";
+const COMMIT_SECONDS: &str = "legation_store_commit_seconds";
+const COMMITS_TOTAL: &str = "legation_store_commits_total";
+
+/// Tells the recorder what the metrics mean.
+pub(super) fn describe() {
+    describe_gauge!(TRANSACTION, "the newest durable transaction");
+    describe_histogram!(
+        COMMIT_SECONDS,
+        metrics::Unit::Seconds,
+        "from a commit of definitions being asked for to its being durable"
+    );
+    describe_counter!(
+        COMMITS_TOTAL,
+        "batches by outcome: committed, conflict, invalid or failed"
+    );
+}
+
+/// The newest transaction.
+#[allow(clippy::cast_precision_loss)] // exact up to 2^53 commits
+pub(super) fn transaction(newest: Transaction) {
+    gauge!(TRANSACTION).set(newest as f64);
+}
+
+/// A batch of definitions became durable.
+pub(super) fn durable(took: Duration) {
+    histogram!(COMMIT_SECONDS).record(took);
+}
+
+/// A batch was answered.
+pub(super) fn answered(outcome: &Result<Transaction, CommitError>) {
+    let outcome = match outcome {
+        Ok(_) => "committed",
+        Err(CommitError::Conflict { .. }) => "conflict",
+        Err(CommitError::Invalid(_)) => "invalid",
+        Err(CommitError::Store(_)) => "failed",
+    };
+    counter!(COMMITS_TOTAL, "outcome" => outcome).increment(1);
+}

@@ -1,0 +1,93 @@
+//! Where definitions and everything computed from them live: one trait, several implementations.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`record`] | what is stored and how it is read: records, listings, events, the two kinds of data |
+//! | [`batch`] | what a commit asks for: preconditions and changes |
+//! | [`limits`] | the bounds on a batch, checked before anything is written |
+//! | [`lease`] | keys that live only as long as somebody keeps them alive |
+//! | [`watch`] | the reading end of a watch, and the queue behind it |
+//! | [`error`] | what can go wrong |
+//! | [`embedded`] | the default implementation: one process, one redb file |
+//!
+//! There are two kinds of data, told apart by their keys (see [`is_definition`]):
+//!
+//! * **Definitions** are what users wrote. A commit of definitions is durable before it is acknowledged, takes the
+//!   next [`Transaction`] number and writes one journal entry.
+//! * **Derived** data (fragments, membership) can be computed again. It takes no number of its own: its records
+//!   carry the transaction that the store had reached. It has no past, and may be lost at a restart.
+
+pub mod batch;
+pub mod embedded;
+pub mod error;
+pub mod lease;
+pub mod limits;
+pub mod record;
+pub mod watch;
+
+mod metrics;
+
+#[cfg(test)]
+pub(crate) mod contract;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use legation_proto::v1::JournalEntry;
+use legation_proto::version::Transaction;
+
+pub use self::batch::{Batch, Precondition};
+pub use self::embedded::{EmbeddedStore, OpenError};
+pub use self::error::{CommitError, StoreError};
+pub use self::lease::LeaseId;
+pub use self::limits::{InvalidBatch, Limits};
+pub use self::record::{At, DEFINITIONS, Event, Listing, Record, is_definition};
+pub use self::watch::Watch;
+
+/// A consistent, watchable map of keys to values with transactions.
+///
+/// A prefix selects every key that begins with it, `""` selects all. A prefix that is a whole key selects its
+/// longer siblings as well (`a/web` selects `a/web-2`): end keys with a character that no name contains where one
+/// key alone is to be watched.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// The bounds that every batch must keep.
+    fn limits(&self) -> Limits;
+
+    /// Everything under `prefix`, sorted by key, consistent at one transaction.
+    ///
+    /// The past is known of definitions only: with [`At::Transaction`] any other prefix is
+    /// [`StoreError::NoHistory`], and a number that is too old or not reached yet is an error of its own.
+    async fn list(&self, prefix: &str, at: At) -> Result<Listing, StoreError>;
+
+    /// The newest record of `key`, if there is one.
+    async fn get(&self, key: &str) -> Result<Option<Record>, StoreError>;
+
+    /// Makes all changes of `batch` if all its preconditions hold, or none; the answer is its transaction.
+    ///
+    /// Definitions are durable when this returns. To delete a key that is not there is no change, and a batch
+    /// without any change left takes no number: it answers the transaction that the store had reached. A future
+    /// that is dropped before its answer leaves open whether the batch was committed.
+    async fn commit(&self, batch: Batch) -> Result<Transaction, CommitError>;
+
+    /// The newest listing of `prefix` and a watch of everything that changes afterwards, with nothing between.
+    async fn list_and_watch(&self, prefix: &str) -> Result<(Listing, Watch), StoreError>;
+
+    /// The changes of the definitions under `prefix` after the transaction `after`, past ones first.
+    ///
+    /// Derived data has no past to resume from: a prefix that is not one of definitions is
+    /// [`StoreError::NoHistory`], for it there is [`Store::list_and_watch`].
+    async fn watch(&self, prefix: &str, after: Transaction) -> Result<Watch, StoreError>;
+
+    /// Up to `limit` journal entries after the transaction `after`, oldest first.
+    async fn journal(&self, after: Transaction, limit: usize) -> Result<Vec<JournalEntry>, StoreError>;
+
+    /// A lease: keys put with it are deleted once it was not kept alive for `time_to_live`, or is revoked.
+    async fn grant_lease(&self, time_to_live: Duration) -> Result<LeaseId, StoreError>;
+
+    /// Starts the lease's time to live again; [`StoreError::UnknownLease`] if it has ended.
+    async fn keep_alive(&self, lease: LeaseId) -> Result<(), StoreError>;
+
+    /// Ends the lease and deletes its keys; [`StoreError::UnknownLease`] if it has ended already.
+    async fn revoke(&self, lease: LeaseId) -> Result<(), StoreError>;
+}

@@ -1,0 +1,54 @@
+//! What is stored, and how it is read.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use legation_proto::version::Transaction;
+
+/// The prefix of the keys of all definitions; every other key is derived data.
+pub const DEFINITIONS: &str = "definitions/";
+
+/// Whether `key` (or every key under it, if it is a prefix) belongs to a definition.
+pub fn is_definition(key: &str) -> bool {
+    key.starts_with(DEFINITIONS)
+}
+
+/// A key with its value. Cheap to clone: both are shared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The key, unique in the store.
+    pub key: Arc<str>,
+    /// The value, opaque to the store.
+    pub value: Bytes,
+    /// The last change of this key; of a derived one, the transaction that the store had reached then.
+    pub transaction: Transaction,
+}
+
+/// Everything under a prefix, as it was at one transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listing {
+    /// The transaction that this is the state of.
+    pub transaction: Transaction,
+    /// The records, sorted by key.
+    pub records: Vec<Record>,
+}
+
+/// Which state to list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum At {
+    /// The newest that is durable.
+    Newest,
+    /// As it was right after this transaction; 0 is the empty store.
+    Transaction(Transaction),
+}
+
+/// The state of a key after it changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// The key that changed.
+    pub key: Arc<str>,
+    /// Its value now; absent where the key was deleted.
+    pub value: Option<Bytes>,
+    /// The transaction of the change; of a derived key, the one that the store had reached then.
+    pub transaction: Transaction,
+}
