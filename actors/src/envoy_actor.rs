@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, MessageResult};
 use legation_proto::fragment::Fragment;
@@ -21,6 +21,9 @@ use crate::metrics;
 use crate::request::Request;
 use crate::session::{Outcome, Session};
 use crate::status::EnvoyStatus;
+
+/// How long a new stream may take to ask for everything that its Envoy follows from an earlier one. Envoys ask at once.
+const OPENING: Duration = Duration::from_secs(1);
 
 /// What is known of an Envoy from the start of its stream.
 #[derive(Clone, Debug)]
@@ -164,11 +167,15 @@ impl EnvoyActor {
 impl Actor for EnvoyActor {
     type Context = Context<Self>;
 
-    fn started(&mut self, _: &mut Context<Self>) {
+    fn started(&mut self, context: &mut Context<Self>) {
         let Identity { node, stream, .. } = &self.identity;
         self.composition = self
             .directory
             .subscribe(node.key(), *stream, Arc::clone(&self.inbox));
+        context.run_later(OPENING, |actor, context| {
+            actor.session.end_opening();
+            actor.send_responses(context);
+        });
     }
 
     fn stopped(&mut self, _: &mut Context<Self>) {

@@ -70,9 +70,12 @@ pub enum StreamEnd {
     /// The Envoy accepts responses but does not read them.
     #[error("responses are not read")]
     Stalled,
-    /// This host shuts down.
-    #[error("this host is shutting down; connect again")]
-    ShuttingDown,
+    /// A request names no type.
+    #[error("the request has no type_url; on an aggregated stream every request names its type")]
+    NoTypeUrl,
+    /// The connection has lived its time, or this host shuts down.
+    #[error("connect again, through the balancer if there is one")]
+    Reconnect,
     /// The Envoy ended it.
     #[error("the envoy closed the stream")]
     Closed,
@@ -181,16 +184,14 @@ impl Fleet {
         self.connected.load(Ordering::Relaxed)
     }
 
+    /// Most Envoys that may be connected.
+    pub fn envoys_max(&self) -> usize {
+        self.envoys_max
+    }
+
     /// How many virtual services, nodes and gateways connected Envoys depend on.
     pub fn fragments_in_use(&self) -> usize {
         self.directory.len()
-    }
-
-    /// Ends every stream.
-    pub fn end_all(&self, reason: &StreamEnd) {
-        for envoy in self.envoys.iter() {
-            envoy.value().do_send(End(reason.clone()));
-        }
     }
 }
 

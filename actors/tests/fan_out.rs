@@ -266,10 +266,10 @@ async fn the_cap_is_exact_and_places_are_given_back() {
 }
 
 #[tokio::test]
-async fn shutting_down_tells_every_envoy() {
+async fn an_end_tells_the_envoy_why() {
     let host = Host::start(10);
     let mut envoy = host.connect("a");
     host.follows(&["mesh/m/virtualNode/a"]).await;
-    host.fleet.end_all(&StreamEnd::ShuttingDown);
-    assert_eq!(envoy.end().await, StreamEnd::ShuttingDown);
+    envoy.connection.end(StreamEnd::Reconnect);
+    assert_eq!(envoy.end().await, StreamEnd::Reconnect);
 }

@@ -41,6 +41,8 @@ pub struct Session {
     snapshot: Option<Arc<Snapshot>>,
     types: [TypeState; ResourceType::COUNT],
     nonces: u64,
+    /// The stream has not had the time to ask for everything that its Envoy follows.
+    opening: bool,
 }
 
 /// What a request meant.
@@ -73,6 +75,7 @@ impl Session {
             snapshot: None,
             types: Default::default(),
             nonces: 0,
+            opening: true,
         }
     }
 
@@ -104,6 +107,11 @@ impl Session {
         } else {
             state.answered(&request.nonce, request.error)
         };
+        if outcome == Outcome::Nacked
+            && let Some(snapshot) = &self.snapshot
+        {
+            state.drop_outdated_rejections(snapshot.set(resource_type));
+        }
         let legacy = first && resource_type.is_full_state();
         match (self.protocol, request.interest) {
             (Protocol::Sotw, Interest::Sotw { version_info, names }) => {
@@ -137,6 +145,12 @@ impl Session {
         Ok(outcome)
     }
 
+    /// The stream has had the time to ask for everything that its Envoy follows from an earlier stream: what it did not
+    /// ask for until now, nothing that it has refers to.
+    pub fn end_opening(&mut self) {
+        self.opening = false;
+    }
+
     /// The next response to send now, if there is one; call it until there is none.
     pub fn next_response(&mut self) -> Option<Response> {
         let snapshot = self.snapshot.clone()?;
@@ -158,7 +172,8 @@ impl Session {
             ResourceType::Endpoints,
         ];
         REMOVAL_ORDER.into_iter().find_map(|resource_type| {
-            let ready = self.is_settled(&snapshot);
+            let referred_to = matches!(resource_type, ResourceType::Cluster | ResourceType::Endpoints);
+            let ready = self.is_settled(&snapshot) && !(referred_to && self.may_ask_for_listeners());
             ready.then(|| self.remove(resource_type, &snapshot)).flatten()
         })
     }
@@ -209,6 +224,11 @@ impl Session {
                 .types
                 .iter()
                 .all(|state| state.in_flight.is_none() && !state.stands_rejected())
+    }
+
+    /// An Envoy that reconnects asks for clusters first, while it has listeners and routes that refer to them.
+    fn may_ask_for_listeners(&self) -> bool {
+        self.opening && !self.types[ResourceType::Listener.index()].started
     }
 
     fn upsert(&mut self, resource_type: ResourceType, snapshot: &Snapshot) -> Option<Response> {

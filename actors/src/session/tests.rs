@@ -496,7 +496,14 @@ fn a_delta_reconnect_is_sent_what_changed_and_told_what_went() {
         "cds b=2",
         "55"
     );
-    assert_eq!(stream.ack(Cluster), "cds -gone");
+    assert_eq!(
+        stream.ack(Cluster),
+        "",
+        "69: listeners of the stream before may still refer to it"
+    );
+    stream.session.end_opening();
+    stream.pump();
+    assert_eq!(stream.seen(), "cds -gone", "55");
 
     let mut stream = Stream::open(Protocol::Delta, snapshot(&["a=1"], &[], &[], &[]));
     let interest = Interest::Delta {

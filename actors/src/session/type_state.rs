@@ -27,7 +27,8 @@ pub(super) struct TypeState {
     pub(super) reply_due: bool,
     /// At most one response waits for its ACK.
     pub(super) in_flight: Option<InFlight>,
-    /// The version of everything that the Envoy says it has from an earlier stream, until it can be compared.
+    /// The version of everything that the Envoy says it has from an earlier stream, until it equals what it should
+    /// have, or something is sent.
     pub(super) claimed: Option<Version>,
     /// State of the world: resources that are going, kept until nothing refers to them.
     pub(super) lingering: Vec<Resource>,
@@ -46,6 +47,8 @@ pub(super) struct TypeState {
 pub(super) enum Held {
     /// A resource with this content hash.
     Content(u64),
+    /// Perhaps something: it rejected a response, of which it may have taken in a part (conformance 41).
+    Unknown,
     /// It was told that there is none.
     Nothing,
 }
@@ -87,8 +90,7 @@ impl TypeState {
         let mut group = Vec::new();
         for (name, hash) in in_flight.items {
             if let Some(hash) = hash {
-                // the Envoy may have taken in a part of it (conformance 41)
-                self.held.remove(&name);
+                self.held.insert(Arc::clone(&name), Held::Unknown);
                 group.push((name, hash));
             }
         }
@@ -158,9 +160,10 @@ impl TypeState {
 
     /// Compares what the Envoy says it has with what it should have (state of the world, conformance 28).
     pub(super) fn settle_claim(&mut self, set: &ResourceSet) {
-        if self.claimed.take() != Some(set.version()) || !self.subscription.is_wildcard() {
+        if self.claimed != Some(set.version()) || !self.subscription.is_wildcard() {
             return;
         }
+        self.claimed = None;
         for resource in set.resources() {
             self.held
                 .insert(Arc::clone(&resource.name), Held::Content(resource.version.hash));
@@ -171,18 +174,23 @@ impl TypeState {
 
     /// The Envoy should have `set` from now on. `before` is what it should have had, where what goes has to linger.
     pub(super) fn retarget(&mut self, set: &ResourceSet, before: Option<&ResourceSet>) {
-        let unchanged =
-            |(name, hash): &(Arc<str>, u64)| set.get(name).is_some_and(|now| now.version.hash == *hash);
-        self.rejected.retain(|group| group.iter().all(unchanged));
-        if self.rejected.is_empty() {
-            self.rejected_set = None;
-        }
+        self.drop_outdated_rejections(set);
         self.lingering
             .retain(|resource| set.get(&resource.name).is_none());
         for resource in before.map(ResourceSet::resources).unwrap_or_default() {
             if set.get(&resource.name).is_none() && self.held.contains_key(&resource.name) {
                 self.lingering.push(resource.clone());
             }
+        }
+    }
+
+    /// Forgets rejections of what should be there no longer as it was rejected.
+    pub(super) fn drop_outdated_rejections(&mut self, set: &ResourceSet) {
+        let unchanged =
+            |(name, hash): &(Arc<str>, u64)| set.get(name).is_some_and(|now| now.version.hash == *hash);
+        self.rejected.retain(|group| group.iter().all(unchanged));
+        if self.rejected.is_empty() {
+            self.rejected_set = None;
         }
     }
 
@@ -194,6 +202,7 @@ impl TypeState {
         }
         self.due.clear();
         self.reply_due = false;
+        self.claimed = None;
         self.last_sent = Some(in_flight.version);
         self.in_flight = Some(in_flight);
     }
@@ -227,12 +236,12 @@ impl TypeState {
             .collect()
     }
 
-    /// Names that the Envoy has and should not have.
+    /// Names that the Envoy has, or may have, and should not have.
     pub(super) fn to_remove(&self, set: &ResourceSet) -> Vec<Arc<str>> {
         let mut going: Vec<Arc<str>> = self
             .held
             .iter()
-            .filter(|(name, held)| matches!(held, Held::Content(_)) && set.get(name).is_none())
+            .filter(|(name, held)| **held != Held::Nothing && set.get(name).is_none())
             .map(|(name, _)| Arc::clone(name))
             .collect();
         going.sort();

@@ -1,0 +1,17 @@
+//! The Envoy management service: from fragments in the store to responses on the streams of this host's Envoys.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`server`] | accepts connections, ends them after their time |
+//! | [`ads`] | the aggregated discovery service on a connection |
+//! | [`codec`] | gRPC messages that are encoded already |
+//! | [`discovery_request`] | requests of both forms of the protocol, made alike |
+//! | [`feed`] | brings fragments from the store to the actors that need them |
+//! | [`compose`] | what an Envoy should have, made of the fragments of its node and its backends |
+
+pub mod ads;
+pub mod codec;
+pub mod compose;
+pub mod discovery_request;
+pub mod feed;
+pub mod server;

@@ -1,0 +1,153 @@
+//! The process: store, frontend, transformer and management together.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread;
+
+use axum::Router;
+use legation_actors::fleet::{Fleet, FleetSettings};
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::{self, Admin};
+use crate::frontend::{self, Frontend, FrontendSettings};
+use crate::management::ads::AdsService;
+use crate::management::compose::compose;
+use crate::management::feed::{self, Feed};
+use crate::management::server;
+use crate::settings::ServeSettings;
+use crate::store::{EmbeddedStore, OpenError, Store, StoreError};
+use crate::telemetry;
+use crate::transformer::passes::Passes;
+use crate::transformer::workers::Workers;
+
+/// Largest body of an API request, in bytes.
+const BODY_BYTES_MAX: usize = 1 << 20;
+
+/// Why the process cannot run, or runs no longer.
+#[derive(Debug, Error)]
+pub enum ServeError {
+    /// The store cannot be opened.
+    #[error("cannot open the store")]
+    Open(#[from] OpenError),
+    /// The store has failed.
+    #[error("the store has failed")]
+    Store(#[from] StoreError),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address} for {purpose}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What it is for.
+        purpose: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// A thread, a signal handler or a server could not be started, or has failed.
+    #[error("the process cannot go on")]
+    Io(#[from] io::Error),
+    /// The threads of the actors could not be started.
+    #[error(transparent)]
+    Arbiters(#[from] legation_actors::arbiters::ArbitersError),
+    /// Metrics cannot be recorded.
+    #[error("cannot record metrics")]
+    Metrics(#[from] metrics_exporter_prometheus::BuildError),
+    /// A task of the process has panicked.
+    #[error("a task has failed")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+/// Serves until the process is told to end by SIGTERM or SIGINT.
+pub async fn serve(settings: ServeSettings) -> Result<(), ServeError> {
+    let metrics = telemetry::record_metrics()?;
+    let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(&settings.data_dir)?);
+    let api = listen(settings.api_addr, "the API")?;
+    let xds = listen(settings.xds_addr, "Envoys")?;
+    let admin = listen(settings.admin_addr, "health, metrics and status")?;
+    let (api_addr, xds_addr, admin_addr) = (api.local_addr()?, xds.local_addr()?, admin.local_addr()?);
+
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let (passes, transformed) = Passes::new(Arc::clone(&store), Workers::start(cores)?);
+    let (source, requests) = feed::source();
+    let fleet_settings = FleetSettings {
+        arbiters: cores,
+        envoys_max: settings.max_envoys,
+        control_plane: format!("legation/{}", uuid::Uuid::new_v4()),
+    };
+    let fleet = Arc::new(Fleet::start(fleet_settings, source, compose)?);
+    let feed = Feed::new(Arc::clone(&store), Arc::clone(&fleet));
+    let frontend = Frontend::new(
+        Arc::clone(&store),
+        FrontendSettings {
+            region: settings.region,
+            account: settings.account_id,
+            body_bytes_max: BODY_BYTES_MAX,
+        },
+    );
+    let admin_router = admin::router(Admin {
+        fleet: Arc::clone(&fleet),
+        store: Arc::clone(&store),
+        transformed,
+        metrics: metrics.clone(),
+    });
+
+    let shutdown = CancellationToken::new();
+    let mut tasks: JoinSet<Result<(), ServeError>> = JoinSet::new();
+    tasks.spawn(async move { Ok(passes.run().await?) });
+    tasks.spawn(async move { Ok(feed.run(requests).await?) });
+    tasks.spawn(async move {
+        telemetry::keep_metrics(metrics).await;
+        Ok(())
+    });
+    let mut servers = JoinSet::new();
+    servers.spawn(serve_http(api, frontend::router(frontend), shutdown.clone()));
+    servers.spawn(serve_http(admin, admin_router, shutdown.clone()));
+    let ads = AdsService::new(fleet);
+    let envoys = server::serve(xds, ads, settings.reconnect_interval, shutdown.clone());
+    servers.spawn(async move {
+        envoys.await;
+        Ok(())
+    });
+    tracing::info!(api = %api_addr, xds = %xds_addr, admin = %admin_addr, "legation is ready");
+
+    tokio::select! {
+        told = told_to_end() => told?,
+        Some(ended) = tasks.join_next() => ended??,
+        Some(ended) = servers.join_next() => ended??,
+    }
+    tracing::info!("shutting down");
+    shutdown.cancel();
+    while let Some(ended) = servers.join_next().await {
+        ended??;
+    }
+    tasks.shutdown().await;
+    Ok(())
+}
+
+fn listen(address: SocketAddr, purpose: &'static str) -> Result<TcpListener, ServeError> {
+    server::listen(address).map_err(|source| ServeError::Listen { address, purpose, source })
+}
+
+fn serve_http(
+    listener: TcpListener,
+    router: Router,
+    shutdown: CancellationToken,
+) -> impl Future<Output = Result<(), ServeError>> + Send {
+    let serving = axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned());
+    async move { Ok(serving.await?) }
+}
+
+async fn told_to_end() -> io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,287 @@
+//! How a process is to run: flags, variables and a file, in this order of precedence.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::Deserialize;
+use thiserror::Error;
+
+/// What may be said of how a process is to run. Each member is a flag of `legation serve`, a variable
+/// `LEGATION_<FLAG>`, and a key of the TOML file.
+#[derive(Clone, Debug, Default, PartialEq, clap::Args, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct ServeOptions {
+    /// Directory for definitions and their journal, with the embedded store [default: legation-data]
+    #[arg(long, env = "LEGATION_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+
+    /// Where definitions are kept: "embedded", or etcd://HOST:PORT,... [default: embedded]
+    #[arg(long, env = "LEGATION_STORE", value_name = "STORE")]
+    pub store: Option<String>,
+
+    /// What this process does: any of frontend, transformer, management [default: all]
+    #[arg(long, env = "LEGATION_ROLES", value_name = "ROLE,...", value_delimiter = ',')]
+    pub roles: Option<Vec<Role>>,
+
+    /// Address of the App Mesh API [default: 127.0.0.1:8080]
+    #[arg(long, env = "LEGATION_API_ADDR", value_name = "ADDR")]
+    pub api_addr: Option<SocketAddr>,
+
+    /// Address that Envoys connect to [default: 127.0.0.1:18000]
+    #[arg(long, env = "LEGATION_XDS_ADDR", value_name = "ADDR")]
+    pub xds_addr: Option<SocketAddr>,
+
+    /// Address of health, metrics and status [default: 127.0.0.1:8081]
+    #[arg(long, env = "LEGATION_ADMIN_ADDR", value_name = "ADDR")]
+    pub admin_addr: Option<SocketAddr>,
+
+    /// Most Envoys that may be connected at once [default: 1000]
+    #[arg(long, env = "LEGATION_MAX_ENVOYS", value_name = "COUNT")]
+    pub max_envoys: Option<usize>,
+
+    /// How long an Envoy stays connected before it has to connect again, give or take a fifth [default: 30m]
+    #[arg(long, env = "LEGATION_RECONNECT_INTERVAL", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[serde(with = "humantime_serde::option")]
+    pub reconnect_interval: Option<Duration>,
+
+    /// Region in ARNs [default: us-east-1]
+    #[arg(long, env = "LEGATION_REGION", value_name = "REGION")]
+    pub region: Option<String>,
+
+    /// Account in ARNs, 12 digits [default: 000000000000]
+    #[arg(long, env = "LEGATION_ACCOUNT_ID", value_name = "ACCOUNT")]
+    pub account_id: Option<String>,
+
+    /// Serve other addresses than loopback although there is no TLS and no authentication: anybody who reaches them
+    /// can change every mesh and read every configuration
+    #[arg(long, env = "LEGATION_INSECURE", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub insecure: Option<bool>,
+}
+
+/// What a process does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Serves the API.
+    Frontend,
+    /// Computes fragments.
+    Transformer,
+    /// Serves Envoys.
+    Management,
+}
+
+/// How a process runs, complete and consistent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServeSettings {
+    /// Directory of the embedded store.
+    pub data_dir: PathBuf,
+    /// Address of the App Mesh API.
+    pub api_addr: SocketAddr,
+    /// Address that Envoys connect to.
+    pub xds_addr: SocketAddr,
+    /// Address of health, metrics and status.
+    pub admin_addr: SocketAddr,
+    /// Most Envoys that may be connected at once.
+    pub max_envoys: usize,
+    /// How long an Envoy stays connected before it has to connect again.
+    pub reconnect_interval: Duration,
+    /// Region in ARNs.
+    pub region: String,
+    /// Account in ARNs.
+    pub account_id: String,
+}
+
+/// Settings that cannot be used.
+#[derive(Debug, Error)]
+pub enum SettingsError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration file {path}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file says something that cannot be understood.
+    #[error("configuration file {path}: {reason}")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        reason: String,
+    },
+    /// A value is out of its range.
+    #[error("{setting}: {reason}")]
+    Invalid {
+        /// The flag, with its dashes.
+        setting: &'static str,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
+}
+
+fn invalid(setting: &'static str, reason: impl Into<String>) -> SettingsError {
+    SettingsError::Invalid { setting, reason: reason.into() }
+}
+
+impl ServeOptions {
+    /// Reads the options in a TOML file, whose keys are the names of the flags.
+    pub fn from_file(path: &Path) -> Result<Self, SettingsError> {
+        let unreadable = |source| SettingsError::Unreadable { path: path.to_owned(), source };
+        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        toml::from_str(&text)
+            .map_err(|error| SettingsError::Malformed { path: path.to_owned(), reason: error.to_string() })
+    }
+
+    /// These options where they say something, those of `other` where they do not.
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            data_dir: self.data_dir.or(other.data_dir),
+            store: self.store.or(other.store),
+            roles: self.roles.or(other.roles),
+            api_addr: self.api_addr.or(other.api_addr),
+            xds_addr: self.xds_addr.or(other.xds_addr),
+            admin_addr: self.admin_addr.or(other.admin_addr),
+            max_envoys: self.max_envoys.or(other.max_envoys),
+            reconnect_interval: self.reconnect_interval.or(other.reconnect_interval),
+            region: self.region.or(other.region),
+            account_id: self.account_id.or(other.account_id),
+            insecure: self.insecure.or(other.insecure),
+        }
+    }
+
+    /// Completes the options with the defaults and checks them.
+    pub fn into_settings(self) -> Result<ServeSettings, SettingsError> {
+        let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let settings = ServeSettings {
+            data_dir: self.data_dir.unwrap_or_else(|| "legation-data".into()),
+            api_addr: self.api_addr.unwrap_or(loopback(8080)),
+            xds_addr: self.xds_addr.unwrap_or(loopback(18000)),
+            admin_addr: self.admin_addr.unwrap_or(loopback(8081)),
+            max_envoys: self.max_envoys.unwrap_or(1000),
+            reconnect_interval: self.reconnect_interval.unwrap_or(Duration::from_secs(30 * 60)),
+            region: self.region.unwrap_or_else(|| "us-east-1".to_owned()),
+            account_id: self.account_id.unwrap_or_else(|| "000000000000".to_owned()),
+        };
+        let store = self.store.as_deref().map_or(Ok(StoreKind::Embedded), str::parse)?;
+        let StoreKind::Embedded = store;
+        if self.roles.is_some_and(|roles| Role::ALL.iter().any(|role| !roles.contains(role))) {
+            return Err(invalid("--roles", "with the embedded store one process has every role; leave this out"));
+        }
+        if !self.insecure.unwrap_or(false) {
+            let addresses =
+                [("--api-addr", settings.api_addr), ("--xds-addr", settings.xds_addr), ("--admin-addr", settings.admin_addr)];
+            for (setting, address) in addresses {
+                if !address.ip().is_loopback() {
+                    let reason = format!(
+                        "{address} is not a loopback address, and there is no TLS and no authentication; \
+                         say --insecure if only trusted hosts reach it"
+                    );
+                    return Err(invalid(setting, reason));
+                }
+            }
+        }
+        if settings.max_envoys == 0 {
+            return Err(invalid("--max-envoys", "0 would refuse every envoy; give at least 1"));
+        }
+        if settings.reconnect_interval < RECONNECT_INTERVAL_MIN {
+            return Err(invalid("--reconnect-interval", "give at least 1s"));
+        }
+        if settings.account_id.len() != 12 || !settings.account_id.bytes().all(|digit| digit.is_ascii_digit()) {
+            return Err(invalid("--account-id", format!("{:?} is not 12 digits", settings.account_id)));
+        }
+        Ok(settings)
+    }
+}
+
+/// Shortest time between forced reconnects.
+const RECONNECT_INTERVAL_MIN: Duration = Duration::from_secs(1);
+
+impl Role {
+    const ALL: [Self; 3] = [Self::Frontend, Self::Transformer, Self::Management];
+}
+
+/// Which store.
+enum StoreKind {
+    Embedded,
+}
+
+impl FromStr for StoreKind {
+    type Err = SettingsError;
+
+    fn from_str(store: &str) -> Result<Self, SettingsError> {
+        match store {
+            "embedded" => Ok(Self::Embedded),
+            etcd if etcd.starts_with("etcd://") => {
+                Err(invalid("--store", "this version has no etcd store yet; use \"embedded\""))
+            }
+            other => Err(invalid("--store", format!("{other:?} is no store; use \"embedded\""))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from_toml(text: &str) -> Result<ServeSettings, String> {
+        let options: ServeOptions = toml::from_str(text).map_err(|error| error.to_string())?;
+        options.into_settings().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn defaults_are_complete_and_loopback_only() {
+        let settings = ServeOptions::default().into_settings().unwrap();
+        assert_eq!(settings.api_addr.to_string(), "127.0.0.1:8080");
+        assert_eq!(settings.xds_addr.to_string(), "127.0.0.1:18000");
+        assert_eq!(settings.admin_addr.to_string(), "127.0.0.1:8081");
+        assert_eq!((settings.max_envoys, settings.reconnect_interval.as_secs()), (1000, 1800));
+    }
+
+    #[test]
+    fn a_file_says_what_flags_say() {
+        let text = r#"
+            data-dir = "/srv/legation"
+            store = "embedded"
+            roles = ["frontend", "transformer", "management"]
+            api-addr = "[::1]:1"
+            reconnect-interval = "90s"
+            max-envoys = 7
+            account-id = "111122223333"
+        "#;
+        let settings = from_toml(text).unwrap();
+        assert_eq!(settings.data_dir, Path::new("/srv/legation"));
+        assert_eq!((settings.max_envoys, settings.reconnect_interval.as_secs()), (7, 90));
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_named() {
+        for (text, expected) in [
+            ("api-addr = '0.0.0.0:80'", "--api-addr: 0.0.0.0:80 is not a loopback address"),
+            ("xds-addr = '10.0.0.1:80'", "--insecure"),
+            ("max-envoys = 0", "--max-envoys: 0 would refuse every envoy"),
+            ("reconnect-interval = '10ms'", "--reconnect-interval: give at least 1s"),
+            ("reconnect-interval = 'soon'", "reconnect-interval"),
+            ("account-id = '12'", "--account-id: \"12\" is not 12 digits"),
+            ("store = 'etcd://a:1'", "--store: this version has no etcd store yet"),
+            ("store = 'mysql'", "--store: \"mysql\" is no store"),
+            ("roles = ['frontend']", "--roles: with the embedded store"),
+            ("roles = ['cook']", "cook"),
+            ("no-such-key = 1", "no-such-key"),
+        ] {
+            let error = from_toml(text).unwrap_err();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+        assert!(from_toml("api-addr = '0.0.0.0:80'\ninsecure = true").is_ok());
+    }
+
+    #[test]
+    fn the_first_to_speak_wins() {
+        let flags = ServeOptions { max_envoys: Some(1), ..Default::default() };
+        let file = ServeOptions { max_envoys: Some(2), region: Some("r".to_owned()), ..Default::default() };
+        let merged = flags.or(file);
+        assert_eq!((merged.max_envoys, merged.region.as_deref()), (Some(1), Some("r")));
+    }
+}

@@ -1,0 +1,75 @@
+//! Where the transformer's output stands in the store.
+//!
+//! ```text
+//! derived/fragment/<mesh>/<kind>/<name>      a fragment
+//! derived/transformed/<mesh>                 there once the mesh was transformed for the first time
+//! ```
+
+use std::sync::Arc;
+
+use legation_proto::id::{FragmentKey, FragmentKind};
+
+use crate::model::key::{escape, unescape};
+
+/// The prefix of everything that the transformer writes.
+pub const DERIVED: &str = "derived/";
+
+/// The prefix of all fragments.
+pub const FRAGMENTS: &str = "derived/fragment/";
+
+/// The prefix of the marks of meshes that were transformed.
+pub const TRANSFORMED: &str = "derived/transformed/";
+
+/// What a key of the transformer's stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DerivedKey {
+    /// A fragment.
+    Fragment(FragmentKey),
+    /// The mark of a mesh that was transformed.
+    Transformed(Arc<str>),
+}
+
+/// The key of a fragment.
+pub fn fragment(key: &FragmentKey) -> String {
+    format!("{FRAGMENTS}{}/{}/{}", escape(&key.mesh), key.kind.as_str(), escape(&key.name))
+}
+
+/// The key of the mark of a mesh.
+pub fn transformed(mesh: &str) -> String {
+    format!("{TRANSFORMED}{}", escape(mesh))
+}
+
+impl DerivedKey {
+    /// What `key` stands for, if it is the transformer's.
+    pub fn parse(key: &str) -> Option<Self> {
+        if let Some(mesh) = key.strip_prefix(TRANSFORMED) {
+            return Some(Self::Transformed(unescape(mesh)?.into()));
+        }
+        let mut segments = key.strip_prefix(FRAGMENTS)?.split('/');
+        let (mesh, kind, name) = (segments.next()?, segments.next()?, segments.next()?);
+        if segments.next().is_some() {
+            return None;
+        }
+        Some(Self::Fragment(FragmentKey {
+            mesh: unescape(mesh)?.into(),
+            kind: FragmentKind::from_name(kind)?,
+            name: unescape(name)?.into(),
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_round_trip() {
+        let key = FragmentKey::virtual_service(&"m m".into(), "a/b%c.local");
+        assert_eq!(fragment(&key), "derived/fragment/m%20m/virtualService/a%2Fb%25c.local");
+        assert_eq!(DerivedKey::parse(&fragment(&key)), Some(DerivedKey::Fragment(key)));
+        assert_eq!(DerivedKey::parse(&transformed("m/m")), Some(DerivedKey::Transformed("m/m".into())));
+        for foreign in ["derived/fragment/m/route/r", "derived/fragment/m/virtualNode", "definitions/m/mesh", ""] {
+            assert_eq!(DerivedKey::parse(foreign), None, "{foreign}");
+        }
+    }
+}
