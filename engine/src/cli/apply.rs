@@ -1,0 +1,149 @@
+//! `legation apply`: create or update what files define.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `source` | finding and reading the files |
+//! | `document` | what a document is about, and what is wrong with it |
+//! | `client` | the API, as far as it is needed here |
+//! | `report` | what is printed |
+
+mod client;
+mod document;
+mod report;
+mod source;
+
+use std::collections::HashMap;
+use std::io::{IsTerminal, Write, stdout};
+use std::process::ExitCode;
+
+use clap::Args;
+
+use self::client::{Client, Failure};
+use self::document::{Document, Malformed, Place};
+use self::report::Report;
+use crate::model::ResourceId;
+
+const EXAMPLES: &str = "\
+Examples:
+  legation apply -f mesh.yaml
+  legation apply -f definitions/ -f extra.json
+  render-definitions | legation apply -f - --endpoint http://10.0.0.5:8080
+
+A document is what the App Mesh API takes, and its name keys say what it is:
+  meshName: shop
+  virtualNodeName: cart
+  spec: {listeners: [{portMapping: {port: 8080, protocol: http}}]}
+
+Exit codes:
+  0  everything is as the files say
+  1  something was refused, or the endpoint was not reached
+  2  wrong usage, or something in the files cannot be read; the rest was applied";
+
+/// Create or update what files define.
+///
+/// Reads documents in YAML or JSON, several in a file if need be, and applies them in the order in which they depend
+/// on each other. What is already as defined is left alone. After a failure the others are still applied.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct ApplyArgs {
+    /// A file, a directory (its *.yaml, *.yml and *.json files, and those below it), or - for standard input
+    #[arg(short = 'f', long = "file", value_name = "FILE|DIR|-", required = true, num_args = 1..)]
+    files: Vec<String>,
+
+    /// Where the API is
+    #[arg(long, env = "LEGATION_ENDPOINT", default_value = "http://127.0.0.1:8080")]
+    endpoint: String,
+}
+
+/// Applies what `args` name, prints what became of it, and says so in the exit code.
+pub fn run(args: &ApplyArgs) -> ExitCode {
+    let out = stdout();
+    let is_coloured = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let mut out = out.lock();
+    ExitCode::from(apply(args, &mut Report::new(&mut out, is_coloured)))
+}
+
+fn apply<W: Write>(args: &ApplyArgs, report: &mut Report<'_, W>) -> u8 {
+    let (documents, malformed) = read(&args.files);
+    if documents.is_empty() && malformed.is_empty() {
+        report.nothing_found();
+        return 2;
+    }
+    for Malformed { place, problem } in &malformed {
+        report.failed(place, problem);
+    }
+    let is_all_applied = apply_all(&documents, &Client::new(&args.endpoint), report);
+    report.summary();
+    match (is_all_applied, malformed.is_empty()) {
+        (false, _) => 1,
+        (true, false) => 2,
+        (true, true) => 0,
+    }
+}
+
+/// Every document of the files, in the order in which they are to be applied, and what is no document.
+fn read(files: &[String]) -> (Vec<Document>, Vec<Malformed>) {
+    let mut documents = Vec::new();
+    let mut malformed = Vec::new();
+    for source in source::read_all(files) {
+        let parsed = match source {
+            Ok(source) => document::parse_all(&source),
+            Err(unreadable) => vec![Err(unreadable)],
+        };
+        for document in parsed {
+            match document {
+                Ok(document) => documents.push(document),
+                Err(error) => malformed.push(error),
+            }
+        }
+    }
+    let (mut documents, repeated) = without_repeats(documents);
+    malformed.extend(repeated);
+    // kinds are ordered so that what one may need comes before it; within a kind the order stays
+    documents.sort_by_key(|document| document.id.kind());
+    (documents, malformed)
+}
+
+/// The first document of each resource; a second one would undo it with every run.
+fn without_repeats(documents: Vec<Document>) -> (Vec<Document>, Vec<Malformed>) {
+    let mut first_places: HashMap<ResourceId, Place> = HashMap::new();
+    let mut first = Vec::new();
+    let mut repeated = Vec::new();
+    for document in documents {
+        match first_places.get(&document.id) {
+            Some(first) => repeated.push(Malformed {
+                place: document.place,
+                problem: format!("{} is defined already by {first}", document.id),
+            }),
+            None => {
+                first_places.insert(document.id.clone(), document.place.clone());
+                first.push(document);
+            }
+        }
+    }
+    (first, repeated)
+}
+
+/// Whether every document could be applied.
+fn apply_all<W: Write>(documents: &[Document], client: &Client, report: &mut Report<'_, W>) -> bool {
+    let mut is_all_applied = true;
+    let mut is_reachable = true;
+    for document in documents {
+        if !is_reachable {
+            report.failed(&document.id, "not tried, since the endpoint was not reached");
+            continue;
+        }
+        match client.apply(document) {
+            Ok(change) => report.applied(change, &document.id),
+            Err(failure) => {
+                is_all_applied = false;
+                is_reachable = !matches!(failure, Failure::Unreachable { .. });
+                report.failed(&document.id, &failure.to_string());
+            }
+        }
+    }
+    is_all_applied
+}
+
+#[cfg(test)]
+mod tests;

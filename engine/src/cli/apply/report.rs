@@ -1,0 +1,81 @@
+//! What is printed: a line for each document, and the sum.
+
+use std::fmt::Display;
+use std::io::Write;
+
+use super::client::Change;
+
+const GREEN: &str = "\x1b[32m";
+const YELLOW: &str = "\x1b[33m";
+const DIM: &str = "\x1b[2m";
+const RED: &str = "\x1b[31m";
+const PLAIN: &str = "\x1b[0m";
+
+/// The printer. What cannot be printed is not printed: it is no reason not to apply the rest.
+pub(super) struct Report<'a, W: Write> {
+    out: &'a mut W,
+    is_coloured: bool,
+    created: usize,
+    updated: usize,
+    unchanged: usize,
+    failed: usize,
+}
+
+impl<'a, W: Write> Report<'a, W> {
+    /// A printer to `out`.
+    pub(super) fn new(out: &'a mut W, is_coloured: bool) -> Self {
+        Self {
+            out,
+            is_coloured,
+            created: 0,
+            updated: 0,
+            unchanged: 0,
+            failed: 0,
+        }
+    }
+
+    /// `what` was applied.
+    pub(super) fn applied(&mut self, change: Change, what: &dyn Display) {
+        let (word, colour, count) = match change {
+            Change::Created => ("created", GREEN, &mut self.created),
+            Change::Updated => ("updated", YELLOW, &mut self.updated),
+            Change::Unchanged => ("unchanged", DIM, &mut self.unchanged),
+        };
+        *count += 1;
+        self.line(word, colour, &what.to_string());
+    }
+
+    /// `what` was not applied. A reason of several lines stands below, indented.
+    pub(super) fn failed(&mut self, what: &dyn Display, reason: &str) {
+        self.failed += 1;
+        if !reason.contains('\n') {
+            return self.line("failed", RED, &format!("{what}: {reason}"));
+        }
+        self.line("failed", RED, &format!("{what}:"));
+        for line in reason.lines() {
+            let _ = writeln!(self.out, "            {line}");
+        }
+    }
+
+    /// There was nothing to apply.
+    pub(super) fn nothing_found(&mut self) {
+        let _ = writeln!(self.out, "there is no document in what -f names");
+    }
+
+    /// The sum of it all.
+    pub(super) fn summary(&mut self) {
+        let (created, updated, unchanged, failed) = (self.created, self.updated, self.unchanged, self.failed);
+        let _ = writeln!(
+            self.out,
+            "{created} created, {updated} updated, {unchanged} unchanged, {failed} failed"
+        );
+    }
+
+    fn line(&mut self, word: &str, colour: &str, text: &str) {
+        let _ = if self.is_coloured {
+            writeln!(self.out, "{colour}{word:<9}{PLAIN} {text}")
+        } else {
+            writeln!(self.out, "{word:<9} {text}")
+        };
+    }
+}

@@ -1,0 +1,380 @@
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::sync::Arc;
+
+use expect_test::{Expect, expect};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+
+use super::document::parse_all;
+use super::report::Report;
+use super::source::Source;
+use super::{ApplyArgs, apply};
+use crate::frontend::{Frontend, FrontendSettings, router};
+use crate::store::EmbeddedStore;
+
+/// What a text is parsed to, a line a document.
+fn check(name: &str, text: &str, expected: Expect) {
+    let source = Source {
+        name: name.to_owned(),
+        text: text.to_owned(),
+    };
+    let parsed = parse_all(&source);
+    let lines: Vec<String> = parsed
+        .iter()
+        .map(|document| match document {
+            Ok(document) => format!("{}: {} {}", document.place, document.id, document.create_body()),
+            Err(error) => format!("{}: {}", error.place, error.problem),
+        })
+        .collect();
+    expected.assert_eq(&lines.join("\n"));
+}
+
+#[test]
+fn name_keys_say_what_it_is() {
+    check(
+        "all.yaml",
+        "\
+# a comment
+---
+meshName: m
+spec: {}
+---
+meshName: m
+virtualNodeName: n
+spec: {listeners: []}
+tags: [{key: k, value: v}]
+---
+meshName: m
+virtualServiceName: s.local
+spec: {}
+---
+{meshName: m, virtualRouterName: r, spec: {}}
+---
+meshName: m
+virtualRouterName: r
+routeName: x
+clientToken: t
+spec: {}
+---
+meshName: m
+virtualGatewayName: g
+spec: {}
+---
+---
+meshName: m
+virtualGatewayName: g
+gatewayRouteName: x
+spec: {}
+...
+",
+        expect![[r#"
+            all.yaml, document 1 (line 3): mesh "m" {"meshName":"m","spec":{}}
+            all.yaml, document 2 (line 6): virtual node "n" in mesh "m" {"spec":{"listeners":[]},"tags":[{"key":"k","value":"v"}],"virtualNodeName":"n"}
+            all.yaml, document 3 (line 11): virtual service "s.local" in mesh "m" {"spec":{},"virtualServiceName":"s.local"}
+            all.yaml, document 4 (line 15): virtual router "r" in mesh "m" {"spec":{},"virtualRouterName":"r"}
+            all.yaml, document 5 (line 17): route "x" of virtual router "r" in mesh "m" {"clientToken":"t","routeName":"x","spec":{}}
+            all.yaml, document 6 (line 23): virtual gateway "g" in mesh "m" {"spec":{},"virtualGatewayName":"g"}
+            all.yaml, document 7 (line 28): gateway route "x" of virtual gateway "g" in mesh "m" {"gatewayRouteName":"x","spec":{}}"#]],
+    );
+}
+
+#[test]
+fn what_is_no_document() {
+    check(
+        "bad.yaml",
+        "\
+meshName: m
+spec: {}
+extra: 1
+---
+virtualNodeName: n
+spec: {}
+---
+meshName: m
+routeName: x
+spec: {}
+---
+meshName: m
+virtualNodeName: n
+virtualRouterName: r
+spec: {}
+---
+meshName: m
+virtualNodeName: 7
+spec: {}
+---
+meshName: a/b
+spec: {}
+---
+meshName: m
+---
+just text
+---
+meshName: m
+meshName: n
+spec: {}
+---
+meshName: fine
+spec: {}
+",
+        expect![[r#"
+            bad.yaml, document 1 (line 1): extra: is not a key here; known keys are meshName, virtualNodeName, virtualRouterName, routeName, virtualServiceName, virtualGatewayName, gatewayRouteName, spec, tags, clientToken
+            bad.yaml, document 2 (line 5): meshName: is required
+            bad.yaml, document 3 (line 8): virtualRouterName: is required for a route
+            bad.yaml, document 4 (line 12): meshName, virtualNodeName, virtualRouterName name no one resource
+            bad.yaml, document 5 (line 17): virtualNodeName: 7 is not a string
+            bad.yaml, document 6 (line 21): meshName: has a /, which the name of a mesh may not have
+            bad.yaml, document 7 (line 24): mesh "m": spec: is required
+            bad.yaml, document 8 (line 26): is not an object
+            bad.yaml, document 9: cannot be parsed: duplicate mapping key: meshName not allowed here at line 29, column 1
+            bad.yaml, document 10 (line 32): mesh "fine" {"meshName":"fine","spec":{}}"#]],
+    );
+}
+
+#[test]
+fn yaml_that_breaks_off() {
+    check(
+        "broken.yaml",
+        "meshName: m\nspec: {}\n---\nmeshName: [\n---\nmeshName: n\nspec: {}\n",
+        expect![[r#"
+            broken.yaml, document 1 (line 1): mesh "m" {"meshName":"m","spec":{}}
+            broken.yaml, document 2: cannot be parsed: unclosed bracket '[' at line 4, column 11; nothing of this file was read beyond it"#]],
+    );
+    check(
+        "tabs.yaml",
+        "meshName: m\nspec:\n\ta: 1\n",
+        expect![
+            "tabs.yaml, document 1: cannot be parsed: tabs disallowed within this context (block indentation) at line 3, column 2; nothing of this file was read beyond it"
+        ],
+    );
+    check("empty.yaml", "# nothing\n", expect![[""]]);
+}
+
+#[test]
+fn json_in_all_forms() {
+    check(
+        "one.json",
+        r#"{"meshName": "m", "spec": {}}"#,
+        expect![[r#"one.json, document 1 (line 1): mesh "m" {"meshName":"m","spec":{}}"#]],
+    );
+    let list = "\n[{\"meshName\": \"m\", \"spec\": {}},\n {\"meshName\": \"n\"}, 7]";
+    check(
+        "list.json",
+        list,
+        expect![[r#"
+        list.json, document 1: mesh "m" {"meshName":"m","spec":{}}
+        list.json, document 2: mesh "n": spec: is required
+        list.json, document 3: is not an object"#]],
+    );
+    let several =
+        "{\"meshName\": \"m\", \"spec\": {}}\n\n\t{\"meshName\": \"n\", \"spec\": {}}\n{\"meshName\": ";
+    check(
+        "several.json",
+        several,
+        expect![[r#"
+            several.json, document 1 (line 1): mesh "m" {"meshName":"m","spec":{}}
+            several.json, document 2 (line 3): mesh "n" {"meshName":"n","spec":{}}
+            several.json, document 3: cannot be parsed: EOF while parsing a value at line 4 column 13; nothing of this file was read beyond it"#]],
+    );
+    let on_standard_input = "{\"meshName\": \"m\", \"spec\": {}}\n{\"meshName\": \"n\", \"spec\": {}}\n";
+    check(
+        "standard input",
+        on_standard_input,
+        expect![[r#"
+        standard input, document 1 (line 1): mesh "m" {"meshName":"m","spec":{}}
+        standard input, document 2 (line 2): mesh "n" {"meshName":"n","spec":{}}"#]],
+    );
+    check(
+        "standard input",
+        "{meshName: m, spec: {}}",
+        expect![[r#"standard input, document 1 (line 1): mesh "m" {"meshName":"m","spec":{}}"#]],
+    );
+    check(
+        "a.yaml",
+        "- {meshName: m, spec: {}}\n- {meshName: n, spec: {}}",
+        expect![[r#"
+            a.yaml, document 1: mesh "m" {"meshName":"m","spec":{}}
+            a.yaml, document 2: mesh "n" {"meshName":"n","spec":{}}"#]],
+    );
+}
+
+/// The API on a port of its own, and a directory for files.
+struct Setup {
+    _runtime: Runtime,
+    endpoint: String,
+    files: TempDir,
+    _data: TempDir,
+}
+
+impl Setup {
+    fn new() -> Setup {
+        let data = TempDir::new().unwrap();
+        let store = Arc::new(EmbeddedStore::open(data.path()).unwrap());
+        let router = router(Frontend::new(store, FrontendSettings::default()));
+        let runtime = Runtime::new().unwrap();
+        let listener = runtime
+            .block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
+            .unwrap();
+        let endpoint = format!("http://{}/", listener.local_addr().unwrap());
+        runtime.spawn(async move { axum::serve(listener, router).await });
+        Setup {
+            _runtime: runtime,
+            endpoint,
+            files: TempDir::new().unwrap(),
+            _data: data,
+        }
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.files.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    /// What applying these files prints, and the exit code.
+    fn check(&self, files: &[&str], expected: Expect) {
+        check_apply(&self.endpoint, self.files.path(), files, expected);
+    }
+}
+
+fn check_apply(endpoint: &str, dir: &Path, files: &[&str], expected: Expect) {
+    let path = |file: &&str| dir.join(file).display().to_string();
+    let args = ApplyArgs {
+        files: files.iter().map(path).collect(),
+        endpoint: endpoint.to_owned(),
+    };
+    let mut out = Vec::new();
+    let code = apply(&args, &mut Report::new(&mut out, false));
+    let printed = String::from_utf8(out)
+        .unwrap()
+        .replace(&dir.display().to_string(), "DIR");
+    expected.assert_eq(&format!("{printed}exit code {code}\n"));
+}
+
+const ROUTE: &str = "\
+meshName: m
+virtualRouterName: r
+routeName: x
+spec: {httpRoute: {match: {prefix: /}, action: {weightedTargets: [{virtualNode: n, weight: 1}]}}}
+";
+const REST: &str = "\
+{meshName: m, virtualServiceName: s, spec: {provider: {virtualRouter: {virtualRouterName: r}}}}
+---
+{meshName: m, virtualRouterName: r, spec: {listeners: [{portMapping: {port: 80, protocol: http}}]}}
+---
+{meshName: m, virtualNodeName: n, spec: {}}
+---
+{meshName: m, spec: {}}
+";
+
+#[test]
+fn files_are_applied_in_the_order_of_dependency() {
+    let setup = Setup::new();
+    setup.write("mesh/a-route.yml", ROUTE);
+    setup.write("mesh/below/rest.yaml", REST);
+    setup.write("mesh/notes.txt", "not: [for us");
+    setup.write("mesh/.hidden.yaml", "not: [for us");
+    setup.check(
+        &["mesh"],
+        expect![[r#"
+        created   mesh "m"
+        created   virtual node "n" in mesh "m"
+        created   virtual router "r" in mesh "m"
+        created   route "x" of virtual router "r" in mesh "m"
+        created   virtual service "s" in mesh "m"
+        5 created, 0 updated, 0 unchanged, 0 failed
+        exit code 0
+    "#]],
+    );
+    setup.check(
+        &["mesh"],
+        expect![[r#"
+        unchanged mesh "m"
+        unchanged virtual node "n" in mesh "m"
+        unchanged virtual router "r" in mesh "m"
+        unchanged route "x" of virtual router "r" in mesh "m"
+        unchanged virtual service "s" in mesh "m"
+        0 created, 0 updated, 5 unchanged, 0 failed
+        exit code 0
+    "#]],
+    );
+    setup.write("mesh/a-route.yml", &ROUTE.replace("weight: 1", "weight: 2"));
+    setup.check(
+        &["mesh"],
+        expect![[r#"
+        unchanged mesh "m"
+        unchanged virtual node "n" in mesh "m"
+        unchanged virtual router "r" in mesh "m"
+        updated   route "x" of virtual router "r" in mesh "m"
+        unchanged virtual service "s" in mesh "m"
+        0 created, 1 updated, 4 unchanged, 0 failed
+        exit code 0
+    "#]],
+    );
+}
+
+#[test]
+fn half_of_it_is_good() {
+    let setup = Setup::new();
+    let bad_node = "---\n{meshName: m, virtualNodeName: bad, spec: {listeners: [{portMapping: {port: 0, protocol: x}}]}}\n";
+    let bad_route = "---\n{meshName: m, virtualRouterName: gone, routeName: y, spec: {tcpRoute: {action: {weightedTargets: [{virtualNode: n, weight: 1}]}}}}\n";
+    setup.write("a.yaml", &format!("{REST}{bad_node}{bad_route}"));
+    setup.write(
+        "b.yaml",
+        "{meshName: m, spec: {}, oops: 1}\n---\n{meshName: other, spec: {}}\n",
+    );
+    setup.write("c.yaml", "{meshName: m, spec: {}}\n");
+    setup.check(&["a.yaml", "b.yaml", "c.yaml", "missing.yaml"], expect![[r#"
+        failed    DIR/b.yaml, document 1 (line 1): oops: is not a key here; known keys are meshName, virtualNodeName, virtualRouterName, routeName, virtualServiceName, virtualGatewayName, gatewayRouteName, spec, tags, clientToken
+        failed    DIR/missing.yaml: cannot be read: No such file or directory (os error 2)
+        failed    DIR/c.yaml, document 1 (line 1): mesh "m" is defined already by DIR/a.yaml, document 4 (line 7)
+        created   mesh "m"
+        created   mesh "other"
+        created   virtual node "n" in mesh "m"
+        failed    virtual node "bad" in mesh "m":
+                    spec.listeners[0].portMapping.port: 0 is not in 1..=65535
+                    spec.listeners[0].portMapping.protocol: "x" is not one of http, tcp, http2, grpc
+        created   virtual router "r" in mesh "m"
+        failed    route "y" of virtual router "gone" in mesh "m": virtual router "gone" in mesh "m" does not exist
+        created   virtual service "s" in mesh "m"
+        5 created, 0 updated, 0 unchanged, 5 failed
+        exit code 1
+    "#]]);
+    setup.check(&["b.yaml"], expect![[r#"
+        failed    DIR/b.yaml, document 1 (line 1): oops: is not a key here; known keys are meshName, virtualNodeName, virtualRouterName, routeName, virtualServiceName, virtualGatewayName, gatewayRouteName, spec, tags, clientToken
+        unchanged mesh "other"
+        0 created, 0 updated, 1 unchanged, 1 failed
+        exit code 2
+    "#]]);
+}
+
+#[test]
+fn there_is_nothing_to_apply_or_nobody_to_ask() {
+    let setup = Setup::new();
+    setup.write("empty/x.yaml", "# nothing");
+    setup.check(
+        &["empty"],
+        expect![[r#"
+        there is no document in what -f names
+        exit code 2
+    "#]],
+    );
+    setup.write("rest.yaml", REST);
+    let dir = setup.files.path();
+    check_apply(
+        "http://127.0.0.1:1",
+        dir,
+        &["rest.yaml"],
+        expect![[r#"
+            failed    mesh "m": http://127.0.0.1:1 was not reached: io: Connection refused (os error 111)
+            failed    virtual node "n" in mesh "m": not tried, since the endpoint was not reached
+            failed    virtual router "r" in mesh "m": not tried, since the endpoint was not reached
+            failed    virtual service "s" in mesh "m": not tried, since the endpoint was not reached
+            0 created, 0 updated, 0 unchanged, 4 failed
+            exit code 1
+        "#]],
+    );
+}

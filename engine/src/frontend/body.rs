@@ -1,0 +1,60 @@
+//! Reading the body of a request, without ever holding more of it than is allowed.
+
+use std::time::Duration;
+
+use axum::body::{Body, HttpBody};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use tokio::time::timeout;
+
+use super::error::ApiError;
+
+/// How long a body may take to arrive.
+const ARRIVAL_SECONDS_MAX: u64 = 30;
+
+/// How much of a body that is too large is read and dropped. Most clients write their whole request before they
+/// read the answer, and would see a reset connection instead of the reason.
+const DROPPED_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// The whole body, which may have `limit` bytes.
+pub(super) async fn read(body: Body, limit: usize) -> Result<Bytes, ApiError> {
+    let arrival = Duration::from_secs(ARRIVAL_SECONDS_MAX);
+    match timeout(arrival, read_or_drop(body, limit)).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(ApiError::BodyTimeout {
+            seconds: ARRIVAL_SECONDS_MAX,
+        }),
+    }
+}
+
+async fn read_or_drop(mut body: Body, limit: usize) -> Result<Bytes, ApiError> {
+    if body.size_hint().lower() > limit as u64 {
+        return Err(too_large(body, limit).await);
+    }
+    let mut read = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame =
+            frame.map_err(|error| ApiError::BadRequest(format!("the body cannot be read: {error}")))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if read.len() + data.len() > limit {
+            drop(read);
+            return Err(too_large(body, limit).await);
+        }
+        read.extend_from_slice(&data);
+    }
+    Ok(read.freeze())
+}
+
+/// The refusal of `body`, once the client has had the chance to send the rest of it.
+async fn too_large(mut body: Body, limit: usize) -> ApiError {
+    let mut dropped = 0;
+    if body.size_hint().lower() <= DROPPED_BYTES_MAX {
+        while dropped <= DROPPED_BYTES_MAX {
+            let Some(Ok(frame)) = body.frame().await else {
+                break;
+            };
+            dropped += frame.data_ref().map_or(0, |data| data.len() as u64);
+        }
+    }
+    ApiError::BodyTooLarge { limit }
+}

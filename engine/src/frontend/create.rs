@@ -1,0 +1,51 @@
+//! Creating a resource.
+
+use uuid::Uuid;
+
+use super::error::ApiError;
+use super::lookup::containers;
+use super::references::{referrer_key, targets};
+use super::{Frontend, Operation, Verb, now_ms};
+use crate::model::{Definition, Metadata, ResourceId, Spec, Tag};
+
+impl Frontend {
+    /// Creates `id`. What it lies in and what it refers to must exist, it must not.
+    pub(super) async fn create(
+        &self,
+        id: &ResourceId,
+        spec: &Spec,
+        tags: &[Tag],
+    ) -> Result<Definition, ApiError> {
+        self.require_containers(id).await?;
+        let key = id.key();
+        if self.store.get(&key).await?.is_some() {
+            return Err(ApiError::AlreadyExists(id.clone()));
+        }
+        self.require_targets(id.mesh_name(), spec).await?;
+
+        let uid = Uuid::new_v4().to_string();
+        let definition = Definition {
+            id: id.clone(),
+            spec: spec.clone(),
+            metadata: Metadata::created(uid.clone(), &self.settings.account, now_ms()),
+            tags: tags.to_vec(),
+        };
+        let operation = Operation {
+            verb: Verb::Create,
+            kind: id.kind(),
+        };
+        let mut batch = Self::batch(operation)
+            .if_absent(key.clone())
+            .put(key.clone(), definition.encode());
+        for container in containers(id) {
+            batch = batch.if_present(container.key());
+        }
+        for target in targets(id.mesh_name(), spec) {
+            batch = batch
+                .if_present(target.key())
+                .put(referrer_key(&target, &uid), key.clone());
+        }
+        self.commit(batch).await?;
+        Ok(definition)
+    }
+}

@@ -1,0 +1,153 @@
+//! What the API refuses, and how it says so. This is the one place where errors get their status.
+
+use axum::Json;
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+use thiserror::Error;
+
+use crate::model::{DecodeError, FieldError, ResourceId};
+use crate::store::{InvalidBatch, StoreError};
+
+/// The header that App Mesh's clients read the type of an error from.
+const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
+
+/// How many of the resources that use another are named.
+const USERS_SHOWN: usize = 5;
+
+/// A request that was refused. What is displayed is what the client is told.
+#[derive(Debug, Error)]
+pub enum ApiError {
+    /// Something is wrong with the request as such.
+    #[error("{0}")]
+    BadRequest(String),
+    /// Fields of the request are wrong: all of them, a line each.
+    #[error("{}", lines(.0))]
+    Invalid(Vec<FieldError>),
+    /// The body is too large.
+    #[error("the body has more than {limit} bytes")]
+    BodyTooLarge {
+        /// The most bytes allowed.
+        limit: usize,
+    },
+    /// The body came too slowly.
+    #[error("the body did not arrive within {seconds} seconds")]
+    BodyTimeout {
+        /// How long it may take.
+        seconds: u64,
+    },
+    /// There is nothing at this path.
+    #[error("{method} {path} is not an operation of this API")]
+    UnknownOperation {
+        /// The method of the request.
+        method: Method,
+        /// The path of the request.
+        path: String,
+    },
+    /// There is something at this path, but not by this method.
+    #[error("{path} does not allow {method}")]
+    MethodNotAllowed {
+        /// The method of the request.
+        method: Method,
+        /// The path of the request.
+        path: String,
+    },
+    /// An operation of App Mesh's that is not built yet.
+    #[error("operations on tags are not supported yet")]
+    NotSupported,
+    /// The resource, or one that it lies in, does not exist.
+    #[error("{0} does not exist")]
+    NotFound(ResourceId),
+    /// Resources that the specification refers to do not exist.
+    #[error("{}", lines(.0))]
+    TargetsNotFound(Vec<FieldError>),
+    /// A mesh of another account was asked for.
+    #[error("no mesh here belongs to the account {owner}; the account is {account}")]
+    OtherOwner {
+        /// The account that was asked for.
+        owner: String,
+        /// The account that owns everything here.
+        account: String,
+    },
+    /// What should be created exists.
+    #[error("{0} exists already")]
+    AlreadyExists(ResourceId),
+    /// What should be deleted is needed.
+    #[error("{id} is in use by {}", users(.by))]
+    InUse {
+        /// What should be deleted.
+        id: ResourceId,
+        /// Who needs it.
+        by: Vec<ResourceId>,
+    },
+    /// What the operation relied on changed while it ran. It starts over; who is told this lost too often.
+    #[error("too many changes at the same time; try again")]
+    Raced,
+    /// The store refuses this for good.
+    #[error("the store cannot hold this: {0}")]
+    Batch(InvalidBatch),
+    /// The store cannot answer. Why is for the log.
+    #[error("the store cannot answer; see the log of the control plane")]
+    Store(#[from] StoreError),
+    /// What is stored cannot be read. Why is for the log.
+    #[error("a stored definition cannot be read; see the log of the control plane")]
+    Damaged(#[from] DecodeError),
+}
+
+impl ApiError {
+    /// The status, and the name that App Mesh has for errors of this type.
+    pub fn status_and_code(&self) -> (StatusCode, &'static str) {
+        const BAD_REQUEST: &str = "BadRequestException";
+        const UNKNOWN_OPERATION: &str = "UnknownOperationException";
+        const INTERNAL: (StatusCode, &str) =
+            (StatusCode::INTERNAL_SERVER_ERROR, "InternalServerErrorException");
+        const UNAVAILABLE: (StatusCode, &str) =
+            (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailableException");
+        match self {
+            Self::BadRequest(_) | Self::Invalid(_) => (StatusCode::BAD_REQUEST, BAD_REQUEST),
+            Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, BAD_REQUEST),
+            Self::BodyTimeout { .. } => (StatusCode::REQUEST_TIMEOUT, BAD_REQUEST),
+            Self::UnknownOperation { .. } => (StatusCode::NOT_FOUND, UNKNOWN_OPERATION),
+            Self::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, UNKNOWN_OPERATION),
+            Self::NotSupported => (StatusCode::NOT_IMPLEMENTED, UNKNOWN_OPERATION),
+            Self::NotFound(_) | Self::TargetsNotFound(_) | Self::OtherOwner { .. } => {
+                (StatusCode::NOT_FOUND, "NotFoundException")
+            }
+            Self::AlreadyExists(_) => (StatusCode::CONFLICT, "ConflictException"),
+            Self::InUse { .. } => (StatusCode::CONFLICT, "ResourceInUseException"),
+            Self::Batch(InvalidBatch::KeyTooLong { .. } | InvalidBatch::ValueTooLarge { .. }) => {
+                (StatusCode::BAD_REQUEST, BAD_REQUEST)
+            }
+            Self::Raced | Self::Store(StoreError::Storage(_) | StoreError::Closed) => UNAVAILABLE,
+            Self::Batch(_) | Self::Store(_) | Self::Damaged(_) => INTERNAL,
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let (status, code) = self.status_and_code();
+        let body = Json(json!({"code": code, "message": self.to_string()}));
+        let mut response = (status, [(ERROR_TYPE, HeaderValue::from_static(code))], body).into_response();
+        if matches!(self, Self::BodyTooLarge { .. } | Self::BodyTimeout { .. }) {
+            // the rest of the body may still be on its way, so no other request can follow it
+            let headers = response.headers_mut();
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+fn lines(errors: &[FieldError]) -> String {
+    let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    lines.join("\n")
+}
+
+fn users(users: &[ResourceId]) -> String {
+    let mut shown: Vec<String> = users.iter().take(USERS_SHOWN).map(ToString::to_string).collect();
+    if users.len() > USERS_SHOWN {
+        shown.push(format!("{} more", users.len() - USERS_SHOWN));
+    }
+    shown.join(", ")
+}

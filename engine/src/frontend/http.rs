@@ -1,0 +1,181 @@
+//! The edge of the API: what a request becomes, and what becomes of its answer.
+
+use std::error::Error;
+use std::time::{Duration, Instant};
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{self, Path, Request, State};
+use axum::http::{Method, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get, put};
+use axum::{Json, Router};
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::command::{Command, Names, Query};
+use super::error::ApiError;
+use super::{Frontend, Operation, Verb, body, metrics, path};
+use crate::model::Kind;
+
+/// What the type of an error is in logs and metrics where there is none.
+const OK: &str = "OK";
+
+/// The API as a service.
+pub fn router(frontend: Frontend) -> Router {
+    let mut router = Router::new();
+    for kind in Kind::ALL {
+        let serve = |verb| {
+            let operation = Operation { verb, kind };
+            move |state: State<Frontend>, names: Result<Path<Names>, PathRejection>, request: Request| {
+                serve(state, operation, names, request)
+            }
+        };
+        router = router
+            .route(
+                &path::collection_template(kind),
+                put(serve(Verb::Create)).get(serve(Verb::List)),
+            )
+            .route(
+                &path::item_template(kind),
+                get(serve(Verb::Describe))
+                    .put(serve(Verb::Update))
+                    .delete(serve(Verb::Delete)),
+            );
+    }
+    for tags in ["tags", "tag", "untag"] {
+        router = router.route(&format!("{}/{tags}", path::PREFIX), any(not_supported));
+    }
+    router
+        .fallback(unknown_operation)
+        .method_not_allowed_fallback(method_not_allowed)
+        .with_state(frontend)
+}
+
+async fn serve(
+    State(frontend): State<Frontend>,
+    operation: Operation,
+    names: Result<Path<Names>, PathRejection>,
+    request: Request,
+) -> Response {
+    let started = Instant::now();
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let outcome = answer(&frontend, operation, names, request).await;
+    observe(
+        Some(operation),
+        &method,
+        &uri,
+        outcome.as_ref().err(),
+        started.elapsed(),
+    );
+    match outcome {
+        Ok(body) => Json(body).into_response(),
+        Err(error) => error.into_response(),
+    }
+}
+
+async fn answer(
+    frontend: &Frontend,
+    operation: Operation,
+    names: Result<Path<Names>, PathRejection>,
+    request: Request,
+) -> Result<Value, ApiError> {
+    let Path(names) = names.map_err(|error| ApiError::BadRequest(error.body_text()))?;
+    let extract::Query(query) = extract::Query::<Query>::try_from_uri(request.uri())
+        .map_err(|error| ApiError::BadRequest(error.body_text()))?;
+    frontend.check_owner(&query)?;
+    let body = match operation.verb {
+        Verb::Create | Verb::Update => {
+            body::read(request.into_body(), frontend.settings.body_bytes_max).await?
+        }
+        Verb::Describe | Verb::List | Verb::Delete => Bytes::new(),
+    };
+    let command = Command::decode(operation, &names, &query, &body)?;
+    frontend.execute(&command).await
+}
+
+impl Frontend {
+    /// A mesh that another account shares would be another mesh; there is none here.
+    fn check_owner(&self, query: &Query) -> Result<(), ApiError> {
+        let Some(owner) = query.get("meshOwner") else {
+            return Ok(());
+        };
+        if owner.len() != 12 || !owner.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(ApiError::BadRequest("meshOwner: is not 12 digits".to_owned()));
+        }
+        let account = &self.settings.account;
+        if owner == account {
+            return Ok(());
+        }
+        Err(ApiError::OtherOwner {
+            owner: owner.clone(),
+            account: account.clone(),
+        })
+    }
+}
+
+async fn not_supported(method: Method, uri: Uri) -> ApiError {
+    refuse(&method, &uri, ApiError::NotSupported)
+}
+
+async fn unknown_operation(method: Method, uri: Uri) -> ApiError {
+    let path = uri.path().to_owned();
+    let error = ApiError::UnknownOperation {
+        method: method.clone(),
+        path,
+    };
+    refuse(&method, &uri, error)
+}
+
+async fn method_not_allowed(method: Method, uri: Uri) -> ApiError {
+    let path = uri.path().to_owned();
+    let error = ApiError::MethodNotAllowed {
+        method: method.clone(),
+        path,
+    };
+    refuse(&method, &uri, error)
+}
+
+fn refuse(method: &Method, uri: &Uri, error: ApiError) -> ApiError {
+    observe(None, method, uri, Some(&error), Duration::ZERO);
+    error
+}
+
+/// Counts and logs what became of a request. Queries and bodies are not logged.
+fn observe(
+    operation: Option<Operation>,
+    method: &Method,
+    uri: &Uri,
+    error: Option<&ApiError>,
+    took: Duration,
+) {
+    let path = uri.path();
+    let code = error.map_or(OK, |error| error.status_and_code().1);
+    metrics::answered(operation, code, took);
+    let name = operation.map(|operation| operation.to_string());
+    let seconds = took.as_secs_f64();
+    match error {
+        Some(error) if error.status_and_code().0.is_server_error() => {
+            let error = chain(error);
+            tracing::error!(operation = name, %method, path, code, seconds, error, "request failed");
+        }
+        Some(error) => {
+            let error = error.to_string();
+            tracing::info!(operation = name, %method, path, code, seconds, error, "request refused");
+        }
+        None if operation.is_some_and(Operation::is_write) => {
+            tracing::info!(operation = name, %method, path, code, seconds, "request answered");
+        }
+        None => tracing::debug!(operation = name, %method, path, code, seconds, "request answered"),
+    }
+}
+
+/// An error with everything that led to it.
+fn chain(error: &dyn Error) -> String {
+    let mut chain = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        chain += &format!(": {error}");
+        cause = error.source();
+    }
+    chain
+}

@@ -1,0 +1,115 @@
+//! App Mesh's REST API: validates what is asked, and keeps it in the store. Nothing else is kept here.
+//!
+//! ```text
+//!  HTTP --> http --> command --> create, describe, list, update, delete --> store
+//!             ^                                    |
+//!             +---- response, error <--------------+
+//! ```
+//!
+//! | module | holds |
+//! |---|---|
+//! | `operation`, `path` | what can be asked, and under which paths: one table for the seven kinds |
+//! | `http` | the edge: routes, logs, metrics, what a request becomes and what becomes of its answer |
+//! | `body`, `request`, `command` | from bytes to something that can be executed |
+//! | `create`, `describe`, `list`, `update`, `delete` | the operations, over the store |
+//! | `lookup` | what they all read from it |
+//! | `references` | which resources a resource needs, and who needs it |
+//! | `page` | a piece of a list, and the token for the next |
+//! | `response`, `error` | the wire form of answers and of errors |
+//!
+//! **Guarantee:** each operation is one commit of the store whose preconditions cover everything that it relied
+//! on, so the rules hold whatever happens at the same time, in this process and on other hosts: a name is
+//! created once, no update is lost, and nothing ever refers to what does not exist. Where a precondition fails
+//! the operation starts over, a bounded number of times. There is no lock.
+
+mod body;
+mod command;
+mod create;
+mod delete;
+mod describe;
+mod error;
+mod http;
+mod list;
+mod lookup;
+mod metrics;
+mod operation;
+mod page;
+pub mod path;
+mod references;
+mod request;
+mod response;
+mod update;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+pub use self::error::ApiError;
+pub use self::http::router;
+pub use self::operation::{Operation, Verb};
+use crate::store::{Batch, CommitError, Store};
+
+/// Who a change is ascribed to in the journal, while nobody is asked for a signature.
+const AUTHOR: &str = "anonymous";
+
+/// What the operator decides about the API.
+#[derive(Clone, Debug)]
+pub struct FrontendSettings {
+    /// The region in ARNs.
+    pub region: String,
+    /// The account in ARNs, which owns everything: 12 digits.
+    pub account: String,
+    /// The largest body of a request, in bytes.
+    pub body_bytes_max: usize,
+}
+
+impl Default for FrontendSettings {
+    fn default() -> Self {
+        Self {
+            region: "us-east-1".to_owned(),
+            account: "000000000000".to_owned(),
+            body_bytes_max: 1024 * 1024,
+        }
+    }
+}
+
+/// The API over a store. Cheap to clone.
+#[derive(Clone)]
+pub struct Frontend {
+    store: Arc<dyn Store>,
+    settings: Arc<FrontendSettings>,
+}
+
+impl Frontend {
+    /// The API over `store`.
+    pub fn new(store: Arc<dyn Store>, settings: FrontendSettings) -> Self {
+        metrics::describe();
+        Self {
+            store,
+            settings: Arc::new(settings),
+        }
+    }
+
+    /// An empty batch for `operation`.
+    fn batch(operation: Operation) -> Batch {
+        Batch::definitions(AUTHOR, operation.to_string())
+    }
+
+    /// Commits `batch`; [`ApiError::Raced`] says that what it relied on has changed.
+    async fn commit(&self, batch: Batch) -> Result<(), ApiError> {
+        match self.store.commit(batch).await {
+            Ok(_) => Ok(()),
+            Err(CommitError::Conflict { .. }) => Err(ApiError::Raced),
+            Err(CommitError::Invalid(error)) => Err(ApiError::Batch(error)),
+            Err(CommitError::Store(error)) => Err(ApiError::Store(error)),
+        }
+    }
+}
+
+/// Milliseconds since 1970 in UTC.
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

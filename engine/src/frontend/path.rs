@@ -1,0 +1,53 @@
+//! The paths of the API, for those who serve them and for those who call them.
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::model::{Kind, ResourceId};
+
+/// What every path starts with: the version of the API.
+pub const PREFIX: &str = "/v20190125";
+
+/// Everything is escaped in a name but the characters that RFC 3986 calls unreserved.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// The path of the collection that `id` belongs to: where it is created.
+pub fn collection(id: &ResourceId) -> String {
+    let parent = id.parent_name().map(escape).unwrap_or_default();
+    collection_with(id.kind(), &escape(id.mesh_name()), &parent)
+}
+
+/// The path of `id`: where it is described, updated and deleted.
+pub fn item(id: &ResourceId) -> String {
+    format!("{}/{}", collection(id), escape(id.name()))
+}
+
+/// The template of the collections of `kind`, with the parameters `mesh` and `parent` where there are such.
+pub(super) fn collection_template(kind: Kind) -> String {
+    collection_with(kind, "{mesh}", "{parent}")
+}
+
+/// The template of the items of `kind`, with the parameter `name` besides; a mesh has only `mesh`.
+pub(super) fn item_template(kind: Kind) -> String {
+    let name = if kind == Kind::Mesh { "{mesh}" } else { "{name}" };
+    format!("{}/{name}", collection_template(kind))
+}
+
+fn collection_with(kind: Kind, mesh: &str, parent: &str) -> String {
+    let plural = kind.plural();
+    match kind.parent() {
+        _ if kind == Kind::Mesh => format!("{PREFIX}/meshes"),
+        None => format!("{PREFIX}/meshes/{mesh}/{plural}"),
+        Some(parent_kind) => {
+            let parent_kind = parent_kind.wire_name();
+            format!("{PREFIX}/meshes/{mesh}/{parent_kind}/{parent}/{plural}")
+        }
+    }
+}
+
+fn escape(name: &str) -> String {
+    utf8_percent_encode(name, ESCAPED).to_string()
+}

@@ -1,0 +1,132 @@
+//! What the body of a request says.
+
+use serde_json::{Map, Value};
+
+use super::error::ApiError;
+use crate::model::shape::error::{excerpt, quote};
+use crate::model::shape::{Errors, List, Path, Shape, Text, parse};
+use crate::model::{FieldError, Kind, Spec, Tag, check_name};
+
+/// The name, the specification and the tags of what is to be created.
+#[derive(Debug)]
+pub(super) struct CreateBody {
+    pub(super) name: String,
+    pub(super) spec: Spec,
+    pub(super) tags: Vec<Tag>,
+}
+
+/// The tags of a resource, as the API takes them.
+type Tags = List<Tag, 0, 50>;
+
+/// The body of a request to create, or everything that is wrong with it.
+pub(super) fn create(kind: Kind, body: &[u8]) -> Result<CreateBody, ApiError> {
+    let name_key = kind.name_key();
+    let members = object(body)?;
+    let mut errors = check_members(&members, &[name_key, "spec", "tags", "clientToken"]);
+    let name = collect(name(kind, members.get(name_key)), &mut errors);
+    let spec = collect(spec(kind, members.get("spec")), &mut errors);
+    let tags = collect(tags(members.get("tags")), &mut errors);
+    match (name, spec, tags) {
+        (Some(name), Some(spec), Some(tags)) if errors.is_empty() => Ok(CreateBody { name, spec, tags }),
+        _ => Err(ApiError::Invalid(errors)),
+    }
+}
+
+/// The specification in the body of a request to update, or everything that is wrong with it.
+pub(super) fn update(kind: Kind, body: &[u8]) -> Result<Spec, ApiError> {
+    let members = object(body)?;
+    let mut errors = check_members(&members, &["spec", "clientToken"]);
+    match collect(spec(kind, members.get("spec")), &mut errors) {
+        Some(spec) if errors.is_empty() => Ok(spec),
+        _ => Err(ApiError::Invalid(errors)),
+    }
+}
+
+/// The members of the object in `body` that are not null.
+fn object(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
+    let value: Value = serde_json::from_slice(body)
+        .map_err(|error| ApiError::BadRequest(format!("the body is not valid JSON: {error}")))?;
+    let Value::Object(mut members) = value else {
+        return Err(ApiError::BadRequest("the body is not a JSON object".to_owned()));
+    };
+    members.retain(|_, member| !member.is_null());
+    Ok(members)
+}
+
+/// What is wrong with the members besides those that make up the resource.
+fn check_members(members: &Map<String, Value>, known: &[&str]) -> Vec<FieldError> {
+    let mut errors = Errors::default();
+    for name in members.keys() {
+        if !known.contains(&name.as_str()) {
+            let problem = format!("is not a field here; known fields are {}", known.join(", "));
+            errors.report(&Path::root(&excerpt(name)), problem);
+        }
+    }
+    if let Some(token) = members.get("clientToken") {
+        check_client_token(token, &mut errors);
+    }
+    errors.into_result().err().unwrap_or_default()
+}
+
+fn check_client_token(token: &Value, errors: &mut Errors) {
+    let at = Path::root("clientToken");
+    Text::<1, 36>::check(token, &at, errors);
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if let Value::String(token) = token
+        && !token.chars().all(is_allowed)
+    {
+        let problem = format!("{} has a character that is not in A-Z a-z 0-9 _ -", quote(token));
+        errors.report(&at, problem);
+    }
+}
+
+fn name(kind: Kind, name: Option<&Value>) -> Result<String, Vec<FieldError>> {
+    let name: String = required(kind.name_key(), name)?;
+    check_name(kind, &name).map_err(|error| vec![error])?;
+    Ok(name)
+}
+
+/// A mesh may do without a specification, as App Mesh's own clients have it; nothing else may.
+fn spec(kind: Kind, spec: Option<&Value>) -> Result<Spec, Vec<FieldError>> {
+    match spec {
+        Some(spec) => Spec::parse(kind, spec),
+        None if kind == Kind::Mesh => Spec::parse(kind, &Value::Object(Map::new())),
+        None => Err(vec![Path::root("spec").error("is required")]),
+    }
+}
+
+fn tags(tags: Option<&Value>) -> Result<Vec<Tag>, Vec<FieldError>> {
+    let Some(tags) = tags else {
+        return Ok(Vec::new());
+    };
+    let at = Path::root("tags");
+    let tags = parse::<Tags>(tags, &at)?.to_vec();
+    let mut errors = Errors::default();
+    for (index, tag) in tags.iter().enumerate() {
+        if tags[..index].iter().any(|earlier| earlier.key == tag.key) {
+            let problem = format!("{} is the key of an earlier tag", quote(&tag.key));
+            errors.report(&at.index(index).field("key"), problem);
+        }
+    }
+    errors.into_result()?;
+    Ok(tags)
+}
+
+fn required<T: Shape>(name: &str, member: Option<&Value>) -> Result<T, Vec<FieldError>> {
+    let at = Path::root(name);
+    match member {
+        Some(member) => parse(member, &at),
+        None => Err(vec![at.error("is required")]),
+    }
+}
+
+/// What was found, if it is right; otherwise what is wrong joins `errors`.
+fn collect<T>(outcome: Result<T, Vec<FieldError>>, errors: &mut Vec<FieldError>) -> Option<T> {
+    match outcome {
+        Ok(found) => Some(found),
+        Err(found) => {
+            errors.extend(found);
+            None
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! The wire form of resources.
+
+use serde_json::{Map, Value, json};
+
+use super::FrontendSettings;
+use crate::model::{Definition, Metadata, ResourceId};
+
+/// Whether a resource is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Status {
+    /// It is.
+    Active,
+    /// It was, until now.
+    Deleted,
+}
+
+/// A resource in full, as App Mesh's `*Data` objects have it.
+pub(super) fn data(definition: &Definition, status: Status, settings: &FrontendSettings) -> Value {
+    let metadata = &definition.metadata;
+    let mut shown = common(&definition.id, metadata, settings);
+    shown.insert("uid".to_owned(), json!(metadata.uid));
+    let status = match status {
+        Status::Active => "ACTIVE",
+        Status::Deleted => "DELETED",
+    };
+    let mut data = names(&definition.id);
+    data.insert("metadata".to_owned(), Value::Object(shown));
+    data.insert("spec".to_owned(), definition.spec.to_json());
+    data.insert("status".to_owned(), json!({"status": status}));
+    Value::Object(data)
+}
+
+/// A resource in a list, as App Mesh's `*Ref` objects have it.
+pub(super) fn reference(id: &ResourceId, metadata: &Metadata, settings: &FrontendSettings) -> Value {
+    let mut reference = common(id, metadata, settings);
+    reference.extend(names(id));
+    Value::Object(reference)
+}
+
+fn names(id: &ResourceId) -> Map<String, Value> {
+    let mut names = Map::new();
+    names.insert("meshName".to_owned(), json!(id.mesh_name()));
+    if let (Some(kind), Some(parent)) = (id.kind().parent(), id.parent_name()) {
+        names.insert(kind.name_key().to_owned(), json!(parent));
+    }
+    names.insert(id.kind().name_key().to_owned(), json!(id.name()));
+    names
+}
+
+fn common(id: &ResourceId, metadata: &Metadata, settings: &FrontendSettings) -> Map<String, Value> {
+    let members = [
+        ("arn", json!(id.arn(&settings.region, &settings.account))),
+        ("createdAt", json!(seconds(metadata.created_at_ms))),
+        ("lastUpdatedAt", json!(seconds(metadata.last_updated_at_ms))),
+        ("meshOwner", json!(metadata.mesh_owner)),
+        ("resourceOwner", json!(metadata.resource_owner)),
+        ("version", json!(metadata.version)),
+    ];
+    members
+        .map(|(name, member)| (name.to_owned(), member))
+        .into_iter()
+        .collect()
+}
+
+/// Seconds with a fraction. A double counts milliseconds exactly for longer than anybody needs.
+#[allow(clippy::cast_precision_loss)]
+fn seconds(ms: i64) -> f64 {
+    ms as f64 / 1000.0
+}

@@ -1,0 +1,161 @@
+//! What the client is told when it is not to blame, and what is counted.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::body::Body;
+use axum::http::Request;
+use http_body_util::BodyExt;
+use legation_proto::v1::JournalEntry;
+use legation_proto::version::Transaction;
+use metrics_exporter_prometheus::PrometheusBuilder;
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+use super::Api;
+use crate::frontend::{Frontend, FrontendSettings, router};
+use crate::store::{
+    At, Batch, CommitError, LeaseId, Limits, Listing, Precondition, Record, Store, StoreError, Watch,
+};
+
+/// A store that always says this.
+struct Failing {
+    read: Result<Option<Record>, StoreError>,
+    commit: CommitError,
+}
+
+#[async_trait]
+impl Store for Failing {
+    fn limits(&self) -> Limits {
+        Limits::default()
+    }
+
+    async fn list(&self, _: &str, _: At) -> Result<Listing, StoreError> {
+        unreachable!("no test lists")
+    }
+
+    async fn get(&self, _: &str) -> Result<Option<Record>, StoreError> {
+        self.read.clone()
+    }
+
+    async fn commit(&self, _: Batch) -> Result<Transaction, CommitError> {
+        Err(self.commit.clone())
+    }
+
+    async fn list_and_watch(&self, _: &str) -> Result<(Listing, Watch), StoreError> {
+        unreachable!("no test watches")
+    }
+
+    async fn watch(&self, _: &str, _: Transaction) -> Result<Watch, StoreError> {
+        unreachable!("no test watches")
+    }
+
+    async fn journal(&self, _: Transaction, _: usize) -> Result<Vec<JournalEntry>, StoreError> {
+        unreachable!("no test reads the journal")
+    }
+
+    async fn grant_lease(&self, _: Duration) -> Result<LeaseId, StoreError> {
+        unreachable!("no test has a lease")
+    }
+
+    async fn keep_alive(&self, _: LeaseId) -> Result<(), StoreError> {
+        unreachable!("no test has a lease")
+    }
+
+    async fn revoke(&self, _: LeaseId) -> Result<(), StoreError> {
+        unreachable!("no test has a lease")
+    }
+}
+
+/// Status and body of the answer to the creation of a mesh.
+async fn create_mesh(store: Failing) -> (u16, Value) {
+    let router = router(Frontend::new(Arc::new(store), FrontendSettings::default()));
+    let body = json!({"meshName": "m"}).to_string();
+    let request = Request::put("/v20190125/meshes").body(Body::from(body)).unwrap();
+    let response = router.oneshot(request).await.unwrap();
+    let status = response.status().as_u16();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (status, serde_json::from_slice(&body).unwrap())
+}
+
+fn on_fire() -> StoreError {
+    StoreError::Storage(Arc::new(std::io::Error::other("secret disk on fire")))
+}
+
+fn conflict() -> CommitError {
+    let key = "definitions/m/mesh".into();
+    CommitError::Conflict {
+        precondition: Precondition::Absent { key },
+    }
+}
+
+#[tokio::test]
+async fn the_client_is_not_told_what_is_wrong_with_the_store() {
+    let damaged = StoreError::Damaged {
+        detail: "secret".to_owned(),
+    };
+    let record = Record {
+        key: "definitions/m/mesh".into(),
+        value: "secret".into(),
+        transaction: 1,
+    };
+    let unavailable = (503, "ServiceUnavailableException");
+    let internal = (500, "InternalServerErrorException");
+    for (read, commit, expected) in [
+        (Err(on_fire()), conflict(), unavailable),
+        (Ok(None), CommitError::Store(on_fire()), unavailable),
+        (Ok(None), CommitError::Store(StoreError::Closed), unavailable),
+        (Ok(None), conflict(), unavailable),
+        (Err(damaged.clone()), conflict(), internal),
+        (Ok(None), CommitError::Store(damaged), internal),
+    ] {
+        let (status, body) = create_mesh(Failing { read, commit }).await;
+        assert_eq!((status, body["code"].as_str().unwrap()), expected);
+        assert!(!body.to_string().contains("secret"), "{body}");
+    }
+    let store = Failing {
+        read: Ok(Some(record)),
+        commit: conflict(),
+    };
+    let router = router(Frontend::new(Arc::new(store), FrontendSettings::default()));
+    let request = Request::get("/v20190125/meshes/m").body(Body::empty()).unwrap();
+    assert_eq!(router.oneshot(request).await.unwrap().status(), 500);
+}
+
+#[tokio::test]
+async fn requests_are_counted_by_operation_and_code() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let api = Api::with_mesh().await;
+    api.put("/meshes", &json!({"meshName": "m"})).await;
+    api.put("/meshes/m/virtualNodes/a", &json!({"spec": {"x": 1}}))
+        .await;
+    api.get("/meshes/m/virtualRouter/r/routes").await;
+    api.delete("/meshes/m/virtualGateways/g").await;
+    api.get("/elsewhere/m").await;
+    let rendered = recorder.handle().render();
+    let mut counters: Vec<&str> = rendered
+        .lines()
+        .filter(|line| line.starts_with("legation_api_requests_total"))
+        .collect();
+    counters.sort_unstable();
+    assert_eq!(
+        counters,
+        [
+            r#"legation_api_requests_total{operation="CreateMesh",code="ConflictException"} 1"#,
+            r#"legation_api_requests_total{operation="CreateMesh",code="OK"} 1"#,
+            r#"legation_api_requests_total{operation="CreateVirtualGateway",code="OK"} 1"#,
+            r#"legation_api_requests_total{operation="CreateVirtualNode",code="OK"} 2"#,
+            r#"legation_api_requests_total{operation="CreateVirtualRouter",code="OK"} 1"#,
+            r#"legation_api_requests_total{operation="DeleteVirtualGateway",code="OK"} 1"#,
+            r#"legation_api_requests_total{operation="ListRoutes",code="OK"} 1"#,
+            r#"legation_api_requests_total{operation="Unknown",code="UnknownOperationException"} 1"#,
+            r#"legation_api_requests_total{operation="UpdateVirtualNode",code="BadRequestException"} 1"#,
+        ]
+    );
+    assert!(
+        rendered.contains(r#"legation_api_request_seconds_count{operation="ListRoutes"} 1"#),
+        "{rendered}"
+    );
+}

@@ -1,0 +1,47 @@
+//! Replacing the specification of a resource.
+
+use super::error::ApiError;
+use super::references::{referrer_key, targets};
+use super::{Frontend, Operation, Verb, now_ms};
+use crate::model::{Definition, ResourceId, Spec};
+
+impl Frontend {
+    /// Replaces the specification of `id`; everything that the new one refers to must exist. One that is equal to
+    /// the current one changes nothing at all.
+    pub(super) async fn update(&self, id: &ResourceId, spec: &Spec) -> Result<Definition, ApiError> {
+        let found = self.find(id).await?;
+        let current = found.definition;
+        if current.spec == *spec {
+            return Ok(current);
+        }
+        self.require_targets(id.mesh_name(), spec).await?;
+
+        let now_ms = now_ms().max(current.metadata.last_updated_at_ms);
+        let updated = Definition {
+            spec: spec.clone(),
+            metadata: current.metadata.updated(now_ms),
+            ..current.clone()
+        };
+        let operation = Operation {
+            verb: Verb::Update,
+            kind: id.kind(),
+        };
+        let key = id.key();
+        let uid = &updated.metadata.uid;
+        let mut batch = Self::batch(operation)
+            .if_equal(key.clone(), found.record.value)
+            .put(key.clone(), updated.encode());
+        let old_targets = targets(id.mesh_name(), &current.spec);
+        let new_targets = targets(id.mesh_name(), spec);
+        for target in old_targets.difference(&new_targets) {
+            batch = batch.delete(referrer_key(target, uid));
+        }
+        for target in new_targets.difference(&old_targets) {
+            batch = batch
+                .if_present(target.key())
+                .put(referrer_key(target, uid), key.clone());
+        }
+        self.commit(batch).await?;
+        Ok(updated)
+    }
+}
