@@ -22,12 +22,13 @@ class Fleet:
         self.protocol = protocol
         self.members = {}
 
-    def sidecar(self, node_id, *listeners, dns=()):
+    def sidecar(self, node_id, *listeners, dns=(), address="127.0.0.1"):
         """A host with an application that has these (protocol, port) listeners, and an Envoy for the virtual node.
 
-        `dns` are the names that lead to it; more than one host may have the same name.
+        `dns` are the names that lead to it; more than one host may have the same name. The application listens at
+        `address`, where only its own Envoy reaches it.
         """
-        member = Sidecar(self, node_id, listeners)
+        member = Sidecar(self, node_id, listeners, address)
         for name in dns:
             known = [str(address) for address in self.network.dns.records.get(name, [])]
             self.network.dns.set(name, *known, member.host.address)
@@ -79,12 +80,12 @@ class Member:
 
 
 class Sidecar(Member):
-    def __init__(self, fleet, node_id, listeners):
+    def __init__(self, fleet, node_id, listeners, address):
         self.listeners = listeners
         super().__init__(fleet, node_id)
         name = node_id.rsplit("/", 1)[1]
         self.application = start_application(name, fleet.directory, [
-            (protocol, "127.0.0.1", port) for protocol, port in listeners
+            (protocol, address, port) for protocol, port in listeners
         ], self.host) if listeners else None
 
     def _envoy(self, fleet, node_id):

@@ -76,6 +76,7 @@ def serve_http(application, address, port):
     class Server(ThreadingHTTPServer):
         daemon_threads = True
         request_queue_size = BACKLOG
+        address_family = family(address)
 
     return Server((address, port), Handler)
 
@@ -104,13 +105,15 @@ def serve_http2(application, address, port, grpc=False):
         headers["host"] = headers.pop(":authority", "")
         headers.pop(":scheme", None)
         status, body = application.answer(port, method, path, headers)
-        if grpc:
+        opening = [(":status", "200"), ("content-type", "application/grpc")]
+        if grpc and status != 200:
+            # 14 is UNAVAILABLE, the counterpart of a 503; told in the headers, where Envoy looks before it retries
+            connection.send_headers(stream_id, [*opening, ("grpc-status", "14")], end_stream=True)
+        elif grpc:
             name = application.name.encode()
-            connection.send_headers(stream_id, [(":status", "200"), ("content-type", "application/grpc")])
+            connection.send_headers(stream_id, opening)
             connection.send_data(stream_id, b"\0" + len(name).to_bytes(4, "big") + name)
-            # 14 is UNAVAILABLE: the counterpart of a 503
-            code = "0" if status == 200 else "14"
-            connection.send_headers(stream_id, [("grpc-status", code)], end_stream=True)
+            connection.send_headers(stream_id, [("grpc-status", "0")], end_stream=True)
         else:
             connection.send_headers(stream_id, [(":status", str(status)), ("content-type", "application/json")])
             connection.send_data(stream_id, body, end_stream=True)
@@ -137,9 +140,13 @@ def _tcp_server(address, port, handler):
         daemon_threads = True
         allow_reuse_address = True
         request_queue_size = BACKLOG
-        address_family = socket.AF_INET
+        address_family = family(address)
 
     return Server((address, port), handler)
+
+
+def family(address):
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
 SERVERS = {"http": serve_http, "http2": serve_http2, "grpc": serve_grpc, "tcp": serve_tcp}
