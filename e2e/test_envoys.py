@@ -1,4 +1,4 @@
-"""A real Envoy for every virtual node and gateway of every example, in both protocols: all is accepted, and all is there.
+"""A real Envoy for every virtual node and gateway of every example, in both protocols, accepts all and has all.
 
 No traffic flows here, so the Envoys share one host: they bind the same ports side by side.
 """

@@ -19,7 +19,7 @@ TTL_SECONDS = 1
 class DnsServer:
     def __init__(self, address="127.0.0.1", port=0):
         self.records = {}
-        self.queries = []
+        self._closing = False
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind((address, port))
         self.address, self.port = self._socket.getsockname()
@@ -42,8 +42,6 @@ class DnsServer:
         self._thread.join()
         self._socket.close()
 
-    _closing = False
-
     def _serve(self):
         while not self._closing:
             query, peer = self._socket.recvfrom(4096)
@@ -54,7 +52,6 @@ class DnsServer:
         name, end = _read_name(query, 12)
         question_type, _ = struct.unpack_from("!HH", query, end)
         question = query[12 : end + 4]
-        self.queries.append((name, question_type))
         known = self.records.get(name)
         wanted = {TYPE_A: 4, TYPE_AAAA: 6}.get(question_type)
         addresses = [address for address in known or [] if address.version == wanted]

@@ -87,7 +87,7 @@ class Envoy:
         }
 
     def config(self):
-        """The names of what it runs with: {"clusters": [...], "listeners": [...], "routes": [...]}, from the management server."""
+        """The names of what the control plane gave it: {"clusters": [...], "listeners": [...], "routes": [...]}."""
         names = {"clusters": [], "listeners": [], "routes": []}
         for dump in json.loads(self.admin("/config_dump"))["configs"]:
             for cluster in dump.get("dynamic_active_clusters", []):
@@ -98,11 +98,6 @@ class Envoy:
             for route in dump.get("dynamic_route_configs", []):
                 names["routes"].append(route["route_config"]["name"])
         return {kind: sorted(found) for kind, found in names.items()}
-
-    def bootstrap_clusters(self):
-        """Clusters that the bootstrap itself holds, such as the one of the management server."""
-        dump = json.loads(self.admin("/config_dump"))["configs"]
-        return sorted(cluster["cluster"]["name"] for part in dump for cluster in part.get("static_clusters", []))
 
 
 def _with_dns_server(bootstrap, dns):

@@ -1,8 +1,6 @@
 """Envoys with the applications behind them, as a mesh would run them: a host each, with transparent interception."""
 
-import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 from harness import http1, netns, upstream
@@ -21,6 +19,7 @@ class Fleet:
         self.directory = Path(directory)
         self.protocol = protocol
         self.members = {}
+        self._dns_names = {}
 
     def sidecar(self, node_id, *listeners, dns=(), address="127.0.0.1"):
         """A host with an application that has these (protocol, port) listeners, and an Envoy for the virtual node.
@@ -30,8 +29,8 @@ class Fleet:
         """
         member = Sidecar(self, node_id, listeners, address)
         for name in dns:
-            known = [str(address) for address in self.network.dns.records.get(name, [])]
-            self.network.dns.set(name, *known, member.host.address)
+            self._dns_names.setdefault(name, []).append(member.host.address)
+            self.network.dns.set(name, *self._dns_names[name])
         return self._add(node_id, member)
 
     def gateway(self, node_id):
@@ -53,15 +52,17 @@ class Fleet:
     def stop(self):
         for member in self.members.values():
             member.stop()
+        for name in self._dns_names:
+            self.network.dns.set(name)
         self.members.clear()
-        self.network.dns.records.clear()
+        self._dns_names.clear()
 
 
 class Member:
     """A host with an Envoy: all that a gateway is."""
 
     def __init__(self, fleet, node_id):
-        self.host = fleet.network.host(f"host{len(fleet.members)}")
+        self.host = fleet.network.host()
         self.envoy = self._envoy(fleet, node_id)
 
     def _envoy(self, fleet, node_id):
@@ -123,17 +124,3 @@ def start_application(name, directory, listeners, host=None):
 
     wait_until(ready, f"application {name} ready")
     return process
-
-
-class Scratch:
-    """A temporary directory; kept, and named, when something went wrong."""
-
-    def __enter__(self):
-        self.path = Path(tempfile.mkdtemp(prefix="legation-"))
-        return self.path
-
-    def __exit__(self, kind, *_):
-        if kind is None:
-            shutil.rmtree(self.path, ignore_errors=True)
-        else:
-            print(f"logs are kept in {self.path}", file=sys.stderr)

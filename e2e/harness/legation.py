@@ -173,13 +173,16 @@ class Legation:
 
     def wait_for_envoys(self, count, timeout_seconds=30):
         """Until `count` Envoys are connected, all in sync, and nothing more is sent."""
+        self.wait_until_synced(count, timeout_seconds)
+        self.wait_until_quiet(timeout_seconds)
+        self.wait_until_synced(count, timeout_seconds)
+
+    def wait_until_synced(self, count, timeout_seconds=30):
         def synced():
             envoys = self.status()["envoys"]
             return len(envoys) == count and all(envoy["synced"] for envoy in envoys)
 
         wait_until(synced, f"{count} Envoys connected and in sync", timeout_seconds)
-        self.wait_until_quiet(timeout_seconds)
-        assert synced(), self.status()
 
     def wait_until_quiet(self, timeout_seconds=15):
         deadline = time.monotonic() + timeout_seconds

@@ -12,7 +12,7 @@ EXAMPLES = ROOT / "examples"
 def legation_binary():
     """The debug build, unless LEGATION_BINARY names another."""
     chosen = os.environ.get("LEGATION_BINARY")
-    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+    target = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
     binary = Path(chosen) if chosen else target / "debug" / "legation"
     if not binary.is_file():
         raise FileNotFoundError(f"{binary} does not exist: run `cargo build --workspace --bins`")

@@ -53,24 +53,19 @@ class Network:
         _run("ip", "link", "set", "hub", "up")
         self.address = HUB
         self.dns = DnsServer(HUB, 53)
-        self._hosts = {}
+        # the hub has the first address
+        self._free_numbers = list(range(2, 255))
 
-    def host(self, name):
-        """A new host. `name` is looked up nowhere: give it DNS names with `self.dns`."""
-        assert name not in self._hosts and len(name) <= 12, name
-        number = next(n for n in range(2, 255) if n not in {host.number for host in self._hosts.values()})
-        self._hosts[name] = Host(self, name, number)
-        return self._hosts[name]
-
-    def forget(self, host):
-        del self._hosts[host.name]
+    def host(self):
+        """A new host; `self.dns` is where to give it names."""
+        return Host(self._free_numbers)
 
 
 class Host:
-    def __init__(self, network, name, number):
-        self.network = network
-        self.name = name
-        self.number = number
+    def __init__(self, free_numbers):
+        self._free_numbers = free_numbers
+        number = self.number = free_numbers.pop(0)
+        name = self.name = f"host{number}"
         self.address = f"{SUBNET}.{number}"
         _run("ip", "netns", "add", name)
         _run("ip", "link", "add", f"v{number}", "type", "veth", "peer", "name", "eth0", "netns", name)
@@ -125,7 +120,7 @@ class Host:
     def remove(self):
         _run("ip", "link", "delete", f"v{self.number}")
         _run("ip", "netns", "delete", self.name)
-        self.network.forget(self)
+        self._free_numbers.append(self.number)
 
 
 def _isolate():
