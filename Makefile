@@ -1,0 +1,49 @@
+# The commands of this project; `make` lists them. Everything they install goes under target/.
+
+CARGO ?= cargo
+PYTHON := target/venv/bin/python
+CARGO_DENY_VERSION := 0.20.2
+
+# one that is root on a machine without them in its path may still need them
+export PATH := $(PATH):/usr/sbin:/sbin
+
+.DEFAULT_GOAL := help
+.PHONY: help build prepare test test-rust test-e2e demo lint docs audit
+
+help: ## list these commands
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+build: ## the binaries, without optimisation: enough for tests and the demo
+	$(CARGO) build --workspace --bins
+
+prepare: ## a virtual environment with a real Envoy, and the tools for network namespaces
+	@e2e/prepare.sh
+
+test: test-rust test-e2e ## all tests: those in Rust, then those with real Envoys
+
+test-rust:
+	$(CARGO) test --workspace
+
+test-e2e: build prepare
+	cd e2e && ../$(PYTHON) -m pytest
+
+demo: build prepare ## watch real Envoys follow a mesh definition, and a control plane that may die
+	@$(PYTHON) e2e/demo.py
+
+lint: ## formatting and clippy, warnings denied
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+docs: ## the documentation of all crates, warnings denied
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
+
+target/tools/bin/cargo-deny:
+	$(CARGO) install --quiet --locked --root target/tools --version $(CARGO_DENY_VERSION) cargo-deny
+
+audit: target/tools/bin/cargo-deny ## licences, sources, bans and, with a network, security advisories of dependencies
+	target/tools/bin/cargo-deny check bans licenses sources
+	@if target/tools/bin/cargo-deny fetch db >/dev/null 2>&1; then \
+		target/tools/bin/cargo-deny check --disable-fetch advisories; \
+	else \
+		echo "audit: the advisory database cannot be fetched here; advisories were not checked"; \
+	fi

