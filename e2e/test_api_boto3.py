@@ -251,7 +251,7 @@ def test_names_that_a_path_must_escape(shop, name):
     listed = shop.list_virtual_services(meshName=MESH)["virtualServices"]
     assert name in [item["virtualServiceName"] for item in listed]
     assert shop.update_virtual_service(meshName=MESH, virtualServiceName=name, spec={})["virtualService"][
-        "metadata"]["version"] == 2
+        "metadata"]["version"] == 1, "an equal specification changes nothing"
     shop.delete_virtual_service(meshName=MESH, virtualServiceName=name)
     assert refused(shop.describe_virtual_service, meshName=MESH, virtualServiceName=name)[0] == "NotFoundException"
 

@@ -179,7 +179,7 @@ def test_deeply_nested_body(shop, unchanged):
 
 def test_a_name_may_not_leave_its_place(shop, unchanged):
     """An encoded slash belongs to the name: this is not virtual node `node` of mesh `shop`."""
-    assert call(shop, "GET", f"{API}/shop%2FvirtualNodes%2Fnode").status == 404
+    assert call(shop, "GET", f"{API}/shop%2FvirtualNodes%2Fnode").status == 400, "no name of a mesh"
     assert call(shop, "GET", f"{API}/shop/virtualNodes/..%2FvirtualNodes%2Fnode").status == 404
 
 

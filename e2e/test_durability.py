@@ -163,7 +163,7 @@ def test_changes_that_an_envoy_missed(legation, tmp_path):
         legation.restart()
         legation.client().update_route(meshName="bookshop", virtualRouterName="books", routeName="split", spec={
             "httpRoute": {"match": {"prefix": "/"}, "action": {"weightedTargets": [
-                {"virtualNode": "books-v2", "weight": 1}]}}})
+                {"virtualNode": "books-v1", "weight": 1}, {"virtualNode": "books-v2", "weight": 1}]}}})
         legation.stop()
         legation.xds = port
         legation.restart()

@@ -60,8 +60,10 @@ def check_status(legation, mesh, protocol):
     for envoy in status["envoys"]:
         assert envoy["protocol"] == protocol
         assert envoy["synced"] is True
-        assert envoy["types"]["cds"]["sent"] == envoy["types"]["cds"]["acked"] >= 1
-        assert all(counts["nacked"] == 0 for counts in envoy["types"].values())
+        assert envoy["types"]["cds"]["sent"], "the version of the clusters that it was sent"
+        for state in envoy["types"].values():
+            assert state["sent"] == state["acked"]
+            assert state["nacked"] is None
     shown = legation.command("status", "--admin", f"http://{legation.admin}")
     assert shown.returncode == 0, shown.stderr
     for node_id in mesh.node_ids():

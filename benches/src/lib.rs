@@ -1,1 +1,1 @@
-//! placeholder
+//! Benchmarks of Legation; they stand in `benches/`.

@@ -38,7 +38,10 @@ pub fn router(admin: Admin) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
-        .route("/metrics", get(|State(admin): State<Admin>| async move { admin.metrics.render() }))
+        .route(
+            "/metrics",
+            get(|State(admin): State<Admin>| async move { admin.metrics.render() }),
+        )
         .route("/status", get(status))
         .with_state(admin)
 }
@@ -58,7 +61,10 @@ async fn status(State(admin): State<Admin>) -> Response {
     let listing = match admin.store.list(keys::TRANSFORMED, At::Newest).await {
         Ok(listing) => listing,
         Err(error) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "cannot tell the transaction");
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "cannot tell the transaction"
+            );
             return (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer\n").into_response();
         }
     };

@@ -1,6 +1,24 @@
 //! The Legation process: the model it keeps, and what it does with it.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`model`] | the definitions: App Mesh's seven kinds of resource, and what is valid |
+//! | [`store`] | where definitions and fragments are kept: transactions, journal, watches |
+//! | [`frontend`] | App Mesh's API |
+//! | [`transformer`] | from definitions to fragments |
+//! | [`management`] | from fragments to the streams of Envoys |
+//! | [`envoy`] | builders of Envoy's messages |
+//! | [`serve`] | the process that holds them together; [`admin`], [`settings`], [`telemetry`] are its edges |
+//! | [`cli`] | the commands |
 
+pub mod admin;
 pub mod cli;
+pub mod envoy;
 pub mod frontend;
+pub mod management;
 pub mod model;
+pub mod serve;
+pub mod settings;
 pub mod store;
+pub mod telemetry;
+pub mod transformer;

@@ -1,2 +1,7 @@
-//! placeholder
-fn main() {}
+//! The `legation` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    legation::cli::run()
+}

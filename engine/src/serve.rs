@@ -130,7 +130,11 @@ pub async fn serve(settings: ServeSettings) -> Result<(), ServeError> {
 }
 
 fn listen(address: SocketAddr, purpose: &'static str) -> Result<TcpListener, ServeError> {
-    server::listen(address).map_err(|source| ServeError::Listen { address, purpose, source })
+    server::listen(address).map_err(|source| ServeError::Listen {
+        address,
+        purpose,
+        source,
+    })
 }
 
 fn serve_http(

@@ -13,7 +13,7 @@ mod report;
 mod source;
 
 use std::collections::HashMap;
-use std::io::{IsTerminal, Write, stdout};
+use std::io::{IsTerminal, Write, stderr, stdout};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -36,13 +36,14 @@ A document is what the App Mesh API takes, and its name keys say what it is:
 
 Exit codes:
   0  everything is as the files say
-  1  something was refused, or the endpoint was not reached
-  2  wrong usage, or something in the files cannot be read; the rest was applied";
+  1  something was refused, or the endpoint was not reached; the rest was applied
+  2  wrong usage, or something in the files cannot be read; nothing was applied";
 
 /// Create or update what files define.
 ///
 /// Reads documents in YAML or JSON, several in a file if need be, and applies them in the order in which they depend
-/// on each other. What is already as defined is left alone. After a failure the others are still applied.
+/// on each other. What is already as defined is left alone. Where something cannot be read nothing is applied; where the
+/// API refuses something the others are still applied.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct ApplyArgs {
@@ -57,28 +58,35 @@ pub struct ApplyArgs {
 
 /// Applies what `args` name, prints what became of it, and says so in the exit code.
 pub fn run(args: &ApplyArgs) -> ExitCode {
-    let out = stdout();
-    let is_coloured = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let mut out = out.lock();
-    ExitCode::from(apply(args, &mut Report::new(&mut out, is_coloured)))
+    let (mut out, mut errors) = (stdout().lock(), stderr().lock());
+    let wants_colour = std::env::var_os("NO_COLOR").is_none();
+    let is_coloured = wants_colour && out.is_terminal();
+    let are_errors_coloured = wants_colour && errors.is_terminal();
+    let report = &mut Report::new(&mut out, is_coloured);
+    ExitCode::from(apply(
+        args,
+        report,
+        &mut Report::new(&mut errors, are_errors_coloured),
+    ))
 }
 
-fn apply<W: Write>(args: &ApplyArgs, report: &mut Report<'_, W>) -> u8 {
+/// Reports to `errors` where nothing can be applied.
+fn apply<W: Write, E: Write>(args: &ApplyArgs, report: &mut Report<'_, W>, errors: &mut Report<'_, E>) -> u8 {
     let (documents, malformed) = read(&args.files);
     if documents.is_empty() && malformed.is_empty() {
-        report.nothing_found();
+        errors.nothing_found();
         return 2;
     }
-    for Malformed { place, problem } in &malformed {
-        report.failed(place, problem);
+    if !malformed.is_empty() {
+        for Malformed { place, problem } in &malformed {
+            errors.failed(place, problem);
+        }
+        errors.nothing_applied(documents.len());
+        return 2;
     }
     let is_all_applied = apply_all(&documents, &Client::new(&args.endpoint), report);
     report.summary();
-    match (is_all_applied, malformed.is_empty()) {
-        (false, _) => 1,
-        (true, false) => 2,
-        (true, true) => 0,
-    }
+    u8::from(!is_all_applied)
 }
 
 /// Every document of the files, in the order in which they are to be applied, and what is no document.

@@ -2,10 +2,15 @@
 
 pub mod apply;
 pub mod bootstrap;
+mod failure;
+mod serve;
+mod status;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use failure::Failure;
 
 /// The command line of `legation`.
 #[derive(Debug, Parser)]
@@ -13,6 +18,7 @@ use clap::{Parser, Subcommand};
     name = "legation",
     version,
     about = "A self-hosted control plane for fleets of Envoy that speaks the App Mesh API",
+    after_help = "Exit codes: 0 done, 1 something failed, 2 the command or its settings cannot be used.",
     propagate_version = true,
     max_term_width = 110
 )]
@@ -23,8 +29,10 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Serve(Box<serve::ServeArgs>),
     Apply(apply::ApplyArgs),
     Bootstrap(bootstrap::BootstrapArgs),
+    Status(status::StatusArgs),
 }
 
 /// Does what the arguments of this process say. Arguments that make no sense end the process with code 2.
@@ -36,10 +44,21 @@ impl Cli {
     /// Does what was asked.
     pub fn run(self) -> ExitCode {
         match self.command {
+            Command::Serve(args) => exit_code(serve::run(*args)),
             Command::Apply(args) => apply::run(&args),
             Command::Bootstrap(args) => bootstrap::run(&args),
+            Command::Status(args) => exit_code(status::run(&args)),
         }
     }
+}
+
+/// Tells on standard error what failed.
+fn exit_code(outcome: Result<(), Failure>) -> ExitCode {
+    let Err(failure) = outcome else {
+        return ExitCode::SUCCESS;
+    };
+    eprintln!("legation: {}", failure.message);
+    ExitCode::from(failure.exit_code)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 
 use super::error::ApiError;
 use super::{Frontend, lookup};
-use crate::model::key::mesh_prefix;
+use crate::model::key::{self, mesh_prefix};
 use crate::model::{GatewayRouteKind, Path, ResourceId, RouteKind, Spec, VirtualServiceProvider};
 use crate::store::At;
 
@@ -108,7 +108,7 @@ pub(super) fn referrers_prefix(target: &ResourceId) -> String {
     let mesh = mesh_prefix(target.mesh_name());
     let key = target.key();
     let kind_and_name = key.strip_prefix(&mesh).unwrap_or(&key);
-    format!("{mesh}referrer/{kind_and_name}/")
+    format!("{}{kind_and_name}/", key::referrers_prefix(target.mesh_name()))
 }
 
 /// The key of the entry that says that the resource with this uid refers to `target`.

@@ -31,6 +31,9 @@ const REQUEST_BYTES_MAX: usize = 8 << 20;
 /// How long a stream may stay silent before its first request.
 const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
+const CONNECTIONS_REFUSED: &str = "legation_connections_refused_total";
+const REQUESTS_IGNORED: &str = "legation_requests_ignored_total";
+
 /// Serves streams for the Envoys of a fleet.
 #[derive(Clone)]
 pub struct AdsService {
@@ -49,12 +52,19 @@ pub struct ConnectionInfo {
 impl AdsService {
     /// Serves the Envoys of `fleet`.
     pub fn new(fleet: Arc<Fleet>) -> Self {
+        metrics::describe_counter!(CONNECTIONS_REFUSED, "Envoys that were refused");
+        metrics::describe_counter!(REQUESTS_IGNORED, "Requests for types that are not served");
+        metrics::counter!(CONNECTIONS_REFUSED, "reason" => "full").absolute(0);
+        metrics::counter!(REQUESTS_IGNORED).absolute(0);
         Self { fleet }
     }
 
     /// Answers a gRPC call that came on `connection`.
     pub async fn call(&self, request: Request<Incoming>, connection: ConnectionInfo) -> Response<Body> {
-        let opening = Opening { fleet: Arc::clone(&self.fleet), connection };
+        let opening = Opening {
+            fleet: Arc::clone(&self.fleet),
+            connection,
+        };
         match request.uri().path() {
             SOTW_PATH => stream::<DiscoveryRequest>(opening, request).await,
             DELTA_PATH => stream::<DeltaDiscoveryRequest>(opening, request).await,
@@ -64,7 +74,8 @@ impl AdsService {
 }
 
 async fn stream<T: StreamRequest>(opening: Opening, request: Request<Incoming>) -> Response<Body> {
-    let mut grpc = Grpc::new(FrameCodec::<T>::default()).apply_max_message_size_config(Some(REQUEST_BYTES_MAX), None);
+    let mut grpc =
+        Grpc::new(FrameCodec::<T>::default()).apply_max_message_size_config(Some(REQUEST_BYTES_MAX), None);
     grpc.streaming(opening, request).await
 }
 
@@ -103,12 +114,18 @@ async fn open<T: StreamRequest>(
         .await
         .map_err(|_| Status::deadline_exceeded("no request came on this stream"))??
         .ok_or_else(|| Status::invalid_argument("the stream was closed without a request"))?;
-    let node: NodeId = first.node_id().parse().map_err(|error: legation_proto::id::NodeIdError| {
-        Status::invalid_argument(error.to_string()) // conformance 4
-    })?;
+    let node: NodeId = first
+        .node_id()
+        .parse()
+        .map_err(|error: legation_proto::id::NodeIdError| {
+            Status::invalid_argument(error.to_string()) // conformance 4
+        })?;
     let (envoy, frames) = fleet
         .connect(node, Some(connection.peer), T::PROTOCOL)
-        .map_err(|full| Status::resource_exhausted(full.to_string()))?;
+        .map_err(|full| {
+            metrics::counter!(CONNECTIONS_REFUSED, "reason" => "full").increment(1);
+            Status::resource_exhausted(full.to_string())
+        })?;
     tokio::spawn(take_requests(first, requests, envoy, connection.ending));
     Ok(Box::pin(frames.map(|frame| frame.map_err(|end| status_of(&end)))))
 }
@@ -133,7 +150,7 @@ async fn take_requests<T: StreamRequest>(
                 }
             }
             // the Envoy waits for this type alone, the stream goes on (conformance 11)
-            None => metrics::counter!("legation_requests_ignored_total").increment(1),
+            None => metrics::counter!(REQUESTS_IGNORED).increment(1),
         }
         next = tokio::select! {
             received = requests.message() => received.unwrap_or_default(),

@@ -74,10 +74,11 @@ impl Feed {
     async fn load(&mut self) -> Result<Watch, StoreError> {
         let (listing, watch) = self.store.list_and_watch(keys::DERIVED).await?;
         let transaction = |record: &crate::store::Record| record.transaction;
-        let events = listing
-            .records
-            .into_iter()
-            .map(|record| Event { transaction: transaction(&record), key: record.key, value: Some(record.value) });
+        let events = listing.records.into_iter().map(|record| Event {
+            transaction: transaction(&record),
+            key: record.key,
+            value: Some(record.value),
+        });
         self.take_in(events.collect());
         Ok(watch)
     }
@@ -135,7 +136,12 @@ impl Feed {
 
     /// What waits in a mesh that was transformed does not exist: its fragments came together with that news.
     fn settle_waiting(&mut self) {
-        let Self { waiting, transformed, fleet, .. } = self;
+        let Self {
+            waiting,
+            transformed,
+            fleet,
+            ..
+        } = self;
         waiting.retain(|key| {
             let known = transformed.contains(&key.mesh);
             if known {
@@ -143,5 +149,135 @@ impl Feed {
             }
             !known
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use legation_actors::composition::{Backend, ComposeError};
+    use legation_actors::fleet::{Connection, FleetSettings, Frames, StreamEnd};
+    use legation_actors::request::{Interest, Request};
+    use legation_actors::snapshot::{ResourceSet, Snapshot};
+    use legation_proto::fragment::NodeFragment;
+    use legation_proto::id::NodeId;
+    use legation_proto::resource_type::ResourceType;
+    use legation_proto::response::Protocol;
+    use tokio_stream::StreamExt;
+
+    use super::*;
+    use crate::store::{Batch, EmbeddedStore};
+
+    fn compose(_: &NodeFragment, _: &[Backend<'_>]) -> Result<Snapshot, ComposeError> {
+        Ok(Snapshot::new(
+            [vec![], vec![], vec![], vec![]].map(ResourceSet::new),
+        ))
+    }
+
+    struct Host {
+        store: Arc<dyn Store>,
+        fleet: Arc<Fleet>,
+        _directory: tempfile::TempDir,
+    }
+
+    impl Host {
+        fn start() -> Self {
+            let directory = tempfile::tempdir().unwrap();
+            let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(directory.path()).unwrap());
+            let (source, requests) = source();
+            let settings = FleetSettings {
+                arbiters: 1,
+                envoys_max: 10,
+                control_plane: "test".to_owned(),
+            };
+            let fleet = Arc::new(Fleet::start(settings, source, compose).unwrap());
+            tokio::spawn(Feed::new(Arc::clone(&store), Arc::clone(&fleet)).run(requests));
+            Self {
+                store,
+                fleet,
+                _directory: directory,
+            }
+        }
+
+        async fn connect(&self) -> (Connection, Frames) {
+            let node: NodeId = "mesh/m/virtualNode/n".parse().unwrap();
+            let (connection, frames) = self.fleet.connect(node, None, Protocol::Sotw).unwrap();
+            let interest = Interest::Sotw {
+                version_info: String::new(),
+                names: Vec::new(),
+            };
+            let request = Request {
+                resource_type: ResourceType::Cluster,
+                nonce: String::new(),
+                error: None,
+                interest,
+            };
+            connection.request(request).await.unwrap();
+            (connection, frames)
+        }
+
+        async fn create_mesh(&self) {
+            let batch = Batch::definitions("test", "CreateMesh").put(ResourceId::mesh("m").key(), "{}");
+            self.store.commit(batch).await.unwrap();
+        }
+    }
+
+    /// The next frame, or `None` where nothing comes.
+    async fn next(frames: &mut Frames) -> Option<Result<bytes::Bytes, StreamEnd>> {
+        tokio::time::timeout(Duration::from_millis(300), frames.next())
+            .await
+            .ok()
+            .flatten()
+    }
+
+    #[tokio::test]
+    async fn a_node_of_a_mesh_that_does_not_exist_is_not_found() {
+        let host = Host::start();
+        let (_connection, mut frames) = host.connect().await;
+        assert!(matches!(
+            next(&mut frames).await,
+            Some(Err(StreamEnd::NodeNotFound(_)))
+        ));
+    }
+
+    #[tokio::test]
+    async fn nobody_is_told_anything_before_their_mesh_was_transformed() {
+        let host = Host::start();
+        host.create_mesh().await;
+        let (_connection, mut frames) = host.connect().await;
+        assert_eq!(next(&mut frames).await, None);
+        host.store
+            .commit(Batch::derived().put(keys::transformed("m"), ""))
+            .await
+            .unwrap();
+        assert!(matches!(
+            next(&mut frames).await,
+            Some(Err(StreamEnd::NodeNotFound(_)))
+        ));
+    }
+
+    #[tokio::test]
+    async fn fragments_reach_the_envoys_that_ask_for_them() {
+        let host = Host::start();
+        host.create_mesh().await;
+        let (_connection, mut frames) = host.connect().await;
+        assert_eq!(next(&mut frames).await, None);
+        let node: NodeId = "mesh/m/virtualNode/n".parse().unwrap();
+        let fragment = Fragment::Node(NodeFragment::default());
+        let batch = Batch::derived().put(keys::fragment(node.key()), fragment.encode());
+        host.store
+            .commit(batch.put(keys::transformed("m"), ""))
+            .await
+            .unwrap();
+        assert!(matches!(next(&mut frames).await, Some(Ok(_))));
+        host.store
+            .commit(Batch::derived().delete(keys::fragment(node.key())))
+            .await
+            .unwrap();
+        assert!(matches!(
+            next(&mut frames).await,
+            Some(Err(StreamEnd::NodeNotFound(_)))
+        ));
     }
 }

@@ -34,6 +34,8 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// Lives differ by this part of the interval either way, so that Envoys that came together do not leave together.
 const JITTER: f64 = 0.2;
 
+const RECONNECTS_FORCED: &str = "legation_reconnects_forced_total";
+
 /// Listens on `address`; port 0 chooses one.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
@@ -51,6 +53,11 @@ pub async fn serve(
     reconnect_interval: Duration,
     shutdown: CancellationToken,
 ) {
+    metrics::describe_counter!(
+        RECONNECTS_FORCED,
+        "Connections ended so that their Envoys connect again"
+    );
+    metrics::counter!(RECONNECTS_FORCED).absolute(0);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -60,7 +67,13 @@ pub async fn serve(
             Ok((stream, peer)) => {
                 let jitter = 1.0 + JITTER * (2.0 * fastrand::f64() - 1.0);
                 let life = reconnect_interval.mul_f64(jitter);
-                tokio::spawn(serve_connection(stream, peer, service.clone(), life, shutdown.clone()));
+                tokio::spawn(serve_connection(
+                    stream,
+                    peer,
+                    service.clone(),
+                    life,
+                    shutdown.clone(),
+                ));
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -82,7 +95,10 @@ async fn serve_connection(
         return;
     }
     let ending = CancellationToken::new();
-    let info = ConnectionInfo { peer, ending: ending.clone() };
+    let info = ConnectionInfo {
+        peer,
+        ending: ending.clone(),
+    };
     let answer = service_fn(move |request| {
         let service = service.clone();
         let info = info.clone();
@@ -103,7 +119,7 @@ async fn serve_connection(
             }
             return;
         }
-        () = tokio::time::sleep(life) => metrics::counter!("legation_reconnects_forced_total").increment(1),
+        () = tokio::time::sleep(life) => metrics::counter!(RECONNECTS_FORCED).increment(1),
         () = shutdown.cancelled() => {}
     }
     // the streams are ended by this side: GOAWAY alone leaves an endless stream, and an end of the stream alone leaves

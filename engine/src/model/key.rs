@@ -5,6 +5,7 @@
 //! definitions/<mesh>/virtualNode/<name>          likewise virtualRouter, virtualService, virtualGateway
 //! definitions/<mesh>/route/<router>/<name>
 //! definitions/<mesh>/gatewayRoute/<gateway>/<name>
+//! definitions/<mesh>/referrer/<kind and name of a target>/<uid>        not a definition: who refers to the target
 //! ```
 //! In a name, whatever is not plain visible ASCII is percent-encoded, and so are `/` and `%`: a segment holds
 //! no `/`, so that every prefix here, ending with one, covers exactly what it says.
@@ -29,6 +30,20 @@ pub fn kind_prefix(mesh: &str, kind: Kind) -> String {
     let end = if kind == Kind::Mesh { "" } else { "/" };
     format!("{}{}{end}", mesh_prefix(mesh), kind.wire_name())
 }
+
+/// The prefix of the entries that say which resources of a mesh refer to which.
+pub fn referrers_prefix(mesh: &str) -> String {
+    format!("{}{REFERRER}/", mesh_prefix(mesh))
+}
+
+/// Whether this is the key of an entry that says which resource refers to which, and not that of a definition.
+pub fn is_referrer(key: &str) -> bool {
+    key.strip_prefix(ALL_DEFINITIONS)
+        .and_then(|key| key.split('/').nth(1))
+        == Some(REFERRER)
+}
+
+const REFERRER: &str = "referrer";
 
 impl ResourceId {
     /// The key of the definition in the store.
@@ -77,10 +92,12 @@ impl ResourceId {
     }
 }
 
-fn escape(name: &str) -> String {
+/// `name` as one segment of a key.
+pub(crate) fn escape(name: &str) -> String {
     utf8_percent_encode(name, ESCAPED).to_string()
 }
 
-fn unescape(segment: &str) -> Option<String> {
+/// The name in a segment of a key, unless it is not UTF-8.
+pub(crate) fn unescape(segment: &str) -> Option<String> {
     percent_decode_str(segment).decode_utf8().ok().map(String::from)
 }

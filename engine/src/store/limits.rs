@@ -21,7 +21,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            key_bytes: 1024,
+            key_bytes: 10 * 1024,
             value_bytes: 1024 * 1024,
             changes: 100,
         }

@@ -13,6 +13,7 @@ use super::definitions::MeshDefinitions;
 use super::keys::{self, DerivedKey};
 use super::transform::{Problem, Transformed, transform};
 use super::workers::Workers;
+use crate::model::key::is_referrer;
 use crate::model::{Definition, ResourceId};
 use crate::store::{At, Batch, CommitError, DEFINITIONS, Record, Store, StoreError};
 
@@ -50,11 +51,23 @@ pub enum PassError {
 impl Passes {
     /// Passes over what is in `store`, and the transaction that was transformed last.
     pub fn new(store: Arc<dyn Store>, workers: Workers) -> (Self, watch::Receiver<Transaction>) {
-        describe_histogram!(PASS_SECONDS, "Seconds from the start of a transform pass to its fragments in the store");
-        describe_gauge!(FRAGMENTS_FAILED, "Fragments that cannot be made of their definitions; the last good ones stay");
+        describe_histogram!(
+            PASS_SECONDS,
+            "Seconds from the start of a transform pass to its fragments in the store"
+        );
+        describe_gauge!(
+            FRAGMENTS_FAILED,
+            "Fragments that cannot be made of their definitions; the last good ones stay"
+        );
         gauge!(FRAGMENTS_FAILED).set(0.0);
         let (done, last) = watch::channel(0);
-        let passes = Self { store, workers, decoded: HashMap::new(), reported: Vec::new(), done };
+        let passes = Self {
+            store,
+            workers,
+            decoded: HashMap::new(),
+            reported: Vec::new(),
+            done,
+        };
         (passes, last)
     }
 
@@ -109,10 +122,18 @@ impl Passes {
     }
 
     /// Decodes what changed since the last pass; the rest is remembered.
-    fn decode(&mut self, records: Vec<Record>) -> Vec<(Transaction, Arc<Definition>)> {
+    fn decode(&mut self, records: Vec<Record>) -> Vec<(Transaction, Definition)> {
         let mut decoded = HashMap::with_capacity(records.len());
         let mut definitions = Vec::with_capacity(records.len());
-        for Record { key, value, transaction } in records {
+        for Record {
+            key,
+            value,
+            transaction,
+        } in records
+        {
+            if is_referrer(&key) {
+                continue;
+            }
             let definition = match self.decoded.remove(&key) {
                 Some((remembered, definition)) if remembered == transaction => definition,
                 _ => match decode(&key, &value) {
@@ -120,7 +141,7 @@ impl Passes {
                     None => continue,
                 },
             };
-            definitions.push((transaction, Arc::clone(&definition)));
+            definitions.push((transaction, Definition::clone(&definition)));
             decoded.insert(key, (transaction, definition));
         }
         self.decoded = decoded;
@@ -133,7 +154,10 @@ impl Passes {
         for record in self.store.list(keys::DERIVED, At::Newest).await?.records {
             match DerivedKey::parse(&record.key) {
                 Some(DerivedKey::Fragment(key)) => {
-                    fragments.entry(key.mesh).or_default().insert(record.key, record.value);
+                    fragments
+                        .entry(key.mesh)
+                        .or_default()
+                        .insert(record.key, record.value);
                 }
                 Some(DerivedKey::Transformed(mesh)) => {
                     fragments.entry(mesh).or_default();
@@ -163,15 +187,19 @@ impl Passes {
             .map(|key| (key, None));
         let changes: Vec<(&str, Option<&Bytes>)> = changed.chain(gone).collect();
         for part in changes.chunks(self.store.limits().changes) {
-            let batch = part.iter().fold(Batch::derived(), |batch, (key, value)| match value {
-                Some(value) => batch.put(*key, Bytes::clone(value)),
-                None => batch.delete(*key),
-            });
+            let batch = part
+                .iter()
+                .fold(Batch::derived(), |batch, (key, value)| match value {
+                    Some(value) => batch.put(*key, Bytes::clone(value)),
+                    None => batch.delete(*key),
+                });
             self.store.commit(batch).await?;
         }
         let mark = keys::transformed(mesh);
         if self.store.get(&mark).await?.is_none() {
-            self.store.commit(Batch::derived().put(mark, Bytes::new())).await?;
+            self.store
+                .commit(Batch::derived().put(mark, Bytes::new()))
+                .await?;
         }
         Ok(())
     }
@@ -202,20 +230,29 @@ fn encode(transformed: Transformed) -> Encoded {
             .into_iter()
             .map(|(key, fragment)| (keys::fragment(&key), fragment.encode().into()))
             .collect(),
-        kept: problems.iter().map(|problem| keys::fragment(&problem.key)).collect(),
+        kept: problems
+            .iter()
+            .map(|problem| keys::fragment(&problem.key))
+            .collect(),
         problems,
     }
 }
 
 fn decode(key: &str, value: &[u8]) -> Option<Definition> {
     let Some(id) = ResourceId::from_key(key) else {
-        tracing::error!(key, "the key of a definition cannot be read; the definition is left out");
+        tracing::error!(
+            key,
+            "the key of a definition cannot be read; the definition is left out"
+        );
         return None;
     };
     match Definition::decode(&id, value) {
         Ok(definition) => Some(definition),
         Err(error) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "a definition is left out");
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "a definition is left out"
+            );
             None
         }
     }

@@ -19,7 +19,9 @@ impl Workers {
         let (jobs, queue) = unbounded::<Job>();
         for _ in 0..count.max(1) {
             let queue = queue.clone();
-            thread::Builder::new().name("transform".to_owned()).spawn(move || queue.into_iter().for_each(|job| job()))?;
+            thread::Builder::new()
+                .name("transform".to_owned())
+                .spawn(move || queue.into_iter().for_each(|job| job()))?;
         }
         Ok(Self { jobs })
     }

@@ -57,6 +57,14 @@ impl<'a, W: Write> Report<'a, W> {
         }
     }
 
+    /// Something could not be read, so nothing else was tried.
+    pub(super) fn nothing_applied(&mut self, others: usize) {
+        let _ = writeln!(
+            self.out,
+            "nothing was applied; {others} other documents wait for this to be corrected"
+        );
+    }
+
     /// There was nothing to apply.
     pub(super) fn nothing_found(&mut self) {
         let _ = writeln!(self.out, "there is no document in what -f names");

@@ -246,12 +246,22 @@ fn check_apply(endpoint: &str, dir: &Path, files: &[&str], expected: Expect) {
         files: files.iter().map(path).collect(),
         endpoint: endpoint.to_owned(),
     };
-    let mut out = Vec::new();
-    let code = apply(&args, &mut Report::new(&mut out, false));
-    let printed = String::from_utf8(out)
-        .unwrap()
-        .replace(&dir.display().to_string(), "DIR");
-    expected.assert_eq(&format!("{printed}exit code {code}\n"));
+    let (mut out, mut errors) = (Vec::new(), Vec::new());
+    let code = apply(
+        &args,
+        &mut Report::new(&mut out, false),
+        &mut Report::new(&mut errors, false),
+    );
+    let text = |printed| {
+        String::from_utf8(printed)
+            .unwrap()
+            .replace(&dir.display().to_string(), "DIR")
+    };
+    let errors: String = text(errors)
+        .lines()
+        .map(|line| format!("error: {line}\n"))
+        .collect();
+    expected.assert_eq(&format!("{}{errors}exit code {code}\n", text(out)));
 }
 
 const ROUTE: &str = "\
@@ -322,17 +332,8 @@ fn half_of_it_is_good() {
     let bad_node = "---\n{meshName: m, virtualNodeName: bad, spec: {listeners: [{portMapping: {port: 0, protocol: x}}]}}\n";
     let bad_route = "---\n{meshName: m, virtualRouterName: gone, routeName: y, spec: {tcpRoute: {action: {weightedTargets: [{virtualNode: n, weight: 1}]}}}}\n";
     setup.write("a.yaml", &format!("{REST}{bad_node}{bad_route}"));
-    setup.write(
-        "b.yaml",
-        "{meshName: m, spec: {}, oops: 1}\n---\n{meshName: other, spec: {}}\n",
-    );
-    setup.write("c.yaml", "{meshName: m, spec: {}}\n");
-    setup.check(&["a.yaml", "b.yaml", "c.yaml", "missing.yaml"], expect![[r#"
-        failed    DIR/b.yaml, document 1 (line 1): oops: is not a key here; known keys are meshName, virtualNodeName, virtualRouterName, routeName, virtualServiceName, virtualGatewayName, gatewayRouteName, spec, tags, clientToken
-        failed    DIR/missing.yaml: cannot be read: No such file or directory (os error 2)
-        failed    DIR/c.yaml, document 1 (line 1): mesh "m" is defined already by DIR/a.yaml, document 4 (line 7)
+    setup.check(&["a.yaml"], expect![[r#"
         created   mesh "m"
-        created   mesh "other"
         created   virtual node "n" in mesh "m"
         failed    virtual node "bad" in mesh "m":
                     spec.listeners[0].portMapping.port: 0 is not in 1..=65535
@@ -340,15 +341,38 @@ fn half_of_it_is_good() {
         created   virtual router "r" in mesh "m"
         failed    route "y" of virtual router "gone" in mesh "m": virtual router "gone" in mesh "m" does not exist
         created   virtual service "s" in mesh "m"
-        5 created, 0 updated, 0 unchanged, 5 failed
+        4 created, 0 updated, 0 unchanged, 2 failed
         exit code 1
     "#]]);
-    setup.check(&["b.yaml"], expect![[r#"
-        failed    DIR/b.yaml, document 1 (line 1): oops: is not a key here; known keys are meshName, virtualNodeName, virtualRouterName, routeName, virtualServiceName, virtualGatewayName, gatewayRouteName, spec, tags, clientToken
-        unchanged mesh "other"
-        0 created, 0 updated, 1 unchanged, 1 failed
+}
+
+#[test]
+fn what_cannot_be_read_is_corrected_first() {
+    let setup = Setup::new();
+    setup.write("a.yaml", REST);
+    setup.write(
+        "b.yaml",
+        "{meshName: m, spec: {}, oops: 1}\n---\n{meshName: other, spec: {}}\n",
+    );
+    setup.write("c.yaml", "{meshName: m, spec: {}}\n");
+    setup.check(&["a.yaml", "b.yaml", "c.yaml", "missing.yaml"], expect![[r#"
+        error: failed    DIR/b.yaml, document 1 (line 1): oops: is not a key here; known keys are meshName, virtualNodeName, virtualRouterName, routeName, virtualServiceName, virtualGatewayName, gatewayRouteName, spec, tags, clientToken
+        error: failed    DIR/missing.yaml: cannot be read: No such file or directory (os error 2)
+        error: failed    DIR/c.yaml, document 1 (line 1): mesh "m" is defined already by DIR/a.yaml, document 4 (line 7)
+        error: nothing was applied; 5 other documents wait for this to be corrected
         exit code 2
     "#]]);
+    setup.check(
+        &["a.yaml"],
+        expect![[r#"
+        created   mesh "m"
+        created   virtual node "n" in mesh "m"
+        created   virtual router "r" in mesh "m"
+        created   virtual service "s" in mesh "m"
+        4 created, 0 updated, 0 unchanged, 0 failed
+        exit code 0
+    "#]],
+    );
 }
 
 #[test]
@@ -358,9 +382,9 @@ fn there_is_nothing_to_apply_or_nobody_to_ask() {
     setup.check(
         &["empty"],
         expect![[r#"
-        there is no document in what -f names
-        exit code 2
-    "#]],
+            error: there is no document in what -f names
+            exit code 2
+        "#]],
     );
     setup.write("rest.yaml", REST);
     let dir = setup.files.path();

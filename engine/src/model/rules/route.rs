@@ -47,16 +47,14 @@ fn check_grpc_route(route: &GrpcRoute, at: &Path, errors: &mut Errors) {
     }
 }
 
-/// A route has each port of each virtual node as a target once, and not all weights are zero.
+/// A route has each port of each virtual node as a target once. All weights may be zero: its users did so to take a route
+/// out of service.
 fn check_targets(action: &RouteAction, at: &Path, errors: &mut Errors) {
     let at = at.field("action").field("weightedTargets");
     let targets = &action.weighted_targets;
     let places = targets.iter().enumerate();
     let places = places.map(|(index, target)| (at.index(index), (&target.virtual_node, target.port)));
     check_distinct(places.collect(), errors);
-    if targets.iter().all(|target| target.weight.get() == 0) {
-        errors.report(&at, "has no weight above zero");
-    }
 }
 
 /// An HTTP route matches by exactly one of `prefix` and `path`, and a prefix is a path.

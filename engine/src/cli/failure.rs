@@ -1,0 +1,50 @@
+//! Why a command failed.
+
+use std::error::Error;
+use std::fmt::Write;
+
+/// Why a command failed, and with which code it exits.
+#[derive(Debug)]
+pub(super) struct Failure {
+    /// What failed and what to do, in one line or more.
+    pub(super) message: String,
+    /// 1 where something failed, 2 where the command or its settings cannot be used.
+    pub(super) exit_code: u8,
+}
+
+impl Failure {
+    /// Something failed.
+    pub(super) fn failed(error: &dyn Error) -> Self {
+        Self {
+            message: with_causes(error),
+            exit_code: 1,
+        }
+    }
+
+    /// The command or its settings cannot be used; clap exits with this code as well.
+    pub(super) fn usage(error: &dyn Error) -> Self {
+        Self {
+            message: with_causes(error),
+            exit_code: 2,
+        }
+    }
+
+    /// Something failed that is no error of Rust's.
+    pub(super) fn message(message: String) -> Self {
+        Self {
+            message,
+            exit_code: 1,
+        }
+    }
+}
+
+/// The error and what caused it, in one line.
+fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let _ = write!(text, ": {error}");
+        cause = error.source();
+    }
+    text
+}

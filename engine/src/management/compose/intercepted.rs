@@ -1,0 +1,157 @@
+//! The egress of a sidecar: a filter chain for every port of a backend, matched on where an intercepted connection was on
+//! its way to.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use bytes::Bytes;
+use envoy_types::pb::envoy::config::listener::v3::FilterChain;
+use envoy_types::pb::envoy::config::route::v3::route::Action;
+use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::TcpProxy;
+use legation_actors::composition::{Backend, ComposeError};
+use legation_proto::fragment::{NodeFragment, Routing};
+use legation_proto::resource::Resource;
+use legation_proto::resource_type::ResourceType;
+use legation_proto::version::Transaction;
+use prost::Message;
+
+use super::{ComposedEgress, DecodedEgress, Hosts, decode};
+use crate::envoy::encoded::RouteConfiguration;
+use crate::envoy::http_connection_manager::{self, http_connection_manager};
+use crate::envoy::listener::{NetworkFilter, filter_chain, to_port};
+use crate::envoy::matching::everything;
+use crate::envoy::route::{Timeouts, route, to_cluster, virtual_host};
+use crate::envoy::tcp_proxy;
+use crate::transformer::names;
+
+/// The name of the virtual host for what is for no backend.
+const ALLOW_ALL: &str = "mesh-allow-all";
+
+/// What the backends have at one port.
+enum Port<'a> {
+    /// Requests, by host.
+    Requests {
+        virtual_hosts: Vec<Bytes>,
+        hosts: Hosts,
+        transaction: Transaction,
+    },
+    /// Connections, to the only backend that can be there.
+    Connections(&'a [u8]),
+}
+
+/// Composes the egress of a sidecar.
+pub(super) fn compose(
+    node: &NodeFragment,
+    backends: &[Backend<'_>],
+    transaction: Transaction,
+) -> Result<ComposedEgress, ComposeError> {
+    let mut egress = DecodedEgress::new(&node.egress)?;
+    let allow_all = allow_all_virtual_host(node);
+    let mut route_configurations = Vec::new();
+    for (port, routing) in ports(backends) {
+        let chain = match routing {
+            Port::Requests {
+                mut virtual_hosts,
+                transaction,
+                ..
+            } => {
+                virtual_hosts.extend(allow_all.clone());
+                let name = names::egress_route_configuration(port);
+                let routes = RouteConfiguration { name, virtual_hosts };
+                route_configurations.push(Resource::encode(
+                    ResourceType::RouteConfiguration,
+                    &routes.name,
+                    transaction,
+                    &routes,
+                ));
+                request_chain(&egress, port)
+            }
+            Port::Connections(proxy) => connection_chain(&egress, port, proxy)?,
+        };
+        egress.listener.filter_chains.push(chain);
+    }
+    let listener = Resource::encode(
+        ResourceType::Listener,
+        &egress.listener.name,
+        transaction,
+        &egress.listener,
+    );
+    Ok(ComposedEgress {
+        listener,
+        route_configurations,
+    })
+}
+
+/// The ports of all backends. At one port there can be requests for many backends, told apart by host, or connections to
+/// one: of backends that do not go together, the first by name has the port.
+fn ports<'a>(backends: &[Backend<'a>]) -> BTreeMap<u16, Port<'a>> {
+    let mut ports = BTreeMap::new();
+    for backend in backends {
+        for service_port in &backend.fragment.ports {
+            let entry = ports.entry(service_port.port);
+            match &service_port.routing {
+                Routing::TcpProxy(proxy) => {
+                    entry.or_insert(Port::Connections(proxy));
+                }
+                Routing::VirtualHost(virtual_host) => add_requests(entry, backend, virtual_host),
+            }
+        }
+    }
+    ports
+}
+
+fn add_requests(entry: Entry<'_, u16, Port<'_>>, backend: &Backend<'_>, virtual_host: &Bytes) {
+    let own_hosts = [
+        backend.name.to_owned(),
+        format!("{}:{}", backend.name, entry.key()),
+    ];
+    let port = entry.or_insert_with(|| Port::Requests {
+        virtual_hosts: Vec::new(),
+        hosts: Hosts::default(),
+        transaction: 0,
+    });
+    let Port::Requests {
+        virtual_hosts,
+        hosts,
+        transaction,
+    } = port
+    else {
+        return;
+    };
+    if hosts.take(&own_hosts) {
+        virtual_hosts.push(virtual_host.clone());
+        *transaction = backend.fragment.transaction.max(*transaction);
+    }
+}
+
+fn request_chain(egress: &DecodedEgress, port: u16) -> FilterChain {
+    let manager = http_connection_manager(
+        names::EGRESS_STAT_PREFIX,
+        &names::egress_route_configuration(port),
+        &egress.access_logs,
+    );
+    chain("http", port, http_connection_manager::filter(&manager))
+}
+
+fn connection_chain(egress: &DecodedEgress, port: u16, proxy: &[u8]) -> Result<FilterChain, ComposeError> {
+    let mut proxy: TcpProxy = decode("the TCP proxy of a backend", proxy)?;
+    proxy.access_log.clone_from(&egress.access_logs);
+    Ok(chain("tcp", port, tcp_proxy::filter(&proxy)))
+}
+
+fn chain(protocol: &str, port: u16, filter: NetworkFilter) -> FilterChain {
+    filter_chain(&format!("egress_{protocol}_{port}"), to_port(port), filter)
+}
+
+/// Where the mesh allows all, a request at a backend's port that is for no backend goes on to where it was going, as it
+/// would at any other port.
+fn allow_all_virtual_host(node: &NodeFragment) -> Option<Bytes> {
+    let cluster = node
+        .clusters
+        .iter()
+        .find(|cluster| names::is_allow_all_cluster(&cluster.name))?;
+    let action = to_cluster(&cluster.name, Timeouts::NONE);
+    let routes = vec![route(ALLOW_ALL, everything(), Action::Route(action))];
+    let virtual_host = virtual_host(ALLOW_ALL, vec!["*".to_owned()], routes);
+    Some(virtual_host.encode_to_vec().into())
+}

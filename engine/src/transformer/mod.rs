@@ -1,0 +1,41 @@
+//! The transformer: Envoy configuration from App Mesh definitions.
+//!
+//! [`transform`](transform::transform) is a pure function of all definitions of one mesh. It gives a fragment for every
+//! virtual service, virtual node and virtual gateway; `compose`, in [`management`](crate::management), makes of them what
+//! one Envoy should have. `docs/generated-configuration.md` says what is generated, and why so.
+//!
+//! | file | holds |
+//! |---|---|
+//! | [`definitions`] | the definitions of a mesh, as they relate to each other |
+//! | [`transform`] | the way in, and what could not be transformed |
+//! | `virtual_service`, `virtual_node`, `virtual_gateway` | one kind of fragment each |
+//! | `target` | virtual nodes as targets: which listener is meant, and its cluster |
+//! | `route`, `gateway_route` | an Envoy route for each route and gateway route |
+//! | `matching`, `rank` | the conditions of routes, and which route is tried first |
+//! | `retry`, `timeouts`, `limits`, `health`, `ip`, `logging` | the pieces that several of these share |
+//! | [`names`] | the names of listeners, clusters and route configurations |
+//! | [`passes`] | passes over all meshes, from the store to the store |
+//! | [`workers`] | the threads that transform |
+//! | [`keys`] | where fragments stand in the store |
+
+pub mod definitions;
+pub mod keys;
+pub mod names;
+pub mod passes;
+pub mod transform;
+pub mod workers;
+
+mod gateway_route;
+mod health;
+mod ip;
+mod limits;
+mod logging;
+mod matching;
+mod rank;
+mod retry;
+mod route;
+mod target;
+mod timeouts;
+mod virtual_gateway;
+mod virtual_node;
+mod virtual_service;

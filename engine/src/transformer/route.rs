@@ -1,0 +1,109 @@
+//! Routes in Envoy's terms: for requests one Envoy route each, for connections one filter.
+
+use envoy_types::pb::envoy::config::route::v3 as envoy;
+use envoy_types::pb::envoy::config::route::v3::route::Action;
+use envoy_types::pb::envoy::config::route::v3::{RetryPolicy, RouteMatch};
+use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::TcpProxy;
+
+use super::rank::Rank;
+use super::{matching, names, retry, timeouts};
+use crate::envoy::matching::everything;
+use crate::envoy::route::{Timeouts, answer, route, to_weighted_clusters};
+use crate::envoy::tcp_proxy::weighted_tcp_proxy;
+use crate::model::matching::Priority;
+use crate::model::{RouteKind, TcpRoute};
+
+/// The name of the one route of a virtual service that a virtual node provides.
+const CATCH_ALL: &str = "catch-all";
+
+/// The answer where no target has a weight: none may have the request.
+const NO_TARGET_STATUS: u32 = 503;
+
+/// A cluster, and its share of the requests or connections.
+pub(super) type Share<'a> = (&'a str, u32);
+
+/// Where a route for requests ranks, and what it is to Envoy.
+#[derive(Debug)]
+pub(super) struct RankedRoute<'a> {
+    /// Its rank.
+    pub(super) rank: Rank<'a>,
+    /// Envoy's route.
+    pub(super) route: envoy::Route,
+}
+
+/// A route for requests. Nothing for a TCP route.
+pub(super) fn request_route<'a>(
+    name: &'a str,
+    priority: Option<Priority>,
+    kind: RouteKind<'_>,
+    shares: &[Share<'_>],
+) -> Option<RankedRoute<'a>> {
+    let (condition, specificity, timeout, retry_policy) = match kind {
+        RouteKind::Http(http) | RouteKind::Http2(http) => {
+            let (condition, specificity) = matching::of_http_route(&http.r#match);
+            let retry_policy = retry::of_http(http.retry_policy.as_ref());
+            (condition, specificity, http.timeout.as_ref(), retry_policy)
+        }
+        RouteKind::Grpc(grpc) => {
+            let (condition, specificity) = matching::of_grpc_route(&grpc.r#match);
+            let retry_policy = retry::of_grpc(grpc.retry_policy.as_ref());
+            (condition, specificity, grpc.timeout.as_ref(), retry_policy)
+        }
+        RouteKind::Tcp(_) => return None,
+    };
+    Some(RankedRoute {
+        rank: Rank::new(priority, specificity, name),
+        route: share_out(
+            name,
+            condition,
+            shares,
+            timeouts::of_requests(timeout),
+            retry_policy,
+        ),
+    })
+}
+
+/// The one route of a virtual service that a virtual node provides: every request goes there.
+pub(super) fn catch_all_route(cluster: &str) -> envoy::Route {
+    share_out(
+        CATCH_ALL,
+        everything(),
+        &[(cluster, 1)],
+        timeouts::of_requests(None),
+        retry::default_policy(),
+    )
+}
+
+/// Shares requests out among clusters. If all weights are zero, which Envoy does not take, they are answered with 503.
+fn share_out(
+    name: &str,
+    condition: RouteMatch,
+    shares: &[Share<'_>],
+    timeouts: Timeouts,
+    retry_policy: RetryPolicy,
+) -> envoy::Route {
+    if shares.iter().all(|(_, weight)| *weight == 0) {
+        return route(name, condition, answer(NO_TARGET_STATUS));
+    }
+    let mut action = to_weighted_clusters(shares, timeouts);
+    action.retry_policy = Some(retry_policy);
+    route(name, condition, Action::Route(action))
+}
+
+/// A TCP route, without access logs, which are each consumer's own. Nothing, if no target has a weight.
+pub(super) fn connection_route(tcp: &TcpRoute, shares: &[Share<'_>]) -> Option<TcpProxy> {
+    weighted_tcp_proxy(
+        names::EGRESS_STAT_PREFIX,
+        shares,
+        timeouts::of_connections(tcp.timeout.as_ref()),
+    )
+}
+
+/// The TCP proxy of a virtual service that a virtual node provides.
+pub(super) fn catch_all_connection_route(cluster: &str) -> Option<TcpProxy> {
+    weighted_tcp_proxy(
+        names::EGRESS_STAT_PREFIX,
+        &[(cluster, 1)],
+        timeouts::of_connections(None),
+    )
+}

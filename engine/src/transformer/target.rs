@@ -1,0 +1,235 @@
+//! Virtual nodes as targets of routes: which of their listeners is meant, and the cluster that leads there.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use envoy_types::pb::envoy::config::cluster::v3::Cluster;
+use envoy_types::pb::envoy::config::cluster::v3::cluster::DiscoveryType;
+use envoy_types::pb::envoy::config::core::v3::Address;
+use legation_proto::resource::Resource;
+use legation_proto::resource_type::ResourceType;
+use legation_proto::version::Transaction;
+
+use super::definitions::MeshDefinitions;
+use super::transform::TransformError;
+use super::{health, ip, names};
+use crate::envoy::address::{no_endpoints, socket_address};
+use crate::envoy::cluster::{dns_cluster, eds_cluster, speak_http2};
+use crate::model::service_discovery::DnsServiceDiscovery;
+use crate::model::{DnsResponseType, Listener, Protocol, ServiceDiscovery, VirtualNodeSpec, WeightedTarget};
+
+/// How long a connection to an endpoint may take (observed).
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Every virtual node of a mesh, as a target. Its clusters are encoded once, for all virtual services that lead to it.
+#[derive(Debug)]
+pub(super) struct Targets<'a> {
+    nodes: BTreeMap<&'a str, Target>,
+}
+
+/// A virtual node as a target.
+#[derive(Debug)]
+pub(super) struct Target {
+    /// The newest definition that went into it.
+    pub(super) transaction: Transaction,
+    /// Its listeners, in ascending order of port.
+    pub(super) listeners: Vec<TargetListener>,
+}
+
+/// A listener of a virtual node as a target.
+#[derive(Debug)]
+pub(super) struct TargetListener {
+    /// Its port.
+    pub(super) port: u16,
+    /// What it speaks.
+    pub(super) protocol: Protocol,
+    /// The cluster that leads there, or why there can be none.
+    pub(super) cluster: Result<TargetCluster, TransformError>,
+}
+
+/// A cluster that leads to a listener of a virtual node.
+#[derive(Debug)]
+pub(super) struct TargetCluster {
+    /// Its name.
+    pub(super) name: String,
+    /// The cluster.
+    pub(super) cluster: Resource,
+    /// Its endpoints, if Envoy asks for them.
+    pub(super) endpoints: Option<Resource>,
+}
+
+impl<'a> Targets<'a> {
+    /// The virtual nodes of a mesh.
+    pub(super) fn new(definitions: &'a MeshDefinitions) -> Self {
+        let nodes = definitions
+            .virtual_nodes
+            .iter()
+            .map(|(name, node)| {
+                let transaction = node.transaction.max(definitions.mesh.transaction);
+                let mut listeners: Vec<_> = node
+                    .spec
+                    .listeners()
+                    .iter()
+                    .map(|listener| target_listener(definitions, name, &node.spec, listener, transaction))
+                    .collect();
+                listeners.sort_by_key(|listener| listener.port);
+                let target = Target {
+                    transaction,
+                    listeners,
+                };
+                (name.as_str(), target)
+            })
+            .collect();
+        Self { nodes }
+    }
+
+    /// The virtual node `name`.
+    pub(super) fn get(&self, name: &str) -> Option<&Target> {
+        self.nodes.get(name)
+    }
+
+    /// The virtual node that `target`, of `route`, names.
+    pub(super) fn of_route(&self, route: &str, target: &WeightedTarget) -> Result<&Target, TransformError> {
+        self.get(&target.virtual_node)
+            .ok_or_else(|| TransformError::NoTarget {
+                route: route.to_owned(),
+                node: target.virtual_node.to_string(),
+            })
+    }
+}
+
+impl Target {
+    /// The listener that `target`, of `route`, means when it gets what comes in by `protocol` at `port`: the one at its own
+    /// port if it names one; else the one for the same protocol and port, else the only one for the protocol, else the
+    /// only one.
+    pub(super) fn listener(
+        &self,
+        route: &str,
+        target: &WeightedTarget,
+        protocol: Protocol,
+        port: u16,
+    ) -> Result<&TargetListener, TransformError> {
+        if let Some(port) = target.port {
+            let port = port_number(port);
+            return self
+                .listeners
+                .iter()
+                .find(|listener| listener.port == port)
+                .ok_or_else(|| TransformError::NoListenerAtPort {
+                    route: route.to_owned(),
+                    node: target.virtual_node.to_string(),
+                    port,
+                });
+        }
+        let of_protocol: Vec<_> = self.listeners_of(protocol).collect();
+        let same_port = of_protocol.iter().find(|listener| listener.port == port);
+        if let Some(listener) = same_port {
+            return Ok(listener);
+        }
+        if let [listener] = of_protocol.as_slice() {
+            return Ok(listener);
+        }
+        if let [listener] = self.listeners.as_slice() {
+            return Ok(listener);
+        }
+        Err(TransformError::NoObviousListener {
+            route: route.to_owned(),
+            node: target.virtual_node.to_string(),
+            listeners: self.listeners.len(),
+        })
+    }
+
+    /// The listeners for a protocol.
+    pub(super) fn listeners_of(&self, protocol: Protocol) -> impl Iterator<Item = &TargetListener> {
+        self.listeners
+            .iter()
+            .filter(move |listener| listener.protocol == protocol)
+    }
+}
+
+/// A port as a number.
+pub(super) fn port_number(port: crate::model::Port) -> u16 {
+    u16::try_from(port.get()).unwrap_or_default()
+}
+
+fn target_listener(
+    definitions: &MeshDefinitions,
+    node: &str,
+    spec: &VirtualNodeSpec,
+    listener: &Listener,
+    transaction: Transaction,
+) -> TargetListener {
+    let port = port_number(listener.port_mapping.port);
+    TargetListener {
+        port,
+        protocol: listener.port_mapping.protocol,
+        cluster: target_cluster(definitions, node, spec, listener, transaction),
+    }
+}
+
+fn target_cluster(
+    definitions: &MeshDefinitions,
+    node: &str,
+    spec: &VirtualNodeSpec,
+    listener: &Listener,
+    transaction: Transaction,
+) -> Result<TargetCluster, TransformError> {
+    let port = port_number(listener.port_mapping.port);
+    let protocol = listener.port_mapping.protocol;
+    let name = names::egress_cluster(&definitions.name, node, protocol, port);
+    let mut cluster = discovered_cluster(definitions, spec, &name, port);
+    if health::speaks_http2(protocol) {
+        speak_http2(&mut cluster);
+    }
+    cluster.health_checks = health::health_checks(node, port, listener)?;
+    cluster.outlier_detection = listener.outlier_detection.as_ref().map(health::outlier_detection);
+
+    let is_eds = cluster.eds_cluster_config.is_some();
+    let endpoints =
+        is_eds.then(|| Resource::encode(ResourceType::Endpoints, &name, transaction, &no_endpoints(&name)));
+    Ok(TargetCluster {
+        cluster: Resource::encode(ResourceType::Cluster, &name, transaction, &cluster),
+        endpoints,
+        name,
+    })
+}
+
+/// A cluster by the node's service discovery. Without one there are no endpoints, and the control plane says so, so that
+/// requests are answered with 503 at once.
+fn discovered_cluster(
+    definitions: &MeshDefinitions,
+    spec: &VirtualNodeSpec,
+    name: &str,
+    port: u16,
+) -> Cluster {
+    match &spec.service_discovery {
+        Some(ServiceDiscovery::Dns(dns)) => {
+            let family = ip::lookup_family(ip::preference(&definitions.mesh.spec, spec));
+            dns_cluster(
+                name,
+                discovery_type(dns),
+                dns_address(&dns.hostname, port),
+                family,
+                CONNECT_TIMEOUT,
+            )
+        }
+        Some(ServiceDiscovery::AwsCloudMap(_)) | None => eds_cluster(name, CONNECT_TIMEOUT),
+    }
+}
+
+fn discovery_type(dns: &DnsServiceDiscovery) -> DiscoveryType {
+    match dns.response_type {
+        None | Some(DnsResponseType::LoadBalancer) => DiscoveryType::LogicalDns,
+        Some(DnsResponseType::Endpoints) => DiscoveryType::StrictDns,
+    }
+}
+
+/// The host to look up, with a dot at its end, so that no search domain is tried. An IP address has none, and neither has
+/// a name of one part, such as `localhost`: the hosts file or a search domain must complete it.
+fn dns_address(hostname: &str, port: u16) -> Address {
+    let is_address = hostname.parse::<std::net::IpAddr>().is_ok();
+    if is_address || !hostname.contains('.') || hostname.ends_with('.') {
+        return socket_address(hostname, port);
+    }
+    socket_address(&format!("{hostname}."), port)
+}

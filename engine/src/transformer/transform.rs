@@ -1,0 +1,132 @@
+//! The way in: a fragment for every virtual service, virtual node and virtual gateway of a mesh.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use legation_proto::fragment::Fragment;
+use legation_proto::id::{FragmentKey, FragmentKind};
+use thiserror::Error;
+
+use super::definitions::MeshDefinitions;
+use super::target::Targets;
+use super::{virtual_gateway, virtual_node, virtual_service};
+
+/// What a pass over the definitions of one mesh gave.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Transformed {
+    /// A fragment for every virtual service, node and gateway that could be transformed.
+    pub fragments: BTreeMap<FragmentKey, Fragment>,
+    /// Every one that could not be, in the order of their keys. They keep their last good fragments, and the others go on
+    /// (invariant "one bad object harms only itself").
+    pub problems: Vec<Problem>,
+}
+
+/// A virtual service, node or gateway that could not be transformed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Which.
+    pub key: FragmentKey,
+    /// Why, and what to do about it.
+    pub error: TransformError,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.key, self.error)
+    }
+}
+
+/// Why something cannot be transformed, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum TransformError {
+    /// The provider is a router that is not there.
+    #[error("its virtual router {0:?} does not exist; create it, or choose another provider")]
+    NoVirtualRouter(String),
+    /// The provider is a node that is not there.
+    #[error("its virtual node {0:?} does not exist; create it, or choose another provider")]
+    NoVirtualNode(String),
+    /// A route leads to a node that is not there.
+    #[error(
+        "route {route:?} leads to virtual node {node:?}, which does not exist; create it, or remove the target"
+    )]
+    NoTarget {
+        /// The route.
+        route: String,
+        /// The target.
+        node: String,
+    },
+    /// A route leads to a port at which its target does not listen.
+    #[error(
+        "route {route:?} leads to port {port} of virtual node {node:?}, which does not listen there; \
+         change the target's port, or add a listener to the node"
+    )]
+    NoListenerAtPort {
+        /// The route.
+        route: String,
+        /// The target.
+        node: String,
+        /// The port that the target names.
+        port: u16,
+    },
+    /// A route leads to a node without saying at which of its ports, and none is the obvious one.
+    #[error(
+        "route {route:?} leads to virtual node {node:?}, of whose {listeners} listeners none is the obvious one; \
+         give the target a port"
+    )]
+    NoObviousListener {
+        /// The route.
+        route: String,
+        /// The target.
+        node: String,
+        /// How many listeners it has.
+        listeners: usize,
+    },
+    /// Envoy checks health by gRPC only where it speaks HTTP/2.
+    #[error(
+        "virtual node {node:?} has a health check by grpc for its listener at port {port}, which speaks {protocol}; \
+         let the listener speak grpc or http2, or choose another protocol for the health check"
+    )]
+    GrpcHealthCheck {
+        /// The node.
+        node: String,
+        /// The port of the listener.
+        port: u16,
+        /// What the listener speaks.
+        protocol: &'static str,
+    },
+}
+
+/// Pure; deterministic to the byte: the same definitions give identical fragments on every host.
+pub fn transform(definitions: &MeshDefinitions) -> Transformed {
+    let targets = Targets::new(definitions);
+    let mut transformed = Transformed::default();
+    let key = |kind: FragmentKind, name: &str| FragmentKey {
+        mesh: Arc::clone(&definitions.name),
+        kind,
+        name: name.into(),
+    };
+
+    for (name, node) in &definitions.virtual_nodes {
+        let fragment = virtual_node::fragment(definitions, name, node);
+        transformed
+            .fragments
+            .insert(key(FragmentKind::VirtualNode, name), Fragment::Node(fragment));
+    }
+    for (name, gateway) in &definitions.virtual_gateways {
+        let fragment = virtual_gateway::fragment(definitions, name, gateway);
+        transformed
+            .fragments
+            .insert(key(FragmentKind::VirtualGateway, name), Fragment::Node(fragment));
+    }
+    for (name, service) in &definitions.virtual_services {
+        let key = key(FragmentKind::VirtualService, name);
+        match virtual_service::fragment(definitions, &targets, name, service) {
+            Ok(fragment) => {
+                transformed.fragments.insert(key, Fragment::Service(fragment));
+            }
+            Err(error) => transformed.problems.push(Problem { key, error }),
+        }
+    }
+    transformed
+}

@@ -1,0 +1,236 @@
+//! The fragment of a virtual node: what its own Envoys, the sidecars of its replicas, need beside its backends.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use envoy_types::pb::envoy::config::accesslog::v3::AccessLog;
+use envoy_types::pb::envoy::config::cluster::v3::Cluster;
+use envoy_types::pb::envoy::config::core::v3::TrafficDirection;
+use envoy_types::pb::envoy::config::listener::v3 as envoy;
+use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
+use envoy_types::pb::envoy::config::route::v3::route::Action;
+use legation_proto::fragment::{Egress, EgressMode, NodeFragment};
+use legation_proto::resource::Resource;
+use legation_proto::resource_type::ResourceType;
+use legation_proto::version::Transaction;
+use prost::Message;
+
+use super::definitions::{MeshDefinitions, Versioned};
+use super::target::port_number;
+use super::{health, ip, limits, logging, names, timeouts};
+use crate::envoy::cluster::{original_destination_cluster, speak_as_spoken_to, speak_http2, static_cluster};
+use crate::envoy::http_connection_manager::{self, http_connection_manager};
+use crate::envoy::listener::{
+    NetworkFilter, by_original_destination, by_server_name_at, default_filter_chain, filter_chain, listener,
+    to_port, to_server,
+};
+use crate::envoy::matching::everything;
+use crate::envoy::route::{route, route_configuration, to_cluster, virtual_host};
+use crate::envoy::tcp_proxy::{self, tcp_proxy};
+use crate::envoy::value::duration;
+use crate::model::{EgressFilterType, IpPreference, Listener, Protocol, VirtualNodeSpec};
+
+/// How long a connection to the local application may take (observed).
+const APPLICATION_CONNECT_TIMEOUT: Duration = Duration::from_millis(250);
+
+/// How long a connection to somewhere outside the mesh may take.
+const OUTSIDE_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The port of AWS's own services.
+const AMAZONAWS_PORT: u16 = 443;
+
+/// The servers of AWS's own services.
+const AMAZONAWS_SERVERS: &str = "*.amazonaws.com";
+
+/// The fragment of the virtual node `name`.
+pub(super) fn fragment(
+    definitions: &MeshDefinitions,
+    name: &str,
+    node: &Versioned<VirtualNodeSpec>,
+) -> NodeFragment {
+    let node = Node {
+        mesh: &definitions.name,
+        name,
+        spec: &node.spec,
+        transaction: node.transaction.max(definitions.mesh.transaction),
+        ip_preference: ip::preference(&definitions.mesh.spec, &node.spec),
+        allows_all: definitions.mesh.spec.egress() == EgressFilterType::AllowAll,
+        access_logs: logging::access_logs(node.spec.logging.as_ref()),
+    };
+    node.fragment()
+}
+
+/// A virtual node, with what its mesh says about it.
+struct Node<'a> {
+    mesh: &'a str,
+    name: &'a str,
+    spec: &'a VirtualNodeSpec,
+    transaction: Transaction,
+    ip_preference: Option<IpPreference>,
+    allows_all: bool,
+    access_logs: Vec<AccessLog>,
+}
+
+impl Node<'_> {
+    fn fragment(&self) -> NodeFragment {
+        let mut clusters: Vec<_> = self
+            .spec
+            .listeners()
+            .iter()
+            .map(|own| self.application_cluster(own))
+            .collect();
+        clusters.extend(self.outside_clusters());
+        let backends: BTreeSet<Arc<str>> = self
+            .spec
+            .backends()
+            .map(|backend| backend.virtual_service_name.as_str().into())
+            .collect();
+        NodeFragment {
+            transaction: self.transaction,
+            clusters: clusters
+                .iter()
+                .map(|cluster| self.resource(ResourceType::Cluster, &cluster.name, cluster))
+                .collect(),
+            listeners: self
+                .ingress_listener()
+                .iter()
+                .map(|listener| self.resource(ResourceType::Listener, &listener.name, listener))
+                .collect(),
+            route_configurations: self
+                .ingress_route_configurations()
+                .iter()
+                .map(|routes| self.resource(ResourceType::RouteConfiguration, &routes.name, routes))
+                .collect(),
+            egress: Egress {
+                listener: self.egress_listener().encode_to_vec().into(),
+                access_logs: self
+                    .access_logs
+                    .iter()
+                    .map(|log| log.encode_to_vec().into())
+                    .collect(),
+                mode: EgressMode::Intercepted,
+            },
+            backends: backends.into_iter().collect(),
+        }
+    }
+
+    fn resource(&self, resource_type: ResourceType, name: &str, message: &impl Message) -> Resource {
+        Resource::encode(resource_type, name, self.transaction, message)
+    }
+
+    /// The cluster of the local application, behind one of the node's listeners.
+    fn application_cluster(&self, own: &Listener) -> Cluster {
+        let (protocol, port) = protocol_and_port(own);
+        let mut cluster = static_cluster(
+            &self.application_cluster_name(own),
+            ip::application_address(self.ip_preference, port),
+            APPLICATION_CONNECT_TIMEOUT,
+            limits::of_virtual_node(own.connection_pool.as_ref()),
+        );
+        if health::speaks_http2(protocol) {
+            speak_http2(&mut cluster);
+        }
+        cluster
+    }
+
+    fn application_cluster_name(&self, own: &Listener) -> String {
+        let (protocol, port) = protocol_and_port(own);
+        names::ingress_cluster(self.mesh, self.name, protocol, port)
+    }
+
+    /// The clusters of what lies outside the mesh. Requests at a backend's port may be for the outside, so that there both
+    /// versions of HTTP are spoken.
+    fn outside_clusters(&self) -> Vec<Cluster> {
+        let amazonaws = names::amazonaws_cluster(self.mesh);
+        let mut clusters = vec![original_destination_cluster(&amazonaws, OUTSIDE_CONNECT_TIMEOUT)];
+        if self.allows_all {
+            let name = names::allow_all_cluster(self.mesh);
+            let mut anywhere = original_destination_cluster(&name, OUTSIDE_CONNECT_TIMEOUT);
+            speak_as_spoken_to(&mut anywhere);
+            clusters.push(anywhere);
+        }
+        clusters
+    }
+
+    /// The listener for the traffic to the application; none if the node has no listeners.
+    fn ingress_listener(&self) -> Option<envoy::Listener> {
+        if self.spec.listeners().is_empty() {
+            return None;
+        }
+        let address = ip::bind_address(self.ip_preference, names::INGRESS_PORT);
+        let mut ingress = listener(names::INGRESS_LISTENER, address, TrafficDirection::Inbound);
+        ingress.listener_filters = vec![by_original_destination()];
+        ingress.filter_chains = self
+            .spec
+            .listeners()
+            .iter()
+            .map(|own| {
+                let (protocol, port) = protocol_and_port(own);
+                let name = format!("ingress_{protocol}_{port}");
+                filter_chain(&name, to_port(port), self.ingress_filter(own))
+            })
+            .collect();
+        Some(ingress)
+    }
+
+    fn ingress_filter(&self, own: &Listener) -> NetworkFilter {
+        let (protocol, port) = protocol_and_port(own);
+        let stat_prefix = names::ingress_stat_prefix(self.spec.listeners().len(), protocol, port);
+        if protocol == Protocol::Tcp {
+            let cluster = self.application_cluster_name(own);
+            let mut proxy = tcp_proxy(&stat_prefix, &cluster, &self.access_logs);
+            let idle = timeouts::of_connection_listener(own.timeout.as_ref());
+            proxy.idle_timeout = Some(duration(idle));
+            return tcp_proxy::filter(&proxy);
+        }
+        let routes = names::ingress_route_configuration(protocol, port);
+        http_connection_manager::filter(&http_connection_manager(&stat_prefix, &routes, &self.access_logs))
+    }
+
+    /// Each listener for requests passes all of them to the application, within the listener's timeouts.
+    fn ingress_route_configurations(&self) -> Vec<RouteConfiguration> {
+        let for_requests = self
+            .spec
+            .listeners()
+            .iter()
+            .filter(|own| own.port_mapping.protocol != Protocol::Tcp);
+        for_requests
+            .map(|own| {
+                let (protocol, port) = protocol_and_port(own);
+                let timeouts = timeouts::of_request_listener(own.timeout.as_ref());
+                let action = to_cluster(&self.application_cluster_name(own), timeouts);
+                let routes = vec![route("application", everything(), Action::Route(action))];
+                let hosts = vec![virtual_host(self.name, vec!["*".to_owned()], routes)];
+                route_configuration(&names::ingress_route_configuration(protocol, port), hosts)
+            })
+            .collect()
+    }
+
+    /// The listener for the traffic from the application, as far as it does not depend on backends: AWS's own services are
+    /// always reached, and everything that is for no backend where the mesh allows all.
+    fn egress_listener(&self) -> envoy::Listener {
+        let address = ip::bind_address(self.ip_preference, names::EGRESS_PORT);
+        let mut egress = listener(names::EGRESS_LISTENER, address, TrafficDirection::Outbound);
+        egress.listener_filters = vec![by_original_destination(), by_server_name_at(AMAZONAWS_PORT)];
+        egress.filter_chains = vec![filter_chain(
+            "egress_amazonaws",
+            to_server(AMAZONAWS_PORT, AMAZONAWS_SERVERS),
+            self.outside_filter(&names::amazonaws_cluster(self.mesh)),
+        )];
+        if self.allows_all {
+            let filter = self.outside_filter(&names::allow_all_cluster(self.mesh));
+            egress.default_filter_chain = Some(default_filter_chain("egress_mesh-allow-all", filter));
+        }
+        egress
+    }
+
+    fn outside_filter(&self, cluster: &str) -> NetworkFilter {
+        tcp_proxy::filter(&tcp_proxy(names::EGRESS_STAT_PREFIX, cluster, &self.access_logs))
+    }
+}
+
+fn protocol_and_port(own: &Listener) -> (Protocol, u16) {
+    let mapping = &own.port_mapping;
+    (mapping.protocol, port_number(mapping.port))
+}

@@ -1,0 +1,274 @@
+//! The fragment of a virtual service: what every consumer needs to reach it.
+
+use std::collections::BTreeMap;
+
+use legation_proto::fragment::{Routing, ServiceFragment, ServicePort};
+use legation_proto::resource::Resource;
+use legation_proto::version::Transaction;
+use prost::Message;
+
+use super::definitions::{MeshDefinitions, Parent, Versioned};
+use super::rank::priority_rank;
+use super::route::{Share, catch_all_connection_route, catch_all_route, connection_route, request_route};
+use super::target::{TargetCluster, Targets, port_number};
+use super::transform::TransformError;
+use crate::envoy::route::virtual_host;
+use crate::model::{
+    Protocol, RouteKind, RouteSpec, VirtualRouterSpec, VirtualServiceProvider, VirtualServiceSpec,
+};
+use envoy_types::pb::envoy::config::route::v3 as envoy;
+
+/// The fragment of the virtual service `name`. Without a provider it has no port.
+pub(super) fn fragment(
+    definitions: &MeshDefinitions,
+    targets: &Targets<'_>,
+    name: &str,
+    service: &Versioned<VirtualServiceSpec>,
+) -> Result<ServiceFragment, TransformError> {
+    let mut parts = Parts::new(name, service.transaction.max(definitions.mesh.transaction));
+    match &service.spec.provider {
+        None => {}
+        Some(VirtualServiceProvider::VirtualNode(provider)) => {
+            parts.add_virtual_node(targets, &provider.virtual_node_name)?;
+        }
+        Some(VirtualServiceProvider::VirtualRouter(provider)) => {
+            let name = provider.virtual_router_name.as_str();
+            let router = definitions
+                .virtual_routers
+                .get(name)
+                .ok_or_else(|| TransformError::NoVirtualRouter(name.to_owned()))?;
+            parts.add_virtual_router(targets, router)?;
+        }
+    }
+    Ok(parts.into_fragment())
+}
+
+/// What a fragment is put together from.
+struct Parts<'a> {
+    service: &'a str,
+    transaction: Transaction,
+    clusters: BTreeMap<&'a str, &'a TargetCluster>,
+    ports: BTreeMap<u16, Routing>,
+}
+
+impl<'a> Parts<'a> {
+    fn new(service: &'a str, transaction: Transaction) -> Self {
+        Self {
+            service,
+            transaction,
+            clusters: BTreeMap::new(),
+            ports: BTreeMap::new(),
+        }
+    }
+
+    /// A virtual node provides the service: at each of its ports, everything goes there.
+    fn add_virtual_node(&mut self, targets: &'a Targets<'_>, name: &str) -> Result<(), TransformError> {
+        let node = targets
+            .get(name)
+            .ok_or_else(|| TransformError::NoVirtualNode(name.to_owned()))?;
+        self.transaction = self.transaction.max(node.transaction);
+        for listener in &node.listeners {
+            let cluster = self.add_cluster(&listener.cluster)?;
+            match listener.protocol {
+                Protocol::Http | Protocol::Http2 | Protocol::Grpc => {
+                    self.add_virtual_host(listener.port, vec![catch_all_route(cluster)]);
+                }
+                Protocol::Tcp => {
+                    if let Some(proxy) = catch_all_connection_route(cluster) {
+                        let routing = Routing::TcpProxy(proxy.encode_to_vec().into());
+                        self.ports.insert(listener.port, routing);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A virtual router provides the service: at each of its ports, its routes for that port and protocol decide.
+    fn add_virtual_router(
+        &mut self,
+        targets: &'a Targets<'_>,
+        router: &'a Parent<VirtualRouterSpec, RouteSpec>,
+    ) -> Result<(), TransformError> {
+        self.transaction = self.transaction.max(router.transaction());
+        for (port, protocol) in router_ports(targets, router)? {
+            if protocol == Protocol::Tcp {
+                self.add_connection_routes(targets, router, port)?;
+            } else {
+                self.add_request_routes(targets, router, protocol, port)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A virtual host of all routes for requests; it is there without routes too.
+    fn add_request_routes(
+        &mut self,
+        targets: &'a Targets<'_>,
+        router: &'a Parent<VirtualRouterSpec, RouteSpec>,
+        protocol: Protocol,
+        port: u16,
+    ) -> Result<(), TransformError> {
+        let mut routes = Vec::new();
+        for (name, kind, route) in routes_at(router, protocol, port) {
+            let shares = self.shares(targets, name, kind, port)?;
+            routes.extend(request_route(name, route.priority, kind, &shares));
+        }
+        routes.sort_by(|a, b| a.rank.cmp(&b.rank));
+        self.add_virtual_host(port, routes.into_iter().map(|ranked| ranked.route).collect());
+        Ok(())
+    }
+
+    /// The first route for connections: there is nothing by which connections to one port could be told apart.
+    fn add_connection_routes(
+        &mut self,
+        targets: &'a Targets<'_>,
+        router: &'a Parent<VirtualRouterSpec, RouteSpec>,
+        port: u16,
+    ) -> Result<(), TransformError> {
+        let first = routes_at(router, Protocol::Tcp, port)
+            .min_by_key(|(name, _, route)| (priority_rank(route.priority), *name));
+        let Some((name, kind @ RouteKind::Tcp(tcp), _)) = first else {
+            return Ok(());
+        };
+        let shares = self.shares(targets, name, kind, port)?;
+        if let Some(proxy) = connection_route(tcp, &shares) {
+            self.ports
+                .insert(port, Routing::TcpProxy(proxy.encode_to_vec().into()));
+        }
+        Ok(())
+    }
+
+    /// The clusters of a route's targets with their weights. They become clusters of the fragment, also those of weight
+    /// zero: when the weight changes, consumers know them already.
+    fn shares(
+        &mut self,
+        targets: &'a Targets<'_>,
+        route: &str,
+        kind: RouteKind<'_>,
+        port: u16,
+    ) -> Result<Vec<Share<'a>>, TransformError> {
+        let mut shares = Vec::new();
+        for target in kind.weighted_targets() {
+            let node = targets.of_route(route, target)?;
+            self.transaction = self.transaction.max(node.transaction);
+            let listener = node.listener(route, target, protocol_of(kind), port)?;
+            let cluster = self.add_cluster(&listener.cluster)?;
+            shares.push((cluster, target.weight.to_u32()));
+        }
+        Ok(shares)
+    }
+
+    fn add_cluster(
+        &mut self,
+        cluster: &'a Result<TargetCluster, TransformError>,
+    ) -> Result<&'a str, TransformError> {
+        let cluster = cluster.as_ref().map_err(TransformError::clone)?;
+        self.clusters.insert(&cluster.name, cluster);
+        Ok(&cluster.name)
+    }
+
+    fn add_virtual_host(&mut self, port: u16, routes: Vec<envoy::Route>) {
+        let service = self.service;
+        let domains = vec![service.to_owned(), format!("{service}:{port}")];
+        let virtual_host = virtual_host(service, domains, routes);
+        let routing = Routing::VirtualHost(virtual_host.encode_to_vec().into());
+        self.ports.insert(port, routing);
+    }
+
+    fn into_fragment(self) -> ServiceFragment {
+        let transaction = self.transaction;
+        let clusters = self.clusters.values();
+        let endpoints = clusters.clone().filter_map(|cluster| cluster.endpoints.as_ref());
+        ServiceFragment {
+            transaction,
+            clusters: clusters
+                .map(|cluster| at_transaction(&cluster.cluster, transaction))
+                .collect(),
+            endpoints: endpoints
+                .map(|endpoints| at_transaction(endpoints, transaction))
+                .collect(),
+            ports: self
+                .ports
+                .into_iter()
+                .map(|(port, routing)| ServicePort { port, routing })
+                .collect(),
+        }
+    }
+}
+
+/// The same resource, as part of a fragment of `transaction`. Its content, which decides equality, stays.
+fn at_transaction(resource: &Resource, transaction: Transaction) -> Resource {
+    let mut resource = resource.clone();
+    resource.version.transaction = transaction;
+    resource
+}
+
+/// The ports of a router and their protocols: its listeners. A router without listeners listens where the targets of its
+/// routes do; if they disagree about the protocol of a port, the first route by name decides.
+fn router_ports(
+    targets: &Targets<'_>,
+    router: &Parent<VirtualRouterSpec, RouteSpec>,
+) -> Result<BTreeMap<u16, Protocol>, TransformError> {
+    let listeners = router.definition.spec.listeners();
+    if !listeners.is_empty() {
+        let ports = listeners.iter().map(|listener| {
+            let mapping = &listener.port_mapping;
+            (port_number(mapping.port), mapping.protocol)
+        });
+        return Ok(ports.collect());
+    }
+
+    let mut ports = BTreeMap::new();
+    for (name, route) in &router.routes {
+        let Some(kind) = route.spec.kind() else { continue };
+        for port in target_ports(targets, name, kind)? {
+            ports.entry(port).or_insert(protocol_of(kind));
+        }
+    }
+    Ok(ports)
+}
+
+/// Where a route of a router without listeners listens: at the port that it matches, else at the ports that its targets
+/// name, else where these listen for its protocol, else at their only port.
+fn target_ports(targets: &Targets<'_>, route: &str, kind: RouteKind<'_>) -> Result<Vec<u16>, TransformError> {
+    if let Some(port) = kind.port() {
+        return Ok(vec![port_number(port)]);
+    }
+    let mut ports = Vec::new();
+    for target in kind.weighted_targets() {
+        let node = targets.of_route(route, target)?;
+        let before = ports.len();
+        match target.port {
+            Some(port) => ports.push(port_number(port)),
+            None => ports.extend(node.listeners_of(protocol_of(kind)).map(|listener| listener.port)),
+        }
+        if let ([only], true) = (node.listeners.as_slice(), ports.len() == before) {
+            ports.push(only.port);
+        }
+    }
+    Ok(ports)
+}
+
+/// The routes of a router for what comes in by `protocol` at `port`.
+fn routes_at<'a>(
+    router: &'a Parent<VirtualRouterSpec, RouteSpec>,
+    protocol: Protocol,
+    port: u16,
+) -> impl Iterator<Item = (&'a str, RouteKind<'a>, &'a RouteSpec)> {
+    router.routes.iter().filter_map(move |(name, route)| {
+        let kind = route.spec.kind()?;
+        let is_for_port = kind.port().is_none_or(|own| port_number(own) == port);
+        let is_meant = protocol_of(kind) == protocol && is_for_port;
+        is_meant.then_some((name.as_str(), kind, &route.spec))
+    })
+}
+
+fn protocol_of(kind: RouteKind<'_>) -> Protocol {
+    match kind {
+        RouteKind::Http(_) => Protocol::Http,
+        RouteKind::Http2(_) => Protocol::Http2,
+        RouteKind::Grpc(_) => Protocol::Grpc,
+        RouteKind::Tcp(_) => Protocol::Tcp,
+    }
+}

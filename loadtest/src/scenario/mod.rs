@@ -1,0 +1,3 @@
+//! The scenarios, a subcommand each.
+
+pub(crate) mod change;
