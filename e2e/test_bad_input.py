@@ -243,6 +243,16 @@ def test_good_stream(shop, protocol, node_id):
 
 
 @pytest.mark.parametrize("protocol", ["delta", "sotw"])
+def test_a_node_is_known_once_its_creation_is_acknowledged(shop, protocol):
+    """An Envoy that is started right after the API call is not told that its node does not exist."""
+    for number in range(30):
+        name = f"new-{protocol}-{number}"
+        shop.client().create_virtual_node(meshName="shop", virtualNodeName=name, spec={})
+        node_id = f"mesh/shop/virtualNode/{name}"
+        assert b"cds_" in xds.first_response(shop, protocol, xds.first_request(protocol, node_id))
+
+
+@pytest.mark.parametrize("protocol", ["delta", "sotw"])
 def test_stream_of_garbage(shop, unchanged, protocol):
     code, _ = xds.stream_end(shop, protocol, b"\xff" * 50)
     assert code != 0

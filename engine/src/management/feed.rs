@@ -1,11 +1,12 @@
 //! Brings fragments from the store to the actors that need them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use legation_actors::fleet::{Fleet, FragmentSource, Publication};
 use legation_proto::fragment::Fragment;
-use legation_proto::id::FragmentKey;
+use legation_proto::id::{FragmentKey, FragmentKind};
+use legation_proto::version::Transaction;
 use tokio::sync::mpsc;
 
 use crate::model::ResourceId;
@@ -36,16 +37,16 @@ pub fn source() -> (Arc<dyn FragmentSource>, Requests) {
 
 /// Holds the latest fragments and publishes them to a fleet.
 ///
-/// A fragment that is asked for is published as soon as it is known, that there is none only once its mesh was
-/// transformed or does not exist: nobody is told anything because the state was not loaded yet.
+/// A fragment that is asked for is published as soon as it is known. That there is none is published only if it is not
+/// defined, or if its definition was transformed and gave none: nobody is told anything because something is on its way.
 pub struct Feed {
     store: Arc<dyn Store>,
     fleet: Arc<Fleet>,
     fragments: HashMap<FragmentKey, Arc<Fragment>>,
-    /// Meshes that were transformed at least once.
-    transformed: HashSet<Arc<str>>,
-    /// Asked for, and not known whether there is one.
-    waiting: HashSet<FragmentKey>,
+    /// The newest definition of each mesh that was transformed.
+    transformed: HashMap<Arc<str>, Transaction>,
+    /// Asked for and on their way, with the transaction of their definition.
+    waiting: HashMap<FragmentKey, Transaction>,
 }
 
 impl Feed {
@@ -55,8 +56,8 @@ impl Feed {
             store,
             fleet,
             fragments: HashMap::new(),
-            transformed: HashSet::new(),
-            waiting: HashSet::new(),
+            transformed: HashMap::new(),
+            waiting: HashMap::new(),
         }
     }
 
@@ -99,8 +100,10 @@ impl Feed {
                     self.fragments.remove(&key);
                     self.publish(&key, None);
                 }
-                (Some(DerivedKey::Transformed(mesh)), Some(_)) => {
-                    newly_transformed |= self.transformed.insert(mesh);
+                (Some(DerivedKey::Transformed(mesh)), Some(mark)) => {
+                    self.transformed
+                        .insert(mesh, keys::transaction_of_mark(&mark).unwrap_or_default());
+                    newly_transformed = true;
                 }
                 (Some(DerivedKey::Transformed(mesh)), None) => {
                     self.transformed.remove(&mesh);
@@ -117,16 +120,21 @@ impl Feed {
     async fn follow(&mut self, key: FragmentKey) -> Result<(), StoreError> {
         if let Some(fragment) = self.fragments.get(&key) {
             self.fleet.publish(&key, Some(Arc::clone(fragment)));
-        } else if self.transformed.contains(&key.mesh) || !self.mesh_exists(&key.mesh).await? {
-            self.fleet.publish(&key, None);
-        } else {
-            self.waiting.insert(key);
+            return Ok(());
+        }
+        match self.store.get(&definition_of(&key).key()).await? {
+            Some(definition) if !self.is_transformed(&key, definition.transaction) => {
+                self.waiting.insert(key, definition.transaction);
+            }
+            _ => self.fleet.publish(&key, None),
         }
         Ok(())
     }
 
-    async fn mesh_exists(&self, mesh: &str) -> Result<bool, StoreError> {
-        Ok(self.store.get(&ResourceId::mesh(mesh).key()).await?.is_some())
+    fn is_transformed(&self, key: &FragmentKey, definition: Transaction) -> bool {
+        self.transformed
+            .get(&key.mesh)
+            .is_some_and(|transformed| *transformed >= definition)
     }
 
     fn publish(&mut self, key: &FragmentKey, publication: Publication) {
@@ -134,21 +142,26 @@ impl Feed {
         self.fleet.publish(key, publication);
     }
 
-    /// What waits in a mesh that was transformed does not exist: its fragments came together with that news.
+    /// What waits although its definition was transformed could not be made: fragments come before that news.
     fn settle_waiting(&mut self) {
-        let Self {
-            waiting,
-            transformed,
-            fleet,
-            ..
-        } = self;
-        waiting.retain(|key| {
-            let known = transformed.contains(&key.mesh);
-            if known {
-                fleet.publish(key, None);
+        let waiting = std::mem::take(&mut self.waiting);
+        for (key, definition) in waiting {
+            if self.is_transformed(&key, definition) {
+                self.fleet.publish(&key, None);
+            } else {
+                self.waiting.insert(key, definition);
             }
-            !known
-        });
+        }
+    }
+}
+
+/// The definition that a fragment is made of.
+fn definition_of(key: &FragmentKey) -> ResourceId {
+    let (mesh, name) = (key.mesh.as_ref(), key.name.as_ref());
+    match key.kind {
+        FragmentKind::VirtualNode => ResourceId::virtual_node(mesh, name),
+        FragmentKind::VirtualGateway => ResourceId::virtual_gateway(mesh, name),
+        FragmentKind::VirtualService => ResourceId::virtual_service(mesh, name),
     }
 }
 
@@ -217,9 +230,19 @@ mod tests {
             (connection, frames)
         }
 
-        async fn create_mesh(&self) {
-            let batch = Batch::definitions("test", "CreateMesh").put(ResourceId::mesh("m").key(), "{}");
-            self.store.commit(batch).await.unwrap();
+        /// Defines the node that Envoys connect as; the transaction of its definition.
+        async fn define_node(&self) -> Transaction {
+            let key = ResourceId::virtual_node("m", "n").key();
+            let batch = Batch::definitions("test", "CreateVirtualNode").put(key, "{}");
+            self.store.commit(batch).await.unwrap()
+        }
+
+        async fn mark(&self, transaction: Transaction) {
+            let mark = transaction.to_string();
+            self.store
+                .commit(Batch::derived().put(keys::transformed("m"), mark))
+                .await
+                .unwrap();
         }
     }
 
@@ -232,7 +255,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_node_of_a_mesh_that_does_not_exist_is_not_found() {
+    async fn a_node_that_is_not_defined_is_not_found() {
         let host = Host::start();
         let (_connection, mut frames) = host.connect().await;
         assert!(matches!(
@@ -242,15 +265,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_is_told_anything_before_their_mesh_was_transformed() {
+    async fn nobody_is_told_anything_before_their_definition_was_transformed() {
         let host = Host::start();
-        host.create_mesh().await;
+        host.mark(0).await;
+        let defined = host.define_node().await;
         let (_connection, mut frames) = host.connect().await;
         assert_eq!(next(&mut frames).await, None);
-        host.store
-            .commit(Batch::derived().put(keys::transformed("m"), ""))
-            .await
-            .unwrap();
+        host.mark(defined).await;
         assert!(matches!(
             next(&mut frames).await,
             Some(Err(StreamEnd::NodeNotFound(_)))
@@ -260,16 +281,14 @@ mod tests {
     #[tokio::test]
     async fn fragments_reach_the_envoys_that_ask_for_them() {
         let host = Host::start();
-        host.create_mesh().await;
+        let defined = host.define_node().await;
         let (_connection, mut frames) = host.connect().await;
         assert_eq!(next(&mut frames).await, None);
         let node: NodeId = "mesh/m/virtualNode/n".parse().unwrap();
         let fragment = Fragment::Node(NodeFragment::default());
         let batch = Batch::derived().put(keys::fragment(node.key()), fragment.encode());
-        host.store
-            .commit(batch.put(keys::transformed("m"), ""))
-            .await
-            .unwrap();
+        host.store.commit(batch).await.unwrap();
+        host.mark(defined).await;
         assert!(matches!(next(&mut frames).await, Some(Ok(_))));
         host.store
             .commit(Batch::derived().delete(keys::fragment(node.key())))

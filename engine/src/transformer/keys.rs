@@ -2,12 +2,13 @@
 //!
 //! ```text
 //! derived/fragment/<mesh>/<kind>/<name>      a fragment
-//! derived/transformed/<mesh>                 there once the mesh was transformed for the first time
+//! derived/transformed/<mesh>                 the newest definition of the mesh that was transformed
 //! ```
 
 use std::sync::Arc;
 
 use legation_proto::id::{FragmentKey, FragmentKind};
+use legation_proto::version::Transaction;
 
 use crate::model::key::{escape, unescape};
 
@@ -25,7 +26,7 @@ pub const TRANSFORMED: &str = "derived/transformed/";
 pub enum DerivedKey {
     /// A fragment.
     Fragment(FragmentKey),
-    /// The mark of a mesh that was transformed.
+    /// The mark of a mesh that was transformed; its value is a transaction.
     Transformed(Arc<str>),
 }
 
@@ -42,6 +43,11 @@ pub fn fragment(key: &FragmentKey) -> String {
 /// The key of the mark of a mesh.
 pub fn transformed(mesh: &str) -> String {
     format!("{TRANSFORMED}{}", escape(mesh))
+}
+
+/// The transaction in the value of a mark.
+pub fn transaction_of_mark(value: &[u8]) -> Option<Transaction> {
+    std::str::from_utf8(value).ok()?.parse().ok()
 }
 
 impl DerivedKey {

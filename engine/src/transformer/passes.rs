@@ -96,9 +96,10 @@ impl Passes {
         let started = Instant::now();
         let listing = self.store.list(DEFINITIONS, At::Newest).await?;
         let transaction = listing.transaction;
-        let meshes = MeshDefinitions::collect(self.decode(listing.records));
-        let mut before = self.fragments_before().await?;
-        let transforming: Vec<_> = meshes
+        let definitions = self.decode(listing.records);
+        let newest = newest_by_mesh(&definitions);
+        let mut before = self.meshes_before().await?;
+        let transforming: Vec<_> = MeshDefinitions::collect(definitions)
             .into_iter()
             .map(|(mesh, definitions)| (mesh, self.workers.run(move || encode(transform(&definitions)))))
             .collect();
@@ -109,12 +110,20 @@ impl Passes {
                 tracing::error!(%mesh, "transforming this mesh failed; its fragments stay as they are");
                 continue;
             };
-            self.write(&mesh, &before, &outcome).await?;
+            self.write(&outcome.changes(&before)).await?;
+            // the mark comes last: whoever sees it can rely on the fragments being there
+            let newest = newest.get(&mesh).copied().unwrap_or_default();
+            if before.transformed.is_none_or(|transformed| transformed < newest) {
+                let mark = Bytes::from(newest.to_string());
+                self.write(&[(keys::transformed(&mesh).into(), Some(mark))])
+                    .await?;
+            }
             problems.extend(outcome.problems);
         }
-        for (mesh, fragments) in before {
-            let gone = fragments.into_keys().fold(Batch::derived(), Batch::delete);
-            self.store.commit(gone.delete(keys::transformed(&mesh))).await?;
+        for (mesh, before) in before {
+            let mut gone: Vec<Change> = before.fragments.into_keys().map(|key| (key, None)).collect();
+            gone.push((keys::transformed(&mesh).into(), None));
+            self.write(&gone).await?;
         }
         self.report(&problems);
         histogram!(PASS_SECONDS).record(started.elapsed());
@@ -148,58 +157,34 @@ impl Passes {
         definitions
     }
 
-    /// The fragments in the store, by mesh and key.
-    async fn fragments_before(&self) -> Result<BTreeMap<Arc<str>, HashMap<Arc<str>, Bytes>>, StoreError> {
-        let mut fragments: BTreeMap<Arc<str>, HashMap<_, _>> = BTreeMap::new();
+    /// What earlier passes left in the store.
+    async fn meshes_before(&self) -> Result<BTreeMap<Arc<str>, Before>, StoreError> {
+        let mut meshes: BTreeMap<Arc<str>, Before> = BTreeMap::new();
         for record in self.store.list(keys::DERIVED, At::Newest).await?.records {
             match DerivedKey::parse(&record.key) {
                 Some(DerivedKey::Fragment(key)) => {
-                    fragments
-                        .entry(key.mesh)
-                        .or_default()
-                        .insert(record.key, record.value);
+                    let mesh = meshes.entry(key.mesh).or_default();
+                    mesh.fragments.insert(record.key, record.value);
                 }
                 Some(DerivedKey::Transformed(mesh)) => {
-                    fragments.entry(mesh).or_default();
+                    meshes.entry(mesh).or_default().transformed = keys::transaction_of_mark(&record.value);
                 }
                 None => {}
             }
         }
-        Ok(fragments)
+        Ok(meshes)
     }
 
-    /// Writes what differs, and the mark of the mesh last: whoever sees it can rely on the fragments being there.
-    async fn write(
-        &self,
-        mesh: &str,
-        before: &HashMap<Arc<str>, Bytes>,
-        outcome: &Encoded,
-    ) -> Result<(), CommitError> {
-        let Encoded { fragments, kept, .. } = outcome;
-        let changed = fragments
-            .iter()
-            .filter(|(key, value)| before.get(key.as_str()) != Some(*value))
-            .map(|(key, value)| (key.as_str(), Some(value)));
-        let gone = before
-            .keys()
-            .map(AsRef::as_ref)
-            .filter(|key| !fragments.contains_key(*key) && !kept.contains(*key))
-            .map(|key| (key, None));
-        let changes: Vec<(&str, Option<&Bytes>)> = changed.chain(gone).collect();
+    async fn write(&self, changes: &[Change]) -> Result<(), CommitError> {
         for part in changes.chunks(self.store.limits().changes) {
             let batch = part
                 .iter()
+                .cloned()
                 .fold(Batch::derived(), |batch, (key, value)| match value {
-                    Some(value) => batch.put(*key, Bytes::clone(value)),
-                    None => batch.delete(*key),
+                    Some(value) => batch.put(key, value),
+                    None => batch.delete(key),
                 });
             self.store.commit(batch).await?;
-        }
-        let mark = keys::transformed(mesh);
-        if self.store.get(&mark).await?.is_none() {
-            self.store
-                .commit(Batch::derived().put(mark, Bytes::new()))
-                .await?;
         }
         Ok(())
     }
@@ -215,12 +200,49 @@ impl Passes {
     }
 }
 
+/// A key, and its new value; `None` where it goes.
+type Change = (Arc<str>, Option<Bytes>);
+
+/// What earlier passes left in the store of a mesh.
+#[derive(Default)]
+struct Before {
+    fragments: HashMap<Arc<str>, Bytes>,
+    /// The newest definition of the mesh that was transformed.
+    transformed: Option<Transaction>,
+}
+
 /// The outcome of transforming a mesh, by keys in the store.
 struct Encoded {
-    fragments: BTreeMap<String, Bytes>,
+    fragments: BTreeMap<Arc<str>, Bytes>,
     /// Keys of fragments that could not be made: those that are there stay.
-    kept: HashSet<String>,
+    kept: HashSet<Arc<str>>,
     problems: Vec<Problem>,
+}
+
+impl Encoded {
+    /// What differs from what is there.
+    fn changes(&self, before: &Before) -> Vec<Change> {
+        let changed = self
+            .fragments
+            .iter()
+            .filter(|(key, value)| before.fragments.get(*key) != Some(*value));
+        let stays = |key: &Arc<str>| self.fragments.contains_key(key) || self.kept.contains(key);
+        let gone = before.fragments.keys().filter(|key| !stays(key));
+        changed
+            .map(|(key, value)| (Arc::clone(key), Some(value.clone())))
+            .chain(gone.map(|key| (Arc::clone(key), None)))
+            .collect()
+    }
+}
+
+/// The newest definition of each mesh.
+fn newest_by_mesh(definitions: &[(Transaction, Definition)]) -> HashMap<Arc<str>, Transaction> {
+    let mut newest: HashMap<Arc<str>, Transaction> = HashMap::new();
+    for (transaction, definition) in definitions {
+        let of_mesh = newest.entry(definition.id.mesh_name().into()).or_default();
+        *of_mesh = (*of_mesh).max(*transaction);
+    }
+    newest
 }
 
 fn encode(transformed: Transformed) -> Encoded {
@@ -228,11 +250,11 @@ fn encode(transformed: Transformed) -> Encoded {
     Encoded {
         fragments: fragments
             .into_iter()
-            .map(|(key, fragment)| (keys::fragment(&key), fragment.encode().into()))
+            .map(|(key, fragment)| (keys::fragment(&key).into(), fragment.encode().into()))
             .collect(),
         kept: problems
             .iter()
-            .map(|problem| keys::fragment(&problem.key))
+            .map(|problem| keys::fragment(&problem.key).into())
             .collect(),
         problems,
     }
@@ -255,5 +277,153 @@ fn decode(key: &str, value: &[u8]) -> Option<Definition> {
             );
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use legation_proto::id::FragmentKey;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::model::{Metadata, Spec};
+    use crate::store::EmbeddedStore;
+
+    struct Setup {
+        store: Arc<dyn Store>,
+        passes: Passes,
+        _directory: tempfile::TempDir,
+    }
+
+    impl Setup {
+        fn new() -> Self {
+            let directory = tempfile::tempdir().unwrap();
+            let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(directory.path()).unwrap());
+            let (passes, _) = Passes::new(Arc::clone(&store), Workers::start(1).unwrap());
+            Self {
+                store,
+                passes,
+                _directory: directory,
+            }
+        }
+
+        async fn define(&self, id: ResourceId, spec: Value) {
+            let spec = Spec::parse(id.kind(), &spec).unwrap();
+            let metadata = Metadata::created("uid".to_owned(), "000000000000", 0);
+            let key = id.key();
+            let definition = Definition {
+                id,
+                spec,
+                metadata,
+                tags: Vec::new(),
+            };
+            self.store
+                .commit(Batch::definitions("test", "Create").put(key, definition.encode()))
+                .await
+                .unwrap();
+        }
+
+        async fn delete_mesh(&self) {
+            let definitions = self.store.list(DEFINITIONS, At::Newest).await.unwrap().records;
+            for part in definitions.chunks(self.store.limits().changes) {
+                let batch = part
+                    .iter()
+                    .fold(Batch::definitions("test", "Delete"), |batch, record| {
+                        batch.delete(Arc::clone(&record.key))
+                    });
+                self.store.commit(batch).await.unwrap();
+            }
+        }
+
+        async fn derived(&self) -> HashMap<Arc<str>, Bytes> {
+            let records = self.store.list(keys::DERIVED, At::Newest).await.unwrap().records;
+            records
+                .into_iter()
+                .map(|record| (record.key, record.value))
+                .collect()
+        }
+    }
+
+    fn service_with_provider(node: &str) -> Value {
+        json!({"provider": {"virtualNode": {"virtualNodeName": node}}})
+    }
+
+    #[tokio::test]
+    async fn a_large_mesh_comes_and_goes() {
+        let mut setup = Setup::new();
+        setup.define(ResourceId::mesh("m"), json!({})).await;
+        let count = 2 * setup.store.limits().changes + 1;
+        for number in 0..count {
+            setup
+                .define(ResourceId::virtual_node("m", number.to_string()), json!({}))
+                .await;
+        }
+        setup.passes.pass().await.unwrap();
+        assert_eq!(
+            setup.derived().await.len(),
+            count + 1,
+            "the fragments and the mark"
+        );
+        setup.delete_mesh().await;
+        setup.passes.pass().await.unwrap();
+        assert_eq!(setup.derived().await, HashMap::new());
+    }
+
+    #[tokio::test]
+    async fn a_pass_that_changes_nothing_writes_nothing() {
+        let mut setup = Setup::new();
+        setup.define(ResourceId::mesh("m"), json!({})).await;
+        setup.define(ResourceId::virtual_node("m", "n"), json!({})).await;
+        setup.passes.pass().await.unwrap();
+        let (_, mut watch) = setup.store.list_and_watch(keys::DERIVED).await.unwrap();
+        setup.passes.pass().await.unwrap();
+        let event = tokio::time::timeout(Duration::from_millis(100), watch.next()).await;
+        assert!(event.is_err(), "{event:?}");
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_made_keeps_its_last_good_fragment() {
+        let mut setup = Setup::new();
+        setup.define(ResourceId::mesh("m"), json!({})).await;
+        let listener = json!({"listeners": [{"portMapping": {"port": 80, "protocol": "http"}}]});
+        setup.define(ResourceId::virtual_node("m", "n"), listener).await;
+        setup
+            .define(
+                ResourceId::virtual_service("m", "good"),
+                service_with_provider("n"),
+            )
+            .await;
+        setup
+            .define(
+                ResourceId::virtual_service("m", "bad"),
+                service_with_provider("n"),
+            )
+            .await;
+        setup.passes.pass().await.unwrap();
+        let before = setup.derived().await;
+
+        setup
+            .define(
+                ResourceId::virtual_service("m", "bad"),
+                service_with_provider("gone"),
+            )
+            .await;
+        setup
+            .define(
+                ResourceId::mesh("m"),
+                json!({"egressFilter": {"type": "ALLOW_ALL"}}),
+            )
+            .await;
+        setup.passes.pass().await.unwrap();
+        let after = setup.derived().await;
+        let key = |name| Arc::from(keys::fragment(&FragmentKey::virtual_service(&"m".into(), name)));
+        assert_eq!(before.get(&key("bad")), after.get(&key("bad")));
+        assert!(after.contains_key(&key("bad")));
+        assert_ne!(
+            before.get(&key("good")),
+            after.get(&key("good")),
+            "the others go on"
+        );
+        assert_eq!(setup.passes.reported.len(), 1, "{:?}", setup.passes.reported);
     }
 }
