@@ -14,13 +14,13 @@ use legation_proto::response::Protocol;
 
 use crate::composition::Composition;
 use crate::directory::Directory;
-use crate::fleet::{Outbox, StreamEnd};
 use crate::fragment_actor::StreamNumber;
 use crate::inbox::{Inbox, Publication, Wake};
 use crate::metrics;
 use crate::request::Request;
 use crate::session::{Outcome, Session};
-use crate::status::EnvoyStatus;
+use crate::status::{EnvoyStatus, Times};
+use crate::stream::{Outbox, StreamEnd};
 
 /// How long a new stream may take to ask for everything that its Envoy follows from an earlier one. Envoys ask at once.
 const OPENING: Duration = Duration::from_secs(1);
@@ -34,6 +34,8 @@ pub(crate) struct Identity {
     pub(crate) connected_at: SystemTime,
     /// `control_plane.identifier` of this host.
     pub(crate) control_plane: Arc<str>,
+    /// How long a response may stay unanswered.
+    pub(crate) stall_timeout: Duration,
 }
 
 /// Drives the stream of one Envoy.
@@ -47,7 +49,11 @@ pub(crate) struct EnvoyActor {
     backends: BTreeMap<Arc<str>, Option<Publication>>,
     session: Session,
     outbox: Outbox,
-    sent_at: [Option<Instant>; ResourceType::COUNT],
+    /// When the responses that wait for an answer were sent.
+    waiting_since: [Option<Instant>; ResourceType::COUNT],
+    /// Whether the check for a stalled Envoy is on its way.
+    stall_check_due: bool,
+    times: [Times; ResourceType::COUNT],
 }
 
 impl EnvoyActor {
@@ -67,7 +73,9 @@ impl EnvoyActor {
             backends: BTreeMap::new(),
             session: Session::new(protocol),
             outbox,
-            sent_at: Default::default(),
+            waiting_since: Default::default(),
+            stall_check_due: false,
+            times: Default::default(),
         }
     }
 
@@ -129,37 +137,64 @@ impl EnvoyActor {
 
     fn send_responses(&mut self, context: &mut Context<Self>) {
         while let Some(response) = self.session.next_response() {
-            let resource_type = response.resource_type;
+            let index = response.resource_type.index();
             let frame = response.encode(self.session.protocol(), &self.identity.control_plane);
             if self.outbox.send(frame).is_err() {
                 return self.end(StreamEnd::Stalled, context);
             }
-            metrics::pushed(resource_type);
-            self.sent_at[resource_type.index()] = Some(Instant::now());
+            metrics::pushed(response.resource_type);
+            self.waiting_since[index] = Some(Instant::now());
+            self.times[index].sent = Some(SystemTime::now());
+        }
+        if self.session.has_snapshot() {
+            self.outbox.set_served();
+        }
+        self.check_for_stall(context);
+    }
+
+    /// Ends the stream of an Envoy that leaves a response unanswered; looks again when the oldest one will be due.
+    fn check_for_stall(&mut self, context: &mut Context<Self>) {
+        let Some(oldest) = self.waiting_since.iter().flatten().min() else {
+            return;
+        };
+        let remaining = self.identity.stall_timeout.saturating_sub(oldest.elapsed());
+        if remaining.is_zero() {
+            metrics::stalled();
+            return self.end(StreamEnd::Stalled, context);
+        }
+        if !self.stall_check_due {
+            self.stall_check_due = true;
+            context.run_later(remaining, |actor, context| {
+                actor.stall_check_due = false;
+                actor.check_for_stall(context);
+            });
         }
     }
 
-    fn measure(&mut self, resource_type: ResourceType, outcome: Outcome) {
-        match outcome {
-            Outcome::Subscribed => {}
-            Outcome::Acked => {
-                let sent_at = self.sent_at[resource_type.index()].take();
-                metrics::acked(resource_type, sent_at.map(|sent_at| sent_at.elapsed()));
-            }
-            Outcome::Nacked => {
-                metrics::nacked(resource_type);
-                if let Some(nack) = self.session.status(resource_type).nacked {
-                    tracing::warn!(
-                        node = %self.identity.node,
-                        stream = self.identity.stream,
-                        r#type = resource_type.label(),
-                        version = %nack.version,
-                        code = nack.rejection.code,
-                        message = nack.rejection.message,
-                        "envoy rejected a response"
-                    );
-                }
-            }
+    /// Takes note of how the Envoy answered.
+    fn answered(&mut self, resource_type: ResourceType, outcome: Outcome) {
+        let index = resource_type.index();
+        let after = match outcome {
+            Outcome::Subscribed => return,
+            Outcome::Acked | Outcome::Nacked => self.waiting_since[index].take().map(|since| since.elapsed()),
+        };
+        if outcome == Outcome::Acked {
+            metrics::acked(resource_type, after);
+            self.times[index].acked = Some(SystemTime::now());
+            return;
+        }
+        metrics::nacked(resource_type);
+        self.times[index].nacked = Some(SystemTime::now());
+        if let Some(nack) = self.session.status(resource_type).nacked {
+            tracing::warn!(
+                node = %self.identity.node,
+                stream = self.identity.stream,
+                r#type = resource_type.label(),
+                version = %nack.version,
+                code = nack.rejection.code,
+                message = nack.rejection.message,
+                "envoy rejected a response"
+            );
         }
     }
 }
@@ -222,7 +257,7 @@ impl Handler<Ask> for EnvoyActor {
         let resource_type = request.resource_type;
         match self.session.on_request(request) {
             Ok(outcome) => {
-                self.measure(resource_type, outcome);
+                self.answered(resource_type, outcome);
                 self.send_responses(context);
             }
             Err(violation) => self.end(StreamEnd::Violation(violation), context),
@@ -260,6 +295,7 @@ impl Handler<GetStatus> for EnvoyActor {
             connected_at: self.identity.connected_at,
             synced: self.session.is_synced(),
             types: ResourceType::ALL.map(|resource_type| self.session.status(resource_type)),
+            times: self.times,
         })
     }
 }

@@ -5,6 +5,8 @@
 //! | [`session`] | one xDS stream as a pure state machine: requests and snapshots in, responses out |
 //! | [`request`] | what a stream asks, in both forms of the protocol |
 //! | [`snapshot`] | what one Envoy should have |
+//! | `admission` | who may connect |
+//! | [`stream`] | the two ends of an Envoy's stream |
 //! | [`composition`] | composing snapshots, shared by the replicas of a node |
 //! | [`fleet`] | the way in: start the actors, connect an Envoy, publish a fragment, ask for status |
 //! | `directory` | finds the actor of a fragment; starts it for the first subscriber, ends it after the last |
@@ -16,6 +18,7 @@
 //! Actors only route, hold the latest, and call pure functions. Messages are state, not events: a lost or doubled
 //! one is harmless. No type of actix leaves this crate.
 
+mod admission;
 pub mod arbiters;
 pub mod composition;
 mod directory;
@@ -28,3 +31,4 @@ pub mod request;
 pub mod session;
 pub mod snapshot;
 pub mod status;
+pub mod stream;

@@ -9,6 +9,7 @@ const ENVOYS_CONNECTED: &str = "legation_envoys_connected";
 const PUSHES: &str = "legation_pushes_total";
 const ACKS: &str = "legation_acks_total";
 const NACKS: &str = "legation_nacks_total";
+const STALLED: &str = "legation_envoys_stalled_total";
 const PUSH_ACK: &str = "legation_push_ack_seconds";
 
 /// Tells the recorder what there is, and starts every counter at zero.
@@ -17,8 +18,10 @@ pub(crate) fn describe() {
     describe_counter!(PUSHES, "Responses sent to Envoys");
     describe_counter!(ACKS, "Responses that Envoys accepted");
     describe_counter!(NACKS, "Responses that Envoys rejected");
+    describe_counter!(STALLED, "Streams ended because a response stayed unanswered");
     describe_histogram!(PUSH_ACK, "Seconds from a response to its ACK");
     gauge!(ENVOYS_CONNECTED).set(0.0);
+    counter!(STALLED).absolute(0);
     for resource_type in ResourceType::ALL {
         for name in [PUSHES, ACKS, NACKS] {
             counter!(name, "type" => resource_type.label()).absolute(0);
@@ -43,4 +46,8 @@ pub(crate) fn acked(resource_type: ResourceType, after: Option<Duration>) {
 
 pub(crate) fn nacked(resource_type: ResourceType) {
     counter!(NACKS, "type" => resource_type.label()).increment(1);
+}
+
+pub(crate) fn stalled() {
+    counter!(STALLED).increment(1);
 }

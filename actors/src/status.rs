@@ -27,6 +27,19 @@ pub struct EnvoyStatus {
     pub synced: bool,
     /// What was sent, accepted and rejected, in the order of [`ResourceType::ALL`].
     pub types: [TypeStatus; ResourceType::COUNT],
+    /// When that was, in the same order.
+    pub times: [Times; ResourceType::COUNT],
+}
+
+/// When something was last sent, accepted and rejected, of one type.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Times {
+    /// The last response.
+    pub sent: Option<SystemTime>,
+    /// The last that was accepted.
+    pub acked: Option<SystemTime>,
+    /// The last that was rejected.
+    pub nacked: Option<SystemTime>,
 }
 
 /// What was sent, accepted and rejected of one type.

@@ -8,11 +8,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryResponse;
 use legation_actors::composition::{Backend, ComposeError};
-use legation_actors::fleet::{
-    Connection, Fleet, FleetSettings, FragmentSource, Frames, Publication, StreamEnd,
-};
+use legation_actors::fleet::{Fleet, FleetSettings, FragmentSource, Limits, Publication};
 use legation_actors::request::{Interest, Request};
 use legation_actors::snapshot::{ResourceSet, Snapshot};
+use legation_actors::stream::{Connection, Frames, StreamEnd};
 use legation_proto::fragment::{Fragment, NodeFragment, ServiceFragment};
 use legation_proto::id::{FragmentKey, NodeId};
 use legation_proto::resource::Resource;
@@ -21,6 +20,9 @@ use legation_proto::response::Protocol;
 use legation_proto::version::Version;
 use prost::Message;
 use tokio_stream::StreamExt;
+
+/// Longer than any other test takes, and short enough to wait for.
+const STALL_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Notes which fragments are followed; the test publishes them.
 #[derive(Default)]
@@ -89,7 +91,11 @@ impl Host {
         let followed = Arc::new(Followed::default());
         let settings = FleetSettings {
             arbiters: 2,
-            envoys_max,
+            limits: Limits {
+                envoys: envoys_max,
+                envoys_per_node: envoys_max,
+            },
+            stall_timeout: STALL_TIMEOUT,
             control_plane: "test".to_owned(),
         };
         let fleet = Fleet::start(settings, Arc::clone(&followed) as _, compose).unwrap();
@@ -272,4 +278,26 @@ async fn an_end_tells_the_envoy_why() {
     host.follows(&["mesh/m/virtualNode/a"]).await;
     envoy.connection.end(StreamEnd::Reconnect);
     assert_eq!(envoy.end().await, StreamEnd::Reconnect);
+}
+
+#[tokio::test]
+async fn an_envoy_that_answers_nothing_is_disconnected_and_delays_nobody() {
+    let host = Host::start(10);
+    let (mut stalled, mut other) = (host.connect("a"), host.connect("a"));
+    stalled.ask("").await;
+    other.ask("").await;
+    host.follows(&["mesh/m/virtualNode/a"]).await;
+    host.publish_node("a", node(&["x"]));
+    host.follows(&["mesh/m/virtualNode/a", "mesh/m/virtualService/x"])
+        .await;
+    for content in ["1", "2", "3"] {
+        host.publish_service("x", service("x", content));
+        assert_eq!(other.receive().await, ["x"]);
+    }
+    assert!(
+        stalled.frames.next().await.unwrap().is_ok(),
+        "it was sent one response, and no more"
+    );
+    assert_eq!(stalled.end().await, StreamEnd::Stalled);
+    other.receives_nothing().await;
 }

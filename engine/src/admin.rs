@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use legation_actors::fleet::Fleet;
-use legation_actors::status::{EnvoyStatus, TypeStatus};
+use legation_actors::status::{EnvoyStatus, Times, TypeStatus};
 use legation_proto::resource_type::ResourceType;
 use legation_proto::version::Transaction;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -50,8 +50,12 @@ async fn ready(State(admin): State<Admin>) -> Response {
     if admin.transformed.has_changed().is_err() {
         return (StatusCode::SERVICE_UNAVAILABLE, "the transformer has ended\n").into_response();
     }
-    if admin.fleet.envoys_connected() >= admin.fleet.envoys_max() {
-        return (StatusCode::SERVICE_UNAVAILABLE, "no place for another envoy\n").into_response();
+    if admin.fleet.is_nearly_full() {
+        return (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "nearly full: send envoys to another host\n",
+        )
+            .into_response();
     }
     "ready\n".into_response()
 }
@@ -75,8 +79,8 @@ async fn status(State(admin): State<Admin>) -> Response {
 fn envoy_json(envoy: &EnvoyStatus) -> Value {
     let types: Map<String, Value> = ResourceType::ALL
         .iter()
-        .zip(&envoy.types)
-        .map(|(resource_type, status)| (resource_type.label().to_owned(), type_json(status)))
+        .zip(envoy.types.iter().zip(&envoy.times))
+        .map(|(resource_type, (status, times))| (resource_type.label().to_owned(), type_json(status, times)))
         .collect();
     json!({
         "node": envoy.node.to_string(),
@@ -89,17 +93,20 @@ fn envoy_json(envoy: &EnvoyStatus) -> Value {
     })
 }
 
-fn type_json(status: &TypeStatus) -> Value {
+fn type_json(status: &TypeStatus, times: &Times) -> Value {
     let nacked = status.nacked.as_ref().map(|nack| {
         json!({
             "version": nack.version.to_string(),
             "code": nack.rejection.code,
             "message": nack.rejection.message,
+            "at": times.nacked.map(rfc3339),
         })
     });
     json!({
         "sent": status.sent.map(|version| version.to_string()),
+        "sentAt": times.sent.map(rfc3339),
         "acked": status.acked.map(|version| version.to_string()),
+        "ackedAt": times.acked.map(rfc3339),
         "nacked": nacked,
     })
 }

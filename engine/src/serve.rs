@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread;
 
 use axum::Router;
-use legation_actors::fleet::{Fleet, FleetSettings};
+use legation_actors::fleet::{Fleet, FleetSettings, Limits};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -19,7 +19,7 @@ use crate::frontend::{self, Frontend, FrontendSettings};
 use crate::management::ads::AdsService;
 use crate::management::compose::compose;
 use crate::management::feed::{self, Feed};
-use crate::management::server;
+use crate::management::server::{self, ServerSettings};
 use crate::settings::ServeSettings;
 use crate::store::{EmbeddedStore, OpenError, Store, StoreError};
 use crate::telemetry;
@@ -76,7 +76,11 @@ pub async fn serve(settings: ServeSettings) -> Result<(), ServeError> {
     let (source, requests) = feed::source();
     let fleet_settings = FleetSettings {
         arbiters: cores,
-        envoys_max: settings.max_envoys,
+        limits: Limits {
+            envoys: settings.max_envoys,
+            envoys_per_node: settings.max_envoys_per_node,
+        },
+        stall_timeout: settings.stall_timeout,
         control_plane: format!("legation/{}", uuid::Uuid::new_v4()),
     };
     let fleet = Arc::new(Fleet::start(fleet_settings, source, compose)?);
@@ -108,7 +112,13 @@ pub async fn serve(settings: ServeSettings) -> Result<(), ServeError> {
     servers.spawn(serve_http(api, frontend::router(frontend), shutdown.clone()));
     servers.spawn(serve_http(admin, admin_router, shutdown.clone()));
     let ads = AdsService::new(fleet);
-    let envoys = server::serve(xds, ads, settings.reconnect_interval, shutdown.clone());
+    let server_settings = ServerSettings {
+        connections_max: settings.max_envoys,
+        reconnect_interval: settings.reconnect_interval,
+        reconnects_per_second: settings.reconnects_per_second,
+        drain_timeout: settings.drain_timeout,
+    };
+    let envoys = server::serve(xds, ads, server_settings, shutdown.clone());
     servers.spawn(async move {
         envoys.await;
         Ok(())

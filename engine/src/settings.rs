@@ -41,10 +41,28 @@ pub struct ServeOptions {
     #[arg(long, env = "LEGATION_MAX_ENVOYS", value_name = "COUNT")]
     pub max_envoys: Option<usize>,
 
+    /// Most Envoys of one virtual node or gateway that may be connected at once [default: as many as --max-envoys]
+    #[arg(long, env = "LEGATION_MAX_ENVOYS_PER_NODE", value_name = "COUNT")]
+    pub max_envoys_per_node: Option<usize>,
+
     /// How long an Envoy stays connected before it has to connect again, give or take a fifth [default: 30m]
     #[arg(long, env = "LEGATION_RECONNECT_INTERVAL", value_name = "TIME", value_parser = humantime::parse_duration)]
     #[serde(with = "humantime_serde::option")]
     pub reconnect_interval: Option<Duration>,
+
+    /// Most Envoys that are told to connect again in a second because of that [default: 50]
+    #[arg(long, env = "LEGATION_RECONNECTS_PER_SECOND", value_name = "COUNT")]
+    pub reconnects_per_second: Option<u32>,
+
+    /// How long an Envoy may leave a response unanswered before it is disconnected [default: 60s]
+    #[arg(long, env = "LEGATION_STALL_TIMEOUT", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[serde(with = "humantime_serde::option")]
+    pub stall_timeout: Option<Duration>,
+
+    /// How long sending all Envoys away may take when the process is told to end [default: 20s]
+    #[arg(long, env = "LEGATION_DRAIN_TIMEOUT", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[serde(with = "humantime_serde::option")]
+    pub drain_timeout: Option<Duration>,
 
     /// Region in ARNs [default: us-east-1]
     #[arg(long, env = "LEGATION_REGION", value_name = "REGION")]
@@ -85,8 +103,16 @@ pub struct ServeSettings {
     pub admin_addr: SocketAddr,
     /// Most Envoys that may be connected at once.
     pub max_envoys: usize,
+    /// Most Envoys of one virtual node or gateway that may be connected at once.
+    pub max_envoys_per_node: usize,
     /// How long an Envoy stays connected before it has to connect again.
     pub reconnect_interval: Duration,
+    /// Most Envoys that are told to connect again in a second because of that.
+    pub reconnects_per_second: u32,
+    /// How long an Envoy may leave a response unanswered.
+    pub stall_timeout: Duration,
+    /// How long sending all Envoys away may take when the process is told to end.
+    pub drain_timeout: Duration,
     /// Region in ARNs.
     pub region: String,
     /// Account in ARNs.
@@ -153,7 +179,11 @@ impl ServeOptions {
             xds_addr: self.xds_addr.or(other.xds_addr),
             admin_addr: self.admin_addr.or(other.admin_addr),
             max_envoys: self.max_envoys.or(other.max_envoys),
+            max_envoys_per_node: self.max_envoys_per_node.or(other.max_envoys_per_node),
             reconnect_interval: self.reconnect_interval.or(other.reconnect_interval),
+            reconnects_per_second: self.reconnects_per_second.or(other.reconnects_per_second),
+            stall_timeout: self.stall_timeout.or(other.stall_timeout),
+            drain_timeout: self.drain_timeout.or(other.drain_timeout),
             region: self.region.or(other.region),
             account_id: self.account_id.or(other.account_id),
             insecure: self.insecure.or(other.insecure),
@@ -163,13 +193,18 @@ impl ServeOptions {
     /// Completes the options with the defaults and checks them.
     pub fn into_settings(self) -> Result<ServeSettings, SettingsError> {
         let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let max_envoys = self.max_envoys.unwrap_or(1000);
         let settings = ServeSettings {
             data_dir: self.data_dir.unwrap_or_else(|| "legation-data".into()),
             api_addr: self.api_addr.unwrap_or(loopback(8080)),
             xds_addr: self.xds_addr.unwrap_or(loopback(18000)),
             admin_addr: self.admin_addr.unwrap_or(loopback(8081)),
-            max_envoys: self.max_envoys.unwrap_or(1000),
+            max_envoys,
+            max_envoys_per_node: self.max_envoys_per_node.unwrap_or(max_envoys),
             reconnect_interval: self.reconnect_interval.unwrap_or(Duration::from_secs(30 * 60)),
+            reconnects_per_second: self.reconnects_per_second.unwrap_or(50),
+            stall_timeout: self.stall_timeout.unwrap_or(Duration::from_secs(60)),
+            drain_timeout: self.drain_timeout.unwrap_or(Duration::from_secs(20)),
             region: self.region.unwrap_or_else(|| "us-east-1".to_owned()),
             account_id: self.account_id.unwrap_or_else(|| "000000000000".to_owned()),
         };
@@ -203,14 +238,25 @@ impl ServeOptions {
                 }
             }
         }
-        if settings.max_envoys == 0 {
-            return Err(invalid(
-                "--max-envoys",
-                "0 would refuse every envoy; give at least 1",
-            ));
+        for (setting, count) in [
+            ("--max-envoys", settings.max_envoys),
+            ("--max-envoys-per-node", settings.max_envoys_per_node),
+        ] {
+            if count == 0 {
+                return Err(invalid(setting, "0 would refuse every envoy; give at least 1"));
+            }
         }
-        if settings.reconnect_interval < RECONNECT_INTERVAL_MIN {
-            return Err(invalid("--reconnect-interval", "give at least 1s"));
+        if settings.reconnects_per_second == 0 {
+            return Err(invalid("--reconnects-per-second", "give at least 1"));
+        }
+        for (setting, time) in [
+            ("--reconnect-interval", settings.reconnect_interval),
+            ("--stall-timeout", settings.stall_timeout),
+            ("--drain-timeout", settings.drain_timeout),
+        ] {
+            if time < TIME_MIN {
+                return Err(invalid(setting, "give at least 1s"));
+            }
         }
         if settings.account_id.len() != 12 || !settings.account_id.bytes().all(|digit| digit.is_ascii_digit())
         {
@@ -223,8 +269,8 @@ impl ServeOptions {
     }
 }
 
-/// Shortest time between forced reconnects.
-const RECONNECT_INTERVAL_MIN: Duration = Duration::from_secs(1);
+/// Shortest time that a setting takes.
+const TIME_MIN: Duration = Duration::from_secs(1);
 
 impl Role {
     const ALL: [Self; 3] = [Self::Frontend, Self::Transformer, Self::Management];

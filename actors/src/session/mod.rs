@@ -84,6 +84,11 @@ impl Session {
         self.protocol
     }
 
+    /// Whether it is known what the Envoy should have.
+    pub fn has_snapshot(&self) -> bool {
+        self.snapshot.is_some()
+    }
+
     /// Sets what the Envoy should have from now on.
     pub fn on_snapshot(&mut self, snapshot: Arc<Snapshot>) {
         for resource_type in ResourceType::ALL {

@@ -1,8 +1,7 @@
 //! The aggregated discovery service, in both forms of the protocol.
 
 use std::future::Future;
-use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,16 +9,17 @@ use bytes::Bytes;
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
 use http::{Request, Response};
 use hyper::body::Incoming;
-use legation_actors::fleet::{Connection, Fleet, StreamEnd};
-use legation_proto::id::NodeId;
+use legation_actors::fleet::Fleet;
+use legation_actors::stream::{Connection, StreamEnd};
+use legation_proto::id::{NodeId, NodeIdError};
 use legation_proto::resource_type::ResourceType;
 use tokio_stream::{Stream, StreamExt};
-use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::server::{Grpc, StreamingService};
 use tonic::{Code, Status, Streaming};
 
 use super::codec::FrameCodec;
+use super::connection::ConnectionLife;
 use super::discovery_request::StreamRequest;
 
 const SOTW_PATH: &str = "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources";
@@ -28,10 +28,12 @@ const DELTA_PATH: &str = "/envoy.service.discovery.v3.AggregatedDiscoveryService
 /// Largest request that is taken, in bytes: room for the metadata of a node and for thousands of names (conformance 103).
 const REQUEST_BYTES_MAX: usize = 8 << 20;
 
+/// How long a stream that is to end waits for its Envoy to be served.
+const SERVED_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// How long a stream may stay silent before its first request.
 const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
-const CONNECTIONS_REFUSED: &str = "legation_connections_refused_total";
 const REQUESTS_IGNORED: &str = "legation_requests_ignored_total";
 
 /// Serves streams for the Envoys of a fleet.
@@ -40,27 +42,16 @@ pub struct AdsService {
     fleet: Arc<Fleet>,
 }
 
-/// What a stream needs to know of its connection.
-#[derive(Clone, Debug)]
-pub struct ConnectionInfo {
-    /// Where it comes from.
-    pub peer: SocketAddr,
-    /// Cancelled when the connection is to end, so that its streams end first.
-    pub ending: CancellationToken,
-}
-
 impl AdsService {
     /// Serves the Envoys of `fleet`.
     pub fn new(fleet: Arc<Fleet>) -> Self {
-        metrics::describe_counter!(CONNECTIONS_REFUSED, "Envoys that were refused");
         metrics::describe_counter!(REQUESTS_IGNORED, "Requests for types that are not served");
-        metrics::counter!(CONNECTIONS_REFUSED, "reason" => "full").absolute(0);
         metrics::counter!(REQUESTS_IGNORED).absolute(0);
         Self { fleet }
     }
 
     /// Answers a gRPC call that came on `connection`.
-    pub async fn call(&self, request: Request<Incoming>, connection: ConnectionInfo) -> Response<Body> {
+    pub async fn call(&self, request: Request<Incoming>, connection: ConnectionLife) -> Response<Body> {
         let opening = Opening {
             fleet: Arc::clone(&self.fleet),
             connection,
@@ -82,7 +73,7 @@ async fn stream<T: StreamRequest>(opening: Opening, request: Request<Incoming>) 
 /// A stream that is being opened.
 struct Opening {
     fleet: Arc<Fleet>,
-    connection: ConnectionInfo,
+    connection: ConnectionLife,
 }
 
 type FrameStream = Pin<Box<dyn Stream<Item = Result<Bytes, Status>> + Send>>;
@@ -96,9 +87,10 @@ impl<T: StreamRequest> StreamingService<T> for Opening {
         let fleet = Arc::clone(&self.fleet);
         let connection = self.connection.clone();
         Box::pin(async move {
-            let opened = open(&fleet, request.into_inner(), connection).await;
+            let opened = open(&fleet, request.into_inner(), &connection).await;
             if let Err(status) = &opened {
-                tracing::info!(code = ?status.code(), reason = status.message(), "stream refused");
+                tracing::info!(peer = %connection.peer, code = ?status.code(), reason = status.message(), "stream refused");
+                connection.opened();
             }
             opened.map(tonic::Response::new)
         })
@@ -108,58 +100,82 @@ impl<T: StreamRequest> StreamingService<T> for Opening {
 async fn open<T: StreamRequest>(
     fleet: &Fleet,
     mut requests: Streaming<T>,
-    connection: ConnectionInfo,
+    connection: &ConnectionLife,
 ) -> Result<FrameStream, Status> {
     let first = tokio::time::timeout(FIRST_REQUEST_TIMEOUT, requests.message())
         .await
         .map_err(|_| Status::deadline_exceeded("no request came on this stream"))??
         .ok_or_else(|| Status::invalid_argument("the stream was closed without a request"))?;
+    // conformance 4
     let node: NodeId = first
         .node_id()
         .parse()
-        .map_err(|error: legation_proto::id::NodeIdError| {
-            Status::invalid_argument(error.to_string()) // conformance 4
-        })?;
+        .map_err(|error: NodeIdError| Status::invalid_argument(error.to_string()))?;
     let (envoy, frames) = fleet
         .connect(node, Some(connection.peer), T::PROTOCOL)
-        .map_err(|full| {
-            metrics::counter!(CONNECTIONS_REFUSED, "reason" => "full").increment(1);
-            Status::resource_exhausted(full.to_string())
+        .map_err(|refused| {
+            connection.refuse(&refused);
+            Status::resource_exhausted(refused.to_string())
         })?;
-    tokio::spawn(take_requests(first, requests, envoy, connection.ending));
+    tokio::spawn(drive(first, requests, envoy, connection.clone()));
     Ok(Box::pin(frames.map(|frame| frame.map_err(|end| status_of(&end)))))
 }
 
-/// Passes the requests of a stream to its Envoy's actor, one after the other, until either of them ends.
-async fn take_requests<T: StreamRequest>(
+/// Passes the requests of a stream to its Envoy's actor, one after the other, until either of them ends, or the connection
+/// is to end.
+async fn drive<T: StreamRequest>(
     first: T,
     mut requests: Streaming<T>,
     envoy: Connection,
-    ending: CancellationToken,
+    connection: ConnectionLife,
 ) {
-    let mut next = Some(first);
-    while let Some(request) = next {
-        if request.type_url().is_empty() {
-            envoy.end(StreamEnd::NoTypeUrl);
-            return;
-        }
-        match ResourceType::from_type_url(request.type_url()) {
-            Some(resource_type) => {
-                if envoy.request(request.into_request(resource_type)).await.is_err() {
-                    return;
-                }
-            }
-            // the Envoy waits for this type alone, the stream goes on (conformance 11)
-            None => metrics::counter!(REQUESTS_IGNORED).increment(1),
-        }
-        next = tokio::select! {
-            received = requests.message() => received.unwrap_or_default(),
-            () = ending.cancelled() => {
-                envoy.end(StreamEnd::Reconnect);
+    let opened = async {
+        envoy.served().await;
+        connection.opened();
+    };
+    let told_to_end = async {
+        connection.ending().await;
+        // an Envoy that was not answered counts that as a failure and waits longer each time (conformance 89)
+        let _ = tokio::time::timeout(SERVED_TIMEOUT, envoy.served()).await;
+        envoy.end(StreamEnd::Reconnect);
+    };
+    let requests = async {
+        let mut next = Some(first);
+        while let Some(request) = next {
+            if !take(request, &envoy).await {
                 return;
             }
-        };
+            next = requests.message().await.unwrap_or_default();
+        }
+    };
+    let (mut opened, mut told_to_end, mut requests) = (pin!(opened), pin!(told_to_end), pin!(requests));
+    let mut ended = pin!(envoy.ended());
+    let (mut is_opened, mut is_told) = (false, false);
+    let end = loop {
+        tokio::select! {
+            () = opened.as_mut(), if !is_opened => is_opened = true,
+            () = told_to_end.as_mut(), if !is_told => is_told = true,
+            () = requests.as_mut() => return,
+            end = ended.as_mut() => break end,
+        }
+    };
+    if end == StreamEnd::Stalled {
+        connection.abort(); // its end would wait behind what the Envoy does not read
     }
+}
+
+/// Passes one request to the Envoy's actor; whether the stream goes on.
+async fn take<T: StreamRequest>(request: T, envoy: &Connection) -> bool {
+    if request.type_url().is_empty() {
+        envoy.end(StreamEnd::NoTypeUrl); // conformance 1
+        return true;
+    }
+    let Some(resource_type) = ResourceType::from_type_url(request.type_url()) else {
+        // the Envoy waits for this type alone, the stream goes on (conformance 11)
+        metrics::counter!(REQUESTS_IGNORED).increment(1);
+        return true;
+    };
+    envoy.request(request.into_request(resource_type)).await.is_ok()
 }
 
 /// The code with which a stream ends: as App Mesh documented them, `INVALID_ARGUMENT` for a node that is not found, and

@@ -170,9 +170,10 @@ mod tests {
     use std::time::Duration;
 
     use legation_actors::composition::{Backend, ComposeError};
-    use legation_actors::fleet::{Connection, FleetSettings, Frames, StreamEnd};
+    use legation_actors::fleet::{FleetSettings, Limits};
     use legation_actors::request::{Interest, Request};
     use legation_actors::snapshot::{ResourceSet, Snapshot};
+    use legation_actors::stream::{Connection, Frames, StreamEnd};
     use legation_proto::fragment::NodeFragment;
     use legation_proto::id::NodeId;
     use legation_proto::resource_type::ResourceType;
@@ -201,7 +202,11 @@ mod tests {
             let (source, requests) = source();
             let settings = FleetSettings {
                 arbiters: 1,
-                envoys_max: 10,
+                limits: Limits {
+                    envoys: 10,
+                    envoys_per_node: 10,
+                },
+                stall_timeout: Duration::from_secs(60),
                 control_plane: "test".to_owned(),
             };
             let fleet = Arc::new(Fleet::start(settings, source, compose).unwrap());

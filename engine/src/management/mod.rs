@@ -2,7 +2,9 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`server`] | accepts connections, ends them after their time |
+//! | [`server`] | accepts connections, paces and counts them, ends them after their time |
+//! | [`connection`] | what a stream knows of its connection, and tells of itself |
+//! | [`pacer`] | at most so many a second |
 //! | [`ads`] | the aggregated discovery service on a connection |
 //! | [`codec`] | gRPC messages that are encoded already |
 //! | [`discovery_request`] | requests of both forms of the protocol, made alike |
@@ -12,6 +14,8 @@
 pub mod ads;
 pub mod codec;
 pub mod compose;
+pub mod connection;
 pub mod discovery_request;
 pub mod feed;
+pub mod pacer;
 pub mod server;

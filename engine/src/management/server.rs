@@ -1,29 +1,61 @@
-//! Accepts the connections of Envoys, and ends each after its time, so that load rebalances behind a balancer.
+//! Accepts the connections of Envoys, paces and counts them, and ends each after its time.
+//!
+//! tonic's own server hides its connections; here they are served one by one, because a control plane behind a layer-4
+//! balancer has to end *connections*: to end a stream alone leaves its connection, on which the Envoy opens the next stream,
+//! and GOAWAY alone leaves a stream that never ends (conformance 101).
 
+use std::collections::HashMap;
 use std::convert::Infallible;
+use std::future::{Future, pending};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::ads::{AdsService, ConnectionInfo};
+use super::ads::AdsService;
+use super::connection::ConnectionLife;
+use super::pacer::Pacer;
 
 /// Connections that wait to be accepted: a storm of a whole host's Envoys (conformance 104).
 const BACKLOG: i32 = 4096;
+
+/// Connections that may be opening at once, from their acceptance until their Envoy was sent what it should have: a storm
+/// takes turns, and those that are connected are served between.
+const OPENING_MAX: usize = 64;
+
+/// How long a connection may count as opening.
+const OPENING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Finds connections whose Envoy has gone without a word (conformance 100).
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a connection may take to end after its streams were told to.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long after that a connection may stay without a call.
+const SILENCE_MAX: Duration = Duration::from_secs(15);
+
+/// The part of the time for draining in which connections are told to end; the rest is for them to do so.
+const DRAIN_PART: f64 = 0.8;
+
+/// Longest pause between two connections that are told to end, where there is time enough.
+const DRAIN_PAUSE_MAX: Duration = Duration::from_millis(20);
+
+/// How long a refused Envoy may take to read why. It tries again after half a second at the earliest, on another
+/// connection then.
+const REFUSAL_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// Streams on one connection: an Envoy opens one, and another while it reconnects.
 const STREAMS_MAX: u32 = 100;
@@ -35,6 +67,23 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 const JITTER: f64 = 0.2;
 
 const RECONNECTS_FORCED: &str = "legation_reconnects_forced_total";
+const CONNECTIONS_REFUSED: &str = "legation_connections_refused_total";
+
+/// Why a connection is refused.
+const REFUSALS: [&str; 2] = ["host_full", "node_full"];
+
+/// How connections are held.
+#[derive(Clone, Debug)]
+pub struct ServerSettings {
+    /// Most connections at once; one more is closed unread.
+    pub connections_max: usize,
+    /// How long a connection lives, more or less.
+    pub reconnect_interval: Duration,
+    /// Most connections that are ended in a second because they have lived their time.
+    pub reconnects_per_second: u32,
+    /// How long ending all connections may take when the process ends.
+    pub drain_timeout: Duration,
+}
 
 /// Listens on `address`; port 0 chooses one.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
@@ -46,63 +95,87 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Serves connections until `shutdown` is cancelled. Each lives for `reconnect_interval`, more or less.
+/// Serves connections until `shutdown` is cancelled, then ends them at an even pace.
 pub async fn serve(
     listener: TcpListener,
     service: AdsService,
-    reconnect_interval: Duration,
+    settings: ServerSettings,
     shutdown: CancellationToken,
 ) {
-    metrics::describe_counter!(
-        RECONNECTS_FORCED,
-        "Connections ended so that their Envoys connect again"
-    );
-    metrics::counter!(RECONNECTS_FORCED).absolute(0);
+    describe_metrics();
+    let opening = Arc::new(Semaphore::new(OPENING_MAX));
+    let reconnects = Arc::new(Pacer::per_second(settings.reconnects_per_second));
+    let mut connections = JoinSet::new();
+    let mut lives = HashMap::new();
     loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = shutdown.cancelled() => return,
-        };
-        match accepted {
-            Ok((stream, peer)) => {
-                let jitter = 1.0 + JITTER * (2.0 * fastrand::f64() - 1.0);
-                let life = reconnect_interval.mul_f64(jitter);
-                tokio::spawn(serve_connection(
-                    stream,
-                    peer,
-                    service.clone(),
-                    life,
-                    shutdown.clone(),
-                ));
+        tokio::select! {
+            Some(ended) = connections.join_next_with_id() => {
+                let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
+                lives.remove(&id);
             }
+            (stream, life) = accept(&listener, &opening) => {
+                if lives.len() >= settings.connections_max {
+                    refuse(&stream);
+                    continue;
+                }
+                let time = time_to_live(settings.reconnect_interval, Arc::clone(&reconnects));
+                let task = connections.spawn(serve_connection(stream, life.clone(), service.clone(), time));
+                lives.insert(task.id(), life);
+            }
+            () = shutdown.cancelled() => break,
+        }
+    }
+    drop(listener);
+    drain(connections, lives.into_values().collect(), settings.drain_timeout).await;
+}
+
+/// Waits for a connection, and before that for its turn.
+async fn accept(listener: &TcpListener, opening: &Arc<Semaphore>) -> (TcpStream, ConnectionLife) {
+    loop {
+        let permit = Arc::clone(opening).acquire_owned().await.ok(); // it is never closed
+        match listener.accept().await {
+            Ok((stream, peer)) => return (stream, ConnectionLife::new(peer, permit)),
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(ACCEPT_RETRY).await;
+                sleep(ACCEPT_RETRY).await;
             }
         }
     }
 }
 
+/// Closes a connection before anything of it is read: the Envoy connects again, and reaches another host through a balancer.
+fn refuse(stream: &TcpStream) {
+    count_refused("host_full");
+    if let Err(error) = SockRef::from(stream).set_linger(Some(Duration::ZERO)) {
+        tracing::debug!(%error, "cannot reset a refused connection; it is closed");
+    }
+}
+
+/// The time of a connection that has begun: it ends after its life, which is a little different for each, and then
+/// waits for its turn among those that end.
+async fn time_to_live(interval: Duration, reconnects: Arc<Pacer>) {
+    let jitter = 1.0 + JITTER * (2.0 * fastrand::f64() - 1.0);
+    sleep(interval.mul_f64(jitter)).await;
+    reconnects.turn().await;
+    metrics::counter!(RECONNECTS_FORCED).increment(1);
+}
+
 async fn serve_connection(
     stream: TcpStream,
-    peer: SocketAddr,
+    life: ConnectionLife,
     service: AdsService,
-    life: Duration,
-    shutdown: CancellationToken,
+    time_to_live: impl Future<Output = ()>,
 ) {
+    let peer = life.peer;
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%peer, %error, "connection ended before it began");
         return;
     }
-    let ending = CancellationToken::new();
-    let info = ConnectionInfo {
-        peer,
-        ending: ending.clone(),
-    };
+    let of_calls = life.clone();
     let answer = service_fn(move |request| {
-        let service = service.clone();
-        let info = info.clone();
-        async move { Ok::<_, Infallible>(service.call(request, info).await) }
+        let (service, life) = (service.clone(), of_calls.clone());
+        life.called();
+        async move { Ok::<_, Infallible>(service.call(request, life).await) }
     });
     let mut connection = pin!(
         http2::Builder::new(TokioExecutor::new())
@@ -112,21 +185,68 @@ async fn serve_connection(
             .max_concurrent_streams(STREAMS_MAX)
             .serve_connection(TokioIo::new(stream), answer)
     );
-    tokio::select! {
+    let opening = async {
+        sleep(OPENING_TIMEOUT).await;
+        life.opened();
+        sleep(SILENCE_MAX).await;
+        if life.was_called() {
+            pending().await
+        }
+    };
+    let refused = async {
+        life.refused().await;
+        sleep(REFUSAL_TIMEOUT).await;
+    };
+    let patience = tokio::select! {
         ended = connection.as_mut() => {
             if let Err(error) = ended {
                 tracing::debug!(%peer, %error, "connection failed");
             }
             return;
         }
-        () = tokio::time::sleep(life) => metrics::counter!(RECONNECTS_FORCED).increment(1),
-        () = shutdown.cancelled() => {}
-    }
-    // the streams are ended by this side: GOAWAY alone leaves an endless stream, and an end of the stream alone leaves
-    // the connection (conformance 101)
+        () = life.aborted() => return,
+        () = opening => return,
+        () = refused => Duration::ZERO,
+        () = life.ending() => CLOSE_TIMEOUT,
+        () = time_to_live => CLOSE_TIMEOUT,
+    };
+    life.end();
     connection.as_mut().graceful_shutdown();
-    ending.cancel();
-    if tokio::time::timeout(CLOSE_TIMEOUT, connection).await.is_err() {
-        tracing::debug!(%peer, "connection closed without waiting for its peer");
+    tokio::select! {
+        _ = connection => {}
+        () = life.aborted() => {}
+        () = sleep(patience) => tracing::debug!(%peer, "connection closed without waiting for its peer"),
+    }
+}
+
+/// Tells connections to end, one after the other, so that those who come to other hosts do not come at once.
+async fn drain(mut connections: JoinSet<()>, lives: Vec<ConnectionLife>, within: Duration) {
+    let deadline = Instant::now() + within;
+    let pause = within.mul_f64(DRAIN_PART) / u32::try_from(lives.len()).unwrap_or(u32::MAX).max(1);
+    tracing::info!(connections = lives.len(), "sending envoys away");
+    for life in lives {
+        life.end();
+        sleep(pause.min(DRAIN_PAUSE_MAX)).await;
+    }
+    let ended = async { while connections.join_next().await.is_some() {} };
+    if timeout_at(deadline, ended).await.is_err() {
+        tracing::warn!("connections are closed without waiting for their envoys");
+    }
+}
+
+/// Counts a refused connection; `reason` is one of a few.
+pub(super) fn count_refused(reason: &'static str) {
+    metrics::counter!(CONNECTIONS_REFUSED, "reason" => reason).increment(1);
+}
+
+fn describe_metrics() {
+    metrics::describe_counter!(
+        RECONNECTS_FORCED,
+        "Connections ended so that their Envoys connect again"
+    );
+    metrics::counter!(RECONNECTS_FORCED).absolute(0);
+    metrics::describe_counter!(CONNECTIONS_REFUSED, "Connections that were refused");
+    for reason in REFUSALS {
+        metrics::counter!(CONNECTIONS_REFUSED, "reason" => reason).absolute(0);
     }
 }

@@ -1,0 +1,150 @@
+"""How connections of Envoys begin and end: the cap, forced reconnects, Envoys that stall, a host that shuts down."""
+
+import time
+
+import pytest
+from h2.exceptions import ProtocolError
+
+from harness import xds
+from harness.envoy import Envoy
+from harness.http2 import Http2Connection, grpc_status
+from harness.legation import Legation
+from harness.waiting import wait_until
+
+CHECKOUT = "mesh/bookshop/virtualNode/checkout"
+RESOURCE_EXHAUSTED = 8
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts a control plane with options, and the bookshop in its store."""
+    started = []
+
+    def start(*options):
+        control_plane = Legation(tmp_path, options=options).start()
+        started.append(control_plane)
+        control_plane.apply_example("bookshop")
+        return control_plane
+
+    yield start
+    for control_plane in started:
+        control_plane.stop()
+
+
+def connect(legation):
+    host, port = legation.xds.rsplit(":", 1)
+    return Http2Connection((host, int(port)))
+
+
+def open_stream(connection, node_id, until=lambda stream: stream.ended or len(stream.body) > 5):
+    return connection.call(xds.SERVICE, xds.METHODS["delta"], xds.first_request("delta", node_id), end_stream=False,
+                           until=until)
+
+
+def refused(legation, reason):
+    return legation.metrics()["legation_connections_refused_total", (("reason", reason),)]
+
+
+@pytest.mark.parametrize("protocol", ["delta", "sotw"])
+def test_a_forced_reconnect_is_a_new_connection_and_resends_nothing(start, tmp_path, protocol):
+    legation = start("--reconnect-interval", "3s")
+    envoy = Envoy(legation, CHECKOUT, tmp_path, protocol)
+    try:
+        envoy.wait_until_live()
+        legation.wait_for_envoys(1)
+        peer = legation.status()["envoys"][0]["peer"]
+        connections = envoy.stats()["cluster.legation.upstream_cx_total"]
+        updates, pushes = envoy.updates(), legation.pushes()
+
+        def reconnected():
+            envoys = legation.status()["envoys"]
+            return len(envoys) == 1 and envoys[0]["peer"] != peer and envoys[0]["synced"]
+
+        wait_until(reconnected, "a stream on a new connection", 15)
+        legation.wait_until_quiet()
+        assert envoy.stats()["cluster.legation.upstream_cx_total"] > connections
+        assert legation.metrics()["legation_reconnects_forced_total", ()] >= 1
+        assert (envoy.updates()["cds"], envoy.updates()["lds"]) == (updates["cds"], updates["lds"])
+        pushed = legation.pushes()
+        assert (pushed["cds"], pushed["lds"]) == (pushes["cds"], pushes["lds"])
+        if protocol == "delta":
+            assert pushed == pushes
+        assert not any(envoy.rejected().values())
+    finally:
+        envoy.stop()
+
+
+def test_one_more_than_the_cap_is_closed_unread(start):
+    legation = start("--max-envoys", "3")
+    connections = [connect(legation) for _ in range(3)]
+    try:
+        for connection in connections:
+            assert open_stream(connection, CHECKOUT).body
+        with pytest.raises((ConnectionError, OSError)), connect(legation) as one_more:
+            open_stream(one_more, CHECKOUT)
+        assert refused(legation, "host_full") == 1
+        assert legation.metrics()["legation_envoys_connected", ()] == 3
+        with pytest.raises(Exception, match="503"):
+            legation.get("/readyz")
+    finally:
+        for connection in connections:
+            connection.__exit__()
+    wait_until(lambda: legation.metrics()["legation_envoys_connected", ()] == 0, "places to be given back")
+    with connect(legation) as connection:
+        assert open_stream(connection, CHECKOUT).body
+    assert "ready" in legation.get("/readyz")
+
+
+def test_one_node_has_a_cap_of_its_own(start):
+    legation = start("--max-envoys-per-node", "1")
+    with connect(legation) as first, connect(legation) as second, connect(legation) as other:
+        assert open_stream(first, CHECKOUT).body
+        stream = open_stream(second, CHECKOUT, until=lambda stream: stream.ended)
+        code, message = grpc_status(stream)
+        assert code == RESOURCE_EXHAUSTED and CHECKOUT in message
+        # its connection ends too, or the Envoy would come back to this host for ever
+        with pytest.raises((OSError, ProtocolError)):
+            time.sleep(0.5)  # before this no Envoy tries again
+            open_stream(second, CHECKOUT)
+        assert open_stream(other, "mesh/bookshop/virtualNode/helpdesk").body
+    assert refused(legation, "node_full") == 1
+
+
+def test_an_envoy_that_answers_nothing_is_sent_away(start):
+    legation = start("--stall-timeout", "1s")
+    with connect(legation) as connection:
+        started = time.monotonic()
+        with pytest.raises(ConnectionError):
+            open_stream(connection, CHECKOUT, until=lambda stream: False)
+        assert 0.9 < time.monotonic() - started < 20
+    assert legation.metrics()["legation_envoys_stalled_total", ()] == 1
+
+
+def test_a_connection_without_a_call_does_not_keep_its_place(start):
+    legation = start("--max-envoys", "1")
+    with connect(legation):
+        wait_until(lambda: _serves(legation), "the silent connection to be closed", 40)
+
+
+def _serves(legation):
+    try:
+        with connect(legation) as connection:
+            return bool(open_stream(connection, CHECKOUT).body)
+    except OSError:
+        return False
+
+
+def test_shutting_down_sends_envoys_away_and_ends(start, tmp_path):
+    legation = start()
+    envoy = Envoy(legation, CHECKOUT, tmp_path)
+    try:
+        envoy.wait_until_live()
+        legation.wait_for_envoys(1)
+        started = time.monotonic()
+        assert legation.stop() == 0
+        assert time.monotonic() - started < 15
+        wait_until(lambda: not envoy.connected, "the Envoy to notice")
+        legation.restart()
+        legation.wait_for_envoys(1, timeout_seconds=40)
+    finally:
+        envoy.stop()
