@@ -148,3 +148,35 @@ def test_shutting_down_sends_envoys_away_and_ends(start, tmp_path):
         legation.wait_for_envoys(1, timeout_seconds=40)
     finally:
         envoy.stop()
+
+
+def test_waiting_for_a_change(start, tmp_path):
+    legation = start("--stall-timeout", "20s")
+    envoy = Envoy(legation, CHECKOUT, tmp_path)
+    try:
+        envoy.wait_until_live()
+        legation.wait_for_envoys(1)
+        before = legation.metrics().get(("legation_propagation_seconds_count", ()), 0)
+        for weight in range(1, 21):
+            legation.client().update_route(meshName="bookshop", virtualRouterName="books", routeName="split", spec={
+                "httpRoute": {"match": {"prefix": "/"}, "action": {"weightedTargets": [
+                    {"virtualNode": "books-v1", "weight": weight}, {"virtualNode": "books-v2", "weight": 1}]}}})
+            done = legation.command("wait", "--admin", f"http://{legation.admin}", "--timeout", "10s")
+            assert done.returncode == 0, done.stderr
+            assert f'"weight": {weight}' in envoy.admin("/config_dump?resource=dynamic_route_configs")
+        metrics = legation.metrics()
+        assert metrics["legation_propagation_seconds_count", ()] - before == 20
+        assert metrics["legation_propagation_seconds_sum", ()] < 20
+
+        # an Envoy that takes nothing in is named, and one that the change does not concern is not
+        with connect(legation) as stalled:
+            open_stream(stalled, "mesh/bookshop/virtualNode/helpdesk")
+            done = legation.command("wait", "--admin", f"http://{legation.admin}", "--timeout", "300ms")
+            assert done.returncode == 0, "the newest change does not concern it"
+            legation.client().update_virtual_node(meshName="bookshop", virtualNodeName="helpdesk", spec={})
+            done = legation.command("wait", "--admin", f"http://{legation.admin}", "--timeout", "300ms")
+            assert done.returncode == 1
+            assert "mesh/bookshop/virtualNode/helpdesk" in done.stderr and CHECKOUT not in done.stderr
+        assert legation.command("wait", "--admin", f"http://{legation.admin}", "--transaction", "100000").returncode == 1
+    finally:
+        envoy.stop()

@@ -9,7 +9,7 @@ use legation_proto::id::{FragmentKey, FragmentKind};
 
 use crate::arbiters::Arbiters;
 use crate::composition::{Compose, Composition};
-use crate::fragment_actor::{FragmentActor, Publish, Stop, StreamNumber, Subscribe, Unsubscribe};
+use crate::fragment_actor::{FragmentActor, Publish, Settle, Stop, StreamNumber, Subscribe, Unsubscribe};
 use crate::inbox::{Inbox, Publication};
 
 /// Where fragments come from. Both calls come under a lock: they return at once and do not publish before they return.
@@ -94,6 +94,14 @@ impl Directory {
     pub(crate) fn publish(&self, key: &FragmentKey, publication: Publication) {
         if let Some(in_use) = self.actors.get(key) {
             in_use.actor.do_send(Publish(publication));
+        }
+    }
+
+    /// Waits until everything that was published before is in the inboxes of its consumers, and these are woken.
+    pub(crate) async fn settle(&self) {
+        let actors: Vec<_> = self.actors.iter().map(|in_use| in_use.actor.clone()).collect();
+        for actor in actors {
+            let _ = actor.send(Settle).await; // one that has ended has no consumers
         }
     }
 

@@ -15,8 +15,9 @@ use legation_proto::response::Protocol;
 use crate::composition::Composition;
 use crate::directory::Directory;
 use crate::fragment_actor::StreamNumber;
-use crate::inbox::{Inbox, Publication, Wake};
+use crate::inbox::{Inbox, Wake};
 use crate::metrics;
+use crate::propagation::Propagation;
 use crate::request::Request;
 use crate::session::{Outcome, Session};
 use crate::status::{EnvoyStatus, Times};
@@ -46,7 +47,9 @@ pub(crate) struct EnvoyActor {
     composition: Option<Arc<Composition>>,
     node: Option<Arc<Fragment>>,
     /// The backends of the node. `None` until it is known whether the virtual service exists.
-    backends: BTreeMap<Arc<str>, Option<Publication>>,
+    backends: BTreeMap<Arc<str>, Option<Option<Arc<Fragment>>>>,
+    /// Commits of which the Envoy has not accepted yet what came of them.
+    propagations: Vec<Arc<Propagation>>,
     session: Session,
     outbox: Outbox,
     /// When the responses that wait for an answer were sent.
@@ -71,6 +74,7 @@ impl EnvoyActor {
             composition: None,
             node: None,
             backends: BTreeMap::new(),
+            propagations: Vec::new(),
             session: Session::new(protocol),
             outbox,
             waiting_since: Default::default(),
@@ -146,10 +150,25 @@ impl EnvoyActor {
             self.waiting_since[index] = Some(Instant::now());
             self.times[index].sent = Some(SystemTime::now());
         }
-        if self.session.has_snapshot() {
+        if self.session.snapshot().is_some() {
             self.outbox.set_served();
         }
+        self.let_go_of_propagations();
         self.check_for_stall(context);
+    }
+
+    /// An Envoy in sync has accepted whatever came of the commits so far.
+    fn let_go_of_propagations(&mut self) {
+        if self.propagations.is_empty() {
+            return;
+        }
+        if self.session.is_synced() {
+            self.propagations.clear();
+        } else {
+            self.propagations
+                .iter()
+                .for_each(|propagation| propagation.reach());
+        }
     }
 
     /// Ends the stream of an Envoy that leaves a response unanswered; looks again when the oldest one will be due.
@@ -228,7 +247,8 @@ impl Handler<Wake> for EnvoyActor {
     fn handle(&mut self, _: Wake, context: &mut Context<Self>) {
         let mut updates = self.inbox.take();
         if let Some(publication) = updates.remove(self.identity.node.key()) {
-            let Some(node) = publication else {
+            self.propagations.extend(publication.propagation);
+            let Some(node) = publication.fragment else {
                 return self.end(StreamEnd::NodeNotFound(self.identity.node.clone()), context);
             };
             self.follow(node);
@@ -236,7 +256,8 @@ impl Handler<Wake> for EnvoyActor {
         for (key, publication) in updates {
             // one that is no longer followed may still have been on its way
             if let Some(backend) = self.backends.get_mut(&key.name) {
-                *backend = Some(publication);
+                self.propagations.extend(publication.propagation);
+                *backend = Some(publication.fragment);
             }
         }
         self.compose();
@@ -293,6 +314,7 @@ impl Handler<GetStatus> for EnvoyActor {
             peer: self.identity.peer,
             protocol: self.session.protocol(),
             connected_at: self.identity.connected_at,
+            transaction: self.session.snapshot().map(|snapshot| snapshot.transaction()),
             synced: self.session.is_synced(),
             types: ResourceType::ALL.map(|resource_type| self.session.status(resource_type)),
             times: self.times,

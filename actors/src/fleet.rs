@@ -130,6 +130,13 @@ impl Fleet {
         envoys
     }
 
+    /// Waits until everything that was published before has reached the actors of its consumers, and tells what is known of
+    /// every Envoy then.
+    pub async fn settled_status(&self) -> Vec<EnvoyStatus> {
+        self.directory.settle().await;
+        self.status().await
+    }
+
     /// How many Envoys are connected.
     pub fn envoys_connected(&self) -> usize {
         self.admission.connected()

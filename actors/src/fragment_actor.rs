@@ -5,9 +5,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message};
+use legation_proto::fragment::Fragment;
 use legation_proto::id::FragmentKey;
 
 use crate::inbox::{Inbox, Publication};
+use crate::propagation::Propagation;
 
 /// Numbers the streams of this host since its start.
 pub(crate) type StreamNumber = u64;
@@ -16,7 +18,9 @@ pub(crate) type StreamNumber = u64;
 pub(crate) struct FragmentActor {
     key: FragmentKey,
     /// `None` until it is known whether there is a fragment: nobody is told anything before that.
-    latest: Option<Publication>,
+    latest: Option<Option<Arc<Fragment>>>,
+    /// The commit that the latest state came of, until subscribers are told.
+    propagation: Option<Arc<Propagation>>,
     subscribers: HashMap<StreamNumber, Arc<Inbox>>,
     flush_due: bool,
 }
@@ -26,6 +30,7 @@ impl FragmentActor {
         Self {
             key,
             latest: None,
+            propagation: None,
             subscribers: HashMap::new(),
             flush_due: false,
         }
@@ -69,7 +74,11 @@ impl Handler<Subscribe> for FragmentActor {
 
     fn handle(&mut self, message: Subscribe, _: &mut Context<Self>) {
         if let Some(latest) = &self.latest {
-            message.inbox.put(self.key.clone(), latest.clone());
+            let publication = Publication {
+                fragment: latest.clone(),
+                propagation: None,
+            };
+            message.inbox.put(self.key.clone(), publication);
         }
         self.subscribers.insert(message.stream, message.inbox);
     }
@@ -87,14 +96,35 @@ impl Handler<Publish> for FragmentActor {
     type Result = ();
 
     fn handle(&mut self, message: Publish, context: &mut Context<Self>) {
-        let Publish(publication) = message;
-        if self.latest.as_ref() == Some(&publication) {
+        let Publish(Publication {
+            fragment,
+            propagation,
+        }) = message;
+        if self.latest.as_ref() == Some(&fragment) {
             return;
         }
-        self.latest = Some(publication);
+        self.latest = Some(fragment);
+        self.propagation = propagation;
         if !self.flush_due {
             self.flush_due = true;
             context.notify(Flush);
+        }
+    }
+}
+
+impl FragmentActor {
+    /// Tells the subscribers the latest state, if they were not told yet.
+    fn flush(&mut self) {
+        if !std::mem::take(&mut self.flush_due) {
+            return;
+        }
+        let Some(latest) = &self.latest else { return };
+        let publication = Publication {
+            fragment: latest.clone(),
+            propagation: self.propagation.take(),
+        };
+        for inbox in self.subscribers.values() {
+            inbox.put(self.key.clone(), publication.clone());
         }
     }
 }
@@ -103,11 +133,20 @@ impl Handler<Flush> for FragmentActor {
     type Result = ();
 
     fn handle(&mut self, _: Flush, _: &mut Context<Self>) {
-        self.flush_due = false;
-        let Some(latest) = &self.latest else { return };
-        for inbox in self.subscribers.values() {
-            inbox.put(self.key.clone(), latest.clone());
-        }
+        self.flush();
+    }
+}
+
+/// Asks whether everything that was published before was passed on.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Settle;
+
+impl Handler<Settle> for FragmentActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Settle, _: &mut Context<Self>) {
+        self.flush();
     }
 }
 

@@ -7,8 +7,16 @@ use actix::{Message, Recipient};
 use legation_proto::fragment::Fragment;
 use legation_proto::id::FragmentKey;
 
-/// The latest state of a fragment: `None` where there is none, because its virtual service or node does not exist.
-pub type Publication = Option<Arc<Fragment>>;
+use crate::propagation::Propagation;
+
+/// The latest state of a fragment, as it is published.
+#[derive(Clone, Debug, Default)]
+pub struct Publication {
+    /// The fragment; `None` where there is none, because its virtual service or node does not exist.
+    pub fragment: Option<Arc<Fragment>>,
+    /// The commit that it came of, where its time is measured.
+    pub propagation: Option<Arc<Propagation>>,
+}
 
 /// Tells an Envoy actor that its inbox has something.
 #[derive(Message)]

@@ -12,6 +12,7 @@
 //! | `directory` | finds the actor of a fragment; starts it for the first subscriber, ends it after the last |
 //! | `fragment_actor` | one for every virtual service, node or gateway in use: the latest fragment and its subscribers |
 //! | `envoy_actor` | one for every connected Envoy: follows its fragments, drives its session |
+//! | [`propagation`] | how long a commit takes to its last consumer |
 //! | `inbox` | at most one undelivered update a receiver |
 //! | [`arbiters`] | the threads that actors live on |
 //!
@@ -27,6 +28,7 @@ pub mod fleet;
 mod fragment_actor;
 mod inbox;
 mod metrics;
+pub mod propagation;
 pub mod request;
 pub mod session;
 pub mod snapshot;

@@ -12,6 +12,8 @@ const NACKS: &str = "legation_nacks_total";
 const STALLED: &str = "legation_envoys_stalled_total";
 const PUSH_ACK: &str = "legation_push_ack_seconds";
 
+const PROPAGATION: &str = "legation_propagation_seconds";
+
 /// Tells the recorder what there is, and starts every counter at zero.
 pub(crate) fn describe() {
     describe_gauge!(ENVOYS_CONNECTED, "Envoys that are connected to this host");
@@ -20,6 +22,10 @@ pub(crate) fn describe() {
     describe_counter!(NACKS, "Responses that Envoys rejected");
     describe_counter!(STALLED, "Streams ended because a response stayed unanswered");
     describe_histogram!(PUSH_ACK, "Seconds from a response to its ACK");
+    describe_histogram!(
+        PROPAGATION,
+        "Seconds from a commit to the ACK of its last consumer on this host"
+    );
     gauge!(ENVOYS_CONNECTED).set(0.0);
     counter!(STALLED).absolute(0);
     for resource_type in ResourceType::ALL {
@@ -50,4 +56,8 @@ pub(crate) fn nacked(resource_type: ResourceType) {
 
 pub(crate) fn stalled() {
     counter!(STALLED).increment(1);
+}
+
+pub(crate) fn propagated(after: Duration) {
+    histogram!(PROPAGATION).record(after);
 }

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use legation_proto::id::NodeId;
 use legation_proto::resource_type::ResourceType;
 use legation_proto::response::Protocol;
-use legation_proto::version::Version;
+use legation_proto::version::{Transaction, Version};
 
 use crate::request::Rejection;
 
@@ -23,6 +23,8 @@ pub struct EnvoyStatus {
     pub protocol: Protocol,
     /// When its stream was opened.
     pub connected_at: SystemTime,
+    /// The newest definition that went into what it should have; `None` while that is not known.
+    pub transaction: Option<Transaction>,
     /// Whether it has accepted everything that it should have.
     pub synced: bool,
     /// What was sent, accepted and rejected, in the order of [`ResourceType::ALL`].

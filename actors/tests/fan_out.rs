@@ -55,22 +55,29 @@ fn cluster(name: &str, content: &str) -> Resource {
     }
 }
 
+fn publication(fragment: Fragment) -> Publication {
+    Publication {
+        fragment: Some(Arc::new(fragment)),
+        propagation: None,
+    }
+}
+
 fn service(name: &str, content: &str) -> Publication {
     let clusters = vec![cluster(name, content)];
-    Some(Arc::new(Fragment::Service(ServiceFragment {
+    publication(Fragment::Service(ServiceFragment {
         transaction: 1,
         clusters,
         ..Default::default()
-    })))
+    }))
 }
 
 fn node(backends: &[&str]) -> Publication {
     let backends = backends.iter().map(|&name| name.into()).collect();
-    Some(Arc::new(Fragment::Node(NodeFragment {
+    publication(Fragment::Node(NodeFragment {
         transaction: 1,
         backends,
         ..Default::default()
-    })))
+    }))
 }
 
 fn service_key(name: &str) -> FragmentKey {
@@ -247,7 +254,7 @@ async fn nobody_is_answered_before_everything_is_known() {
     .await;
     host.publish_service("x", service("x", "1"));
     envoy.receives_nothing().await;
-    host.publish_service("y", None);
+    host.publish_service("y", Publication::default());
     assert_eq!(envoy.receive().await, ["x"], "a backend need not exist");
 }
 
@@ -256,7 +263,7 @@ async fn a_node_that_does_not_exist_ends_the_stream() {
     let host = Host::start(10);
     let mut envoy = host.connect("gone");
     host.follows(&["mesh/m/virtualNode/gone"]).await;
-    host.publish_node("gone", None);
+    host.publish_node("gone", Publication::default());
     assert_eq!(envoy.end().await, StreamEnd::NodeNotFound(node_id("gone")));
     host.follows(&[]).await;
 }

@@ -73,7 +73,7 @@ pub async fn serve(settings: ServeSettings) -> Result<(), ServeError> {
 
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let (passes, transformed) = Passes::new(Arc::clone(&store), Workers::start(cores)?);
-    let (source, requests) = feed::source();
+    let (feed_handle, requests) = feed::requests();
     let fleet_settings = FleetSettings {
         arbiters: cores,
         limits: Limits {
@@ -83,7 +83,11 @@ pub async fn serve(settings: ServeSettings) -> Result<(), ServeError> {
         stall_timeout: settings.stall_timeout,
         control_plane: format!("legation/{}", uuid::Uuid::new_v4()),
     };
-    let fleet = Arc::new(Fleet::start(fleet_settings, source, compose)?);
+    let fleet = Arc::new(Fleet::start(
+        fleet_settings,
+        Arc::new(feed_handle.clone()),
+        compose,
+    )?);
     let feed = Feed::new(Arc::clone(&store), Arc::clone(&fleet));
     let frontend = Frontend::new(
         Arc::clone(&store),
@@ -97,6 +101,7 @@ pub async fn serve(settings: ServeSettings) -> Result<(), ServeError> {
         fleet: Arc::clone(&fleet),
         store: Arc::clone(&store),
         transformed,
+        feed: feed_handle,
         metrics: metrics.clone(),
     });
 

@@ -84,9 +84,9 @@ impl Session {
         self.protocol
     }
 
-    /// Whether it is known what the Envoy should have.
-    pub fn has_snapshot(&self) -> bool {
-        self.snapshot.is_some()
+    /// What the Envoy should have, once that is known.
+    pub fn snapshot(&self) -> Option<&Arc<Snapshot>> {
+        self.snapshot.as_ref()
     }
 
     /// Sets what the Envoy should have from now on.

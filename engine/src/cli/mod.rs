@@ -1,10 +1,12 @@
 //! The command line: one module a command.
 
+mod admin;
 pub mod apply;
 pub mod bootstrap;
 mod failure;
 mod serve;
 mod status;
+mod wait;
 
 use std::process::ExitCode;
 
@@ -33,6 +35,7 @@ enum Command {
     Apply(apply::ApplyArgs),
     Bootstrap(bootstrap::BootstrapArgs),
     Status(status::StatusArgs),
+    Wait(wait::WaitArgs),
 }
 
 /// Does what the arguments of this process say. Arguments that make no sense end the process with code 2.
@@ -48,6 +51,7 @@ impl Cli {
             Command::Apply(args) => apply::run(&args),
             Command::Bootstrap(args) => bootstrap::run(&args),
             Command::Status(args) => exit_code(status::run(&args)),
+            Command::Wait(args) => exit_code(wait::run(&args)),
         }
     }
 }

@@ -3,6 +3,7 @@
 use comfy_table::{Table, presets};
 use serde_json::Value;
 
+use super::admin::get_json;
 use super::failure::Failure;
 
 /// Show which Envoys are connected, and whether they are in sync
@@ -43,31 +44,6 @@ pub(super) fn run(args: &StatusArgs) -> Result<(), Failure> {
         Output::Table => print!("{}", render(&status)),
     }
     Ok(())
-}
-
-/// Longest part of an error's body that is shown, in characters.
-const EXCERPT_CHARS: usize = 300;
-
-/// Gets a JSON document.
-fn get_json(url: &str) -> Result<Value, Failure> {
-    let unreachable = |error: ureq::Error| {
-        Failure::message(format!("cannot reach {url}: {error}; is legation running there?"))
-    };
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .build()
-        .into();
-    let mut response = agent.get(url).call().map_err(unreachable)?;
-    let text = response.body_mut().read_to_string().map_err(unreachable)?;
-    if response.status() != 200 {
-        let excerpt: String = text.trim().chars().take(EXCERPT_CHARS).collect();
-        return Err(Failure::message(format!(
-            "{url} answered {}: {excerpt}",
-            response.status()
-        )));
-    }
-    serde_json::from_str(&text)
-        .map_err(|error| Failure::message(format!("{url} did not answer in JSON: {error}")))
 }
 
 /// The columns of types: heading, and member of `types`.

@@ -2,37 +2,57 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use legation_actors::fleet::{Fleet, FragmentSource, Publication};
+use legation_actors::propagation::Propagation;
 use legation_proto::fragment::Fragment;
 use legation_proto::id::{FragmentKey, FragmentKind};
 use legation_proto::version::Transaction;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::model::ResourceId;
 use crate::store::{Event, Store, StoreError, Watch};
 use crate::transformer::keys::{self, DerivedKey};
 
-/// The fragments that actors on this host ask for, on their way to the [`Feed`].
+/// What is asked of the [`Feed`].
 #[derive(Debug)]
-pub struct Requests(mpsc::UnboundedReceiver<FragmentKey>);
+enum Request {
+    /// An actor was started for this fragment.
+    Follow(FragmentKey),
+    /// Answer once everything that is in the store was published.
+    Settle(oneshot::Sender<()>),
+}
 
-/// Asks the [`Feed`] for fragments. There are no more requests under way than fragments that actors were started for.
+/// What is asked of a [`Feed`], on its way there.
 #[derive(Debug)]
-struct Requester(mpsc::UnboundedSender<FragmentKey>);
+pub struct Requests(mpsc::UnboundedReceiver<Request>);
 
-impl FragmentSource for Requester {
+/// Asks a [`Feed`]. There are no more requests under way than fragments that actors were started for, and people who wait.
+#[derive(Clone, Debug)]
+pub struct FeedHandle(mpsc::UnboundedSender<Request>);
+
+impl FeedHandle {
+    /// Waits until everything that is in the store now was published.
+    pub async fn settle(&self) {
+        let (sender, settled) = oneshot::channel();
+        let _ = self.0.send(Request::Settle(sender));
+        let _ = settled.await; // the feed ends with the process
+    }
+}
+
+impl FragmentSource for FeedHandle {
     fn follow(&self, key: &FragmentKey) {
-        let _ = self.0.send(key.clone()); // the feed ends with the process
+        let _ = self.0.send(Request::Follow(key.clone()));
     }
 
     fn unfollow(&self, _: &FragmentKey) {}
 }
 
-/// A source for a fleet, and what it asks.
-pub fn source() -> (Arc<dyn FragmentSource>, Requests) {
+/// A way to ask a feed, and what is asked.
+pub fn requests() -> (FeedHandle, Requests) {
     let (sender, receiver) = mpsc::unbounded_channel();
-    (Arc::new(Requester(sender)), Requests(receiver))
+    (FeedHandle(sender), Requests(receiver))
 }
 
 /// Holds the latest fragments and publishes them to a fleet.
@@ -66,8 +86,18 @@ impl Feed {
         let mut watch = self.load().await?;
         loop {
             tokio::select! {
-                events = watch.next() => self.take_in(events?),
-                Some(key) = requests.0.recv() => self.follow(key).await?,
+                biased; // what was in the store before a request came is published before the request is answered
+                events = watch.next() => {
+                    let events = events?;
+                    let propagation = self.propagation(&events).await?;
+                    self.take_in(events, propagation.as_ref());
+                }
+                Some(request) = requests.0.recv() => match request {
+                    Request::Follow(key) => self.follow(key).await?,
+                    Request::Settle(settled) => {
+                        let _ = settled.send(());
+                    }
+                },
             }
         }
     }
@@ -80,11 +110,25 @@ impl Feed {
             key: record.key,
             value: Some(record.value),
         });
-        self.take_in(events.collect());
+        self.take_in(events.collect(), None);
         Ok(watch)
     }
 
-    fn take_in(&mut self, events: Vec<Event>) {
+    /// The commit that fragments came of, which was the newest when they were written.
+    async fn propagation(&self, events: &[Event]) -> Result<Option<Arc<Propagation>>, StoreError> {
+        let Some(transaction) = events.iter().map(|event| event.transaction).max() else {
+            return Ok(None);
+        };
+        let entry = self.store.journal(transaction.saturating_sub(1), 1).await?.pop();
+        Ok(entry
+            .and_then(|entry| u64::try_from(entry.committed_at_ms).ok())
+            .map(|committed_at_ms| {
+                let committed_at = SystemTime::UNIX_EPOCH + Duration::from_millis(committed_at_ms);
+                Arc::new(Propagation::since(committed_at))
+            }))
+    }
+
+    fn take_in(&mut self, events: Vec<Event>, propagation: Option<&Arc<Propagation>>) {
         let mut newly_transformed = false;
         for event in events {
             match (DerivedKey::parse(&event.key), event.value) {
@@ -92,13 +136,13 @@ impl Feed {
                     Ok(fragment) => {
                         let fragment = Arc::new(fragment);
                         self.fragments.insert(key.clone(), Arc::clone(&fragment));
-                        self.publish(&key, Some(fragment));
+                        self.publish(&key, Some(fragment), propagation);
                     }
                     Err(error) => tracing::error!(%key, %error, "fragment is ignored"),
                 },
                 (Some(DerivedKey::Fragment(key)), None) => {
                     self.fragments.remove(&key);
-                    self.publish(&key, None);
+                    self.publish(&key, None, propagation);
                 }
                 (Some(DerivedKey::Transformed(mesh)), Some(mark)) => {
                     self.transformed
@@ -119,14 +163,21 @@ impl Feed {
     /// Answers what was asked for: with the fragment, with its absence once that is sure, or later.
     async fn follow(&mut self, key: FragmentKey) -> Result<(), StoreError> {
         if let Some(fragment) = self.fragments.get(&key) {
-            self.fleet.publish(&key, Some(Arc::clone(fragment)));
+            let fragment = Some(Arc::clone(fragment));
+            self.fleet.publish(
+                &key,
+                Publication {
+                    fragment,
+                    propagation: None,
+                },
+            );
             return Ok(());
         }
         match self.store.get(&definition_of(&key).key()).await? {
             Some(definition) if !self.is_transformed(&key, definition.transaction) => {
                 self.waiting.insert(key, definition.transaction);
             }
-            _ => self.fleet.publish(&key, None),
+            _ => self.fleet.publish(&key, Publication::default()),
         }
         Ok(())
     }
@@ -137,9 +188,20 @@ impl Feed {
             .is_some_and(|transformed| *transformed >= definition)
     }
 
-    fn publish(&mut self, key: &FragmentKey, publication: Publication) {
+    fn publish(
+        &mut self,
+        key: &FragmentKey,
+        fragment: Option<Arc<Fragment>>,
+        propagation: Option<&Arc<Propagation>>,
+    ) {
         self.waiting.remove(key);
-        self.fleet.publish(key, publication);
+        self.fleet.publish(
+            key,
+            Publication {
+                fragment,
+                propagation: propagation.cloned(),
+            },
+        );
     }
 
     /// What waits although its definition was transformed could not be made: fragments come before that news.
@@ -147,7 +209,7 @@ impl Feed {
         let waiting = std::mem::take(&mut self.waiting);
         for (key, definition) in waiting {
             if self.is_transformed(&key, definition) {
-                self.fleet.publish(&key, None);
+                self.fleet.publish(&key, Publication::default());
             } else {
                 self.waiting.insert(key, definition);
             }
@@ -167,8 +229,6 @@ fn definition_of(key: &FragmentKey) -> ResourceId {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use legation_actors::composition::{Backend, ComposeError};
     use legation_actors::fleet::{FleetSettings, Limits};
     use legation_actors::request::{Interest, Request};
@@ -199,7 +259,7 @@ mod tests {
         fn start() -> Self {
             let directory = tempfile::tempdir().unwrap();
             let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(directory.path()).unwrap());
-            let (source, requests) = source();
+            let (handle, requests) = requests();
             let settings = FleetSettings {
                 arbiters: 1,
                 limits: Limits {
@@ -209,7 +269,7 @@ mod tests {
                 stall_timeout: Duration::from_secs(60),
                 control_plane: "test".to_owned(),
             };
-            let fleet = Arc::new(Fleet::start(settings, source, compose).unwrap());
+            let fleet = Arc::new(Fleet::start(settings, Arc::new(handle), compose).unwrap());
             tokio::spawn(Feed::new(Arc::clone(&store), Arc::clone(&fleet)).run(requests));
             Self {
                 store,

@@ -190,7 +190,7 @@ async fn serve_connection(
         life.opened();
         sleep(SILENCE_MAX).await;
         if life.was_called() {
-            pending().await
+            pending::<()>().await;
         }
     };
     let refused = async {

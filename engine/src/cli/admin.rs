@@ -1,0 +1,30 @@
+//! Asking the control plane for what it knows.
+
+use serde_json::Value;
+
+use super::failure::Failure;
+
+/// Longest part of an error's body that is shown, in characters.
+const EXCERPT_CHARS: usize = 300;
+
+/// Gets a JSON document from an admin page.
+pub(super) fn get_json(url: &str) -> Result<Value, Failure> {
+    let unreachable = |error: ureq::Error| {
+        Failure::message(format!("cannot reach {url}: {error}; is legation running there?"))
+    };
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .build()
+        .into();
+    let mut response = agent.get(url).call().map_err(unreachable)?;
+    let text = response.body_mut().read_to_string().map_err(unreachable)?;
+    if response.status() != 200 {
+        let excerpt: String = text.trim().chars().take(EXCERPT_CHARS).collect();
+        return Err(Failure::message(format!(
+            "{url} answered {}: {excerpt}",
+            response.status()
+        )));
+    }
+    serde_json::from_str(&text)
+        .map_err(|error| Failure::message(format!("{url} did not answer in JSON: {error}")))
+}

@@ -1,0 +1,84 @@
+//! `legation wait`: until every Envoy has a change.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::admin::get_json;
+use super::failure::Failure;
+
+/// Wait until every connected Envoy has accepted a change
+///
+/// Returns when every Envoy that the transaction concerns has accepted what came of it. Names those that have not when time
+/// runs out, and exits with 1.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  legation apply -f mesh.yaml && legation wait --timeout 30s")]
+pub(super) struct WaitArgs {
+    /// The transaction to wait for [default: the newest]
+    #[arg(long, value_name = "NUMBER")]
+    transaction: Option<u64>,
+
+    /// How long to wait
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
+    timeout: Duration,
+
+    /// Where the control plane serves health, metrics and status
+    #[arg(
+        long,
+        env = "LEGATION_ADMIN",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8081"
+    )]
+    admin: String,
+}
+
+/// Waits, and says who is behind if time runs out.
+pub(super) fn run(args: &WaitArgs) -> Result<(), Failure> {
+    let mut url = format!(
+        "{}/wait?timeoutMs={}",
+        args.admin.trim_end_matches('/'),
+        args.timeout.as_millis()
+    );
+    if let Some(transaction) = args.transaction {
+        url += &format!("&transaction={transaction}");
+    }
+    let answer = get_json(&url)?;
+    let transaction = &answer["transaction"];
+    if answer["done"] == true {
+        println!("every envoy that transaction {transaction} concerns has accepted it");
+        return Ok(());
+    }
+    Err(Failure::message(format!(
+        "transaction {transaction} was not accepted in time by{}",
+        names(&answer)
+    )))
+}
+
+fn names(answer: &Value) -> String {
+    let waiting = answer["waiting"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    if waiting.is_empty() {
+        return " anybody: it is still being transformed".to_owned();
+    }
+    let word = |envoy: &Value, member: &str| envoy[member].as_str().unwrap_or("-").to_owned();
+    waiting
+        .iter()
+        .map(|envoy| format!("\n  {} at {}", word(envoy, "node"), word(envoy, "peer")))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn those_that_are_behind_are_named() {
+        let answer = json!({"waiting": [{"node": "mesh/m/virtualNode/a", "peer": "10.0.0.1:5"}, {"node": "b", "peer": null}]});
+        assert_eq!(names(&answer), "\n  mesh/m/virtualNode/a at 10.0.0.1:5\n  b at -");
+        assert!(names(&json!({"waiting": []})).contains("transformed"));
+    }
+}
