@@ -89,7 +89,7 @@ impl Feed {
                 biased; // what was in the store before a request came is published before the request is answered
                 events = watch.next() => {
                     let events = events?;
-                    let propagation = self.propagation(&events).await?;
+                    let propagation = self.propagation(&events).await;
                     self.take_in(events, propagation.as_ref());
                 }
                 Some(request) = requests.0.recv() => match request {
@@ -114,18 +114,20 @@ impl Feed {
         Ok(watch)
     }
 
-    /// The commit that fragments came of, which was the newest when they were written.
-    async fn propagation(&self, events: &[Event]) -> Result<Option<Arc<Propagation>>, StoreError> {
-        let Some(transaction) = events.iter().map(|event| event.transaction).max() else {
-            return Ok(None);
+    /// The commit that fragments came of, which was the newest when they were written. A journal that cannot be read takes
+    /// the measurement away, and nothing else.
+    async fn propagation(&self, events: &[Event]) -> Option<Arc<Propagation>> {
+        let transaction = events.iter().map(|event| event.transaction).max()?;
+        let entry = match self.store.journal(transaction.saturating_sub(1), 1).await {
+            Ok(mut entries) => entries.pop()?,
+            Err(error) => {
+                tracing::warn!(%error, "the journal cannot be read; a propagation is not measured");
+                return None;
+            }
         };
-        let entry = self.store.journal(transaction.saturating_sub(1), 1).await?.pop();
-        Ok(entry
-            .and_then(|entry| u64::try_from(entry.committed_at_ms).ok())
-            .map(|committed_at_ms| {
-                let committed_at = SystemTime::UNIX_EPOCH + Duration::from_millis(committed_at_ms);
-                Arc::new(Propagation::since(committed_at))
-            }))
+        let committed_at_ms = u64::try_from(entry.committed_at_ms).ok()?;
+        let committed_at = SystemTime::UNIX_EPOCH + Duration::from_millis(committed_at_ms);
+        Some(Arc::new(Propagation::since(committed_at)))
     }
 
     fn take_in(&mut self, events: Vec<Event>, propagation: Option<&Arc<Propagation>>) {

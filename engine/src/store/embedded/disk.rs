@@ -1,14 +1,18 @@
 //! The redb file: the definitions, the journal, and an index of the journal by key.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
 use legation_proto::v1::JournalEntry;
 use legation_proto::version::Transaction;
 use prost::Message;
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableError};
+use redb::{
+    Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction,
+};
 
 use super::open::OpenError;
 use super::view::Records;
@@ -29,15 +33,27 @@ const HISTORY: TableDefinition<(&str, Transaction), bool> = TableDefinition::new
 const FORMAT: &str = "format";
 const FORMAT_SUPPORTED: u64 = 1;
 
+/// Opens the database, again and again.
+pub(super) type OpenDatabase = Box<dyn Fn() -> Result<Database, OpenError> + Send + Sync>;
+
 /// The durable part of the store.
 pub(super) struct Disk {
-    database: Database,
+    /// None while it could not be opened again after a failed write.
+    database: RwLock<Option<Database>>,
+    open: OpenDatabase,
+    /// A write has failed, and redb refuses further ones until the database is opened again.
+    has_failed: AtomicBool,
 }
 
 impl Disk {
-    /// Takes over a database, and makes a store of it if it is empty. `path` names it in errors.
-    pub(super) fn prepare(database: Database, path: &Path) -> Result<Self, OpenError> {
-        let disk = Self { database };
+    /// Opens a database, and makes a store of it if it is empty. `path` names it in errors.
+    pub(super) fn prepare(open: OpenDatabase, path: &Path) -> Result<Self, OpenError> {
+        let database = RwLock::new(Some(open()?));
+        let disk = Self {
+            database,
+            open,
+            has_failed: AtomicBool::new(false),
+        };
         let unreadable = |error| OpenError::Unreadable {
             path: path.to_owned(),
             error,
@@ -56,8 +72,40 @@ impl Disk {
         Ok(disk)
     }
 
+    /// Whether a write has failed since the database was opened.
+    pub(super) fn has_failed(&self) -> bool {
+        self.has_failed.load(Ordering::Relaxed)
+    }
+
+    /// Opens the database again after a failed write. What that write left on the disk is whole or not there.
+    pub(super) fn reopen(&self) -> Result<(), StoreError> {
+        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        *database = None; // it holds the lock of the file
+        *database = Some((self.open)().map_err(|error| StoreError::Storage(Arc::new(error)))?);
+        self.has_failed.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn begin_read(&self) -> Result<ReadTransaction, StoreError> {
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        database
+            .as_ref()
+            .ok_or_else(not_open)?
+            .begin_read()
+            .map_err(failure)
+    }
+
+    fn begin_write(&self) -> Result<WriteTransaction, StoreError> {
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        database
+            .as_ref()
+            .ok_or_else(not_open)?
+            .begin_write()
+            .map_err(failure)
+    }
+
     fn format(&self) -> Result<Option<u64>, StoreError> {
-        let read = self.database.begin_read().map_err(failure)?;
+        let read = self.begin_read()?;
         let meta = match read.open_table(META) {
             Err(TableError::TableDoesNotExist(_)) => return Ok(None),
             result => result.map_err(failure)?,
@@ -68,7 +116,7 @@ impl Disk {
 
     /// Creates every table, so that no reader ever misses one.
     fn initialise(&self) -> Result<(), StoreError> {
-        let write = self.database.begin_write().map_err(failure)?;
+        let write = self.begin_write()?;
         write.open_table(DEFINITIONS).map_err(failure)?;
         write.open_table(JOURNAL).map_err(failure)?;
         write.open_table(HISTORY).map_err(failure)?;
@@ -80,7 +128,7 @@ impl Disk {
 
     /// The newest transaction and every definition.
     pub(super) fn load(&self) -> Result<(Transaction, Records), StoreError> {
-        let read = self.database.begin_read().map_err(failure)?;
+        let read = self.begin_read()?;
         let mut records = Records::new();
         let definitions = read.open_table(DEFINITIONS).map_err(failure)?;
         for row in definitions.iter().map_err(failure)? {
@@ -105,7 +153,15 @@ impl Disk {
         if commits.is_empty() {
             return Ok(());
         }
-        let write = self.database.begin_write().map_err(failure)?;
+        let written = self.write(commits);
+        if written.is_err() {
+            self.has_failed.store(true, Ordering::Relaxed);
+        }
+        written
+    }
+
+    fn write(&self, commits: &[Commit]) -> Result<(), StoreError> {
+        let write = self.begin_write()?;
         let mut definitions = write.open_table(DEFINITIONS).map_err(failure)?;
         let mut journal = write.open_table(JOURNAL).map_err(failure)?;
         let mut history = write.open_table(HISTORY).map_err(failure)?;
@@ -138,7 +194,7 @@ impl Disk {
         newest: Transaction,
         limit: usize,
     ) -> Result<Vec<JournalEntry>, StoreError> {
-        let read = self.database.begin_read().map_err(failure)?;
+        let read = self.begin_read()?;
         let journal = read.open_table(JOURNAL).map_err(failure)?;
         let mut entries = Vec::new();
         for row in journal.range(after + 1..=newest).map_err(failure)?.take(limit) {
@@ -155,7 +211,7 @@ impl Disk {
         after: Transaction,
         newest: Transaction,
     ) -> Result<Vec<Event>, StoreError> {
-        let read = self.database.begin_read().map_err(failure)?;
+        let read = self.begin_read()?;
         let journal = read.open_table(JOURNAL).map_err(failure)?;
         let mut events = Vec::new();
         let mut seen = HashSet::new();
@@ -180,7 +236,7 @@ impl Disk {
 
     /// The definitions under `prefix` as they were right after transaction `at`, sorted by key.
     pub(super) fn past(&self, prefix: &str, at: Transaction) -> Result<Vec<Record>, StoreError> {
-        let read = self.database.begin_read().map_err(failure)?;
+        let read = self.begin_read()?;
         let history = read.open_table(HISTORY).map_err(failure)?;
         let mut last_changes: BTreeMap<Arc<str>, Transaction> = BTreeMap::new();
         for row in history.range((prefix, 0)..).map_err(failure)? {
@@ -230,6 +286,11 @@ fn decode(transaction: Transaction, encoded: &[u8]) -> Result<JournalEntry, Stor
     JournalEntry::decode(Bytes::copy_from_slice(encoded)).map_err(|error| StoreError::Damaged {
         detail: format!("journal entry {transaction}: {error}"),
     })
+}
+
+fn not_open() -> StoreError {
+    let error = io::Error::other("the database could not be opened again after a failed write");
+    StoreError::Storage(Arc::new(error))
 }
 
 fn failure(error: impl Into<redb::Error>) -> StoreError {

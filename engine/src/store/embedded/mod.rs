@@ -42,9 +42,8 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use legation_proto::v1::JournalEntry;
 use legation_proto::version::Transaction;
-use redb::Database;
 
-use self::disk::Disk;
+use self::disk::{Disk, OpenDatabase};
 use self::expiry::Expiry;
 pub use self::open::OpenError;
 use self::state::Shared;
@@ -74,13 +73,15 @@ pub struct EmbeddedStore {
 impl EmbeddedStore {
     /// Opens the store in `dir`, and creates both if needed.
     pub fn open(dir: &Path) -> Result<Self, OpenError> {
-        Self::with_database(open::database(dir)?, &open::path(dir))
+        let path = open::path(dir);
+        let dir = dir.to_owned();
+        Self::with_database(Box::new(move || open::database(&dir)), &path)
     }
 
-    /// The store on an open database that `path` names in errors.
-    fn with_database(database: Database, path: &Path) -> Result<Self, OpenError> {
+    /// The store on a database that `path` names in errors.
+    fn with_database(open: OpenDatabase, path: &Path) -> Result<Self, OpenError> {
         metrics::describe();
-        let disk = Arc::new(Disk::prepare(database, path)?);
+        let disk = Arc::new(Disk::prepare(open, path)?);
         let (transaction, records) = disk.load().map_err(|error| OpenError::Unreadable {
             path: path.to_owned(),
             error,

@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use redb::StorageBackend;
+use redb::{Database, StorageBackend};
 use redb::backends::InMemoryBackend;
 use tempfile::TempDir;
 
@@ -203,7 +203,7 @@ async fn a_watch_ends_with_its_store() {
 /// Storage in memory that fails on demand, as a full disk does.
 #[derive(Debug)]
 struct Fragile {
-    inner: InMemoryBackend,
+    inner: Arc<InMemoryBackend>,
     full: Arc<AtomicBool>,
 }
 
@@ -241,12 +241,19 @@ impl StorageBackend for Fragile {
 #[tokio::test]
 async fn a_failed_write_is_an_error_to_all_and_changes_nothing() {
     let full = Arc::new(AtomicBool::new(false));
-    let fragile = Fragile {
-        inner: InMemoryBackend::new(),
-        full: Arc::clone(&full),
+    let inner = Arc::new(InMemoryBackend::new());
+    let fragile = {
+        let full = Arc::clone(&full);
+        move || Fragile {
+            inner: Arc::clone(&inner),
+            full: Arc::clone(&full),
+        }
     };
-    let database = Database::builder().create_with_backend(fragile).unwrap();
-    let store = Arc::new(EmbeddedStore::with_database(database, Path::new("fragile")).unwrap());
+    let open = move || {
+        let opened = Database::builder().create_with_backend(fragile());
+        opened.map_err(|error| OpenError::File { path: "fragile".into(), error: Box::new(error.into()) })
+    };
+    let store = Arc::new(EmbeddedStore::with_database(Box::new(open), Path::new("fragile")).unwrap());
     store.commit(put("definitions/a", "1")).await.unwrap();
     let (before, mut watch) = store.list_and_watch("").await.unwrap();
 
@@ -276,6 +283,17 @@ async fn a_failed_write_is_an_error_to_all_and_changes_nothing() {
         transaction: 1,
     };
     assert_eq!(watch.next().await.unwrap(), [expected]);
+
+    // and once there is room again, so do commits; one that failed may have reached the disk, and is known then
+    full.store(false, Ordering::SeqCst);
+    let transaction = store.commit(put("definitions/b", "3")).await.unwrap();
+    assert_eq!(
+        store.get("definitions/b").await.unwrap().unwrap().transaction,
+        transaction
+    );
+    let journal = store.journal(0, 100).await.unwrap();
+    let numbers: Vec<_> = journal.iter().map(|entry| entry.transaction).collect();
+    assert_eq!(numbers, (1..=transaction).collect::<Vec<_>>());
 }
 
 #[tokio::test]

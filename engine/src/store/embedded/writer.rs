@@ -93,6 +93,15 @@ fn run(mut requests: mpsc::Receiver<Request>, shared: &Shared, disk: &Disk) {
 }
 
 fn commit_group(requests: impl Iterator<Item = Request>, shared: &Shared, disk: &Disk) {
+    if disk.has_failed()
+        && let Err(error) = recover(shared, disk)
+    {
+        tracing::error!(%error, "the store cannot be opened again after a failed write");
+        for Request { answer, .. } in requests {
+            let _ = answer.send(Err(error.clone().into()));
+        }
+        return;
+    }
     let mut answers = Vec::new();
     let state = shared.lock();
     let mut group = Group::after(state.transaction());
@@ -121,6 +130,25 @@ fn commit_group(requests: impl Iterator<Item = Request>, shared: &Shared, disk: 
         // a caller that no longer waits has no use for the answer
         let _ = caller.send(answer);
     }
+}
+
+/// Opens the database again after a failed write, and takes in what of that write reached the disk nevertheless.
+fn recover(shared: &Shared, disk: &Disk) -> Result<(), StoreError> {
+    disk.reopen()?;
+    let newest = shared.lock().transaction();
+    let missed = disk.journal(newest, Transaction::MAX, usize::MAX)?;
+    let mut state = shared.lock();
+    for entry in missed {
+        let transaction = entry.transaction;
+        let events = entry.changes.into_iter().map(|change| Event {
+            key: change.key.into(),
+            value: change.after,
+            transaction,
+        });
+        state.apply_definitions(transaction, &events.collect::<Vec<_>>());
+    }
+    tracing::info!("the store can be written again");
+    Ok(())
 }
 
 /// Batches that go to the disk together, each on top of those before it.
