@@ -1,5 +1,6 @@
 """How connections of Envoys begin and end: the cap, forced reconnects, Envoys that stall, a host that shuts down."""
 
+import socket
 import time
 
 import pytest
@@ -180,3 +181,18 @@ def test_waiting_for_a_change(start, tmp_path):
         assert legation.command("wait", "--admin", f"http://{legation.admin}", "--transaction", "100000").returncode == 1
     finally:
         envoy.stop()
+
+
+def test_shutting_down_does_not_wait_for_half_a_request(start):
+    legation = start()
+    half_open = []
+    for address in (legation.api, legation.admin):
+        host, port = address.rsplit(":", 1)
+        connection = socket.create_connection((host, int(port)), timeout=5)
+        connection.sendall(b"GET /v2019")
+        half_open.append(connection)
+    started = time.monotonic()
+    assert legation.stop() == 0
+    assert time.monotonic() - started < 15
+    for connection in half_open:
+        connection.close()

@@ -8,13 +8,14 @@
 //! | [`transformer`] | from definitions to fragments |
 //! | [`management`] | from fragments to the streams of Envoys |
 //! | [`envoy`] | builders of Envoy's messages |
-//! | [`serve`] | the process that holds them together; [`admin`], [`settings`], [`telemetry`] are its edges |
+//! | [`serve`] | the process that holds them together; [`admin`], [`settings`], [`telemetry`], [`http_server`] are its edges |
 //! | [`cli`] | the commands |
 
 pub mod admin;
 pub mod cli;
 pub mod envoy;
 pub mod frontend;
+pub mod http_server;
 pub mod management;
 pub mod model;
 pub mod serve;

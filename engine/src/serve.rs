@@ -1,12 +1,10 @@
 //! The process: store, frontend, transformer and management together.
 
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
 
-use axum::Router;
 use legation_actors::fleet::{Fleet, FleetSettings, Limits};
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -16,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Admin};
 use crate::frontend::{self, Frontend, FrontendSettings};
+use crate::http_server;
 use crate::management::ads::AdsService;
 use crate::management::compose::compose;
 use crate::management::feed::{self, Feed};
@@ -114,8 +113,12 @@ pub async fn serve(settings: ServeSettings) -> Result<(), ServeError> {
         Ok(())
     });
     let mut servers = JoinSet::new();
-    servers.spawn(serve_http(api, frontend::router(frontend), shutdown.clone()));
-    servers.spawn(serve_http(admin, admin_router, shutdown.clone()));
+    servers.spawn(http_server::serve(
+        api,
+        frontend::router(frontend),
+        shutdown.clone(),
+    ));
+    servers.spawn(http_server::serve(admin, admin_router, shutdown.clone()));
     let ads = AdsService::new(fleet);
     let server_settings = ServerSettings {
         connections_max: settings.max_envoys,
@@ -123,22 +126,20 @@ pub async fn serve(settings: ServeSettings) -> Result<(), ServeError> {
         reconnects_per_second: settings.reconnects_per_second,
         drain_timeout: settings.drain_timeout,
     };
-    let envoys = server::serve(xds, ads, server_settings, shutdown.clone());
-    servers.spawn(async move {
-        envoys.await;
-        Ok(())
-    });
-    tracing::info!(api = %api_addr, xds = %xds_addr, admin = %admin_addr, "legation is ready");
+    servers.spawn(server::serve(xds, ads, server_settings, shutdown.clone()));
+    tracing::info!("serving");
+    // whatever is logged: who starts the process waits for this line
+    eprintln!("legation is ready api={api_addr} xds={xds_addr} admin={admin_addr}");
 
     tokio::select! {
         told = told_to_end() => told?,
         Some(ended) = tasks.join_next() => ended??,
-        Some(ended) = servers.join_next() => ended??,
+        Some(ended) = servers.join_next() => ended?,
     }
     tracing::info!("shutting down");
     shutdown.cancel();
     while let Some(ended) = servers.join_next().await {
-        ended??;
+        ended?;
     }
     tasks.shutdown().await;
     Ok(())
@@ -150,15 +151,6 @@ fn listen(address: SocketAddr, purpose: &'static str) -> Result<TcpListener, Ser
         purpose,
         source,
     })
-}
-
-fn serve_http(
-    listener: TcpListener,
-    router: Router,
-    shutdown: CancellationToken,
-) -> impl Future<Output = Result<(), ServeError>> + Send {
-    let serving = axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned());
-    async move { Ok(serving.await?) }
 }
 
 async fn told_to_end() -> io::Result<()> {

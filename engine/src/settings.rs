@@ -254,8 +254,8 @@ impl ServeOptions {
             ("--stall-timeout", settings.stall_timeout),
             ("--drain-timeout", settings.drain_timeout),
         ] {
-            if time < TIME_MIN {
-                return Err(invalid(setting, "give at least 1s"));
+            if !(TIME_MIN..=TIME_MAX).contains(&time) {
+                return Err(invalid(setting, "give at least 1s and at most 365 days"));
             }
         }
         if settings.account_id.len() != 12 || !settings.account_id.bytes().all(|digit| digit.is_ascii_digit())
@@ -265,12 +265,21 @@ impl ServeOptions {
                 format!("{:?} is not 12 digits", settings.account_id),
             ));
         }
+        let is_region = |letter: u8| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == b'-';
+        if settings.region.is_empty() || !settings.region.bytes().all(is_region) {
+            let reason = format!(
+                "{:?} is no region; it is made of a-z, 0-9 and -, such as us-east-1",
+                settings.region
+            );
+            return Err(invalid("--region", reason));
+        }
         Ok(settings)
     }
 }
 
-/// Shortest time that a setting takes.
+/// Shortest and longest time that a setting takes.
 const TIME_MIN: Duration = Duration::from_secs(1);
+const TIME_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 impl Role {
     const ALL: [Self; 3] = [Self::Frontend, Self::Transformer, Self::Management];

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use thiserror::Error;
 use tracing_subscriber::EnvFilter;
 
 /// Upper bounds of histogram buckets, in seconds: from what an actor takes to what a slow disk takes.
@@ -16,15 +17,22 @@ const LOG_VARIABLE: &str = "LEGATION_LOG";
 /// How often the recorder tidies up.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
+/// A selection of what is logged that cannot be understood.
+#[derive(Debug, Error)]
+#[error("{LOG_VARIABLE}: {0}; say error, warn, info, debug or trace, or for example legation=debug,info")]
+pub struct LogFilterError(String);
+
 /// Starts logging to standard error.
-pub fn log_to_stderr() {
-    let filter = EnvFilter::try_from_env(LOG_VARIABLE).unwrap_or_else(|_| EnvFilter::new("info"));
+pub fn log_to_stderr() -> Result<(), LogFilterError> {
+    let selected = std::env::var(LOG_VARIABLE).unwrap_or_else(|_| "info".to_owned());
+    let filter = EnvFilter::try_new(&selected).map_err(|error| LogFilterError(error.to_string()))?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(false)
         .with_target(false)
         .init();
+    Ok(())
 }
 
 /// Starts recording metrics; the handle renders them for Prometheus.

@@ -122,7 +122,8 @@ fn parse(id: &str) -> Option<NodeId> {
         FragmentKind::VirtualService => return None,
         kind => kind,
     };
-    let sound = |part: &str| !part.is_empty() && part.len() <= PART_BYTES_MAX;
+    let sound =
+        |part: &str| !part.is_empty() && part.len() <= PART_BYTES_MAX && !part.chars().any(char::is_control);
     (sound(mesh) && sound(name)).then(|| {
         NodeId(FragmentKey {
             mesh: mesh.into(),
@@ -171,6 +172,7 @@ mod tests {
             "mesh/m/virtualService/s",
             "mesh/m/virtualnode/n",
             "arn:aws:appmesh:mesh/m/virtualNode/n",
+            "mesh/m/virtualNode/\u{1b}[31mred\nINFO forged",
             &long,
         ] {
             assert!(

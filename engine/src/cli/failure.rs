@@ -1,7 +1,8 @@
-//! Why a command failed.
+//! What a command prints, and why it failed.
 
 use std::error::Error;
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
 
 /// Why a command failed, and with which code it exits.
 #[derive(Debug)]
@@ -35,6 +36,15 @@ impl Failure {
             message,
             exit_code: 1,
         }
+    }
+}
+
+/// Prints to standard output. Who closes it has read enough.
+pub(super) fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::failed(&error)),
+        _ => Ok(()),
     }
 }
 

@@ -39,7 +39,7 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
         None => args.options,
     };
     let settings = options.into_settings().map_err(|error| Failure::usage(&error))?;
-    telemetry::log_to_stderr();
+    telemetry::log_to_stderr().map_err(|error| Failure::usage(&error))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::failed(&error))?;
     runtime

@@ -1,10 +1,12 @@
 //! `legation status`: which Envoys are connected, and whether they are in sync.
 
+use std::time::Duration;
+
 use comfy_table::{Table, presets};
 use serde_json::Value;
 
 use super::admin::get_json;
-use super::failure::Failure;
+use super::failure::{Failure, print};
 
 /// Show which Envoys are connected, and whether they are in sync
 ///
@@ -38,12 +40,17 @@ enum Output {
 
 /// Asks for the status and shows it.
 pub(super) fn run(args: &StatusArgs) -> Result<(), Failure> {
-    let status = get_json(&format!("{}/status", args.admin.trim_end_matches('/')))?;
+    let status = get_json(
+        &format!("{}/status", args.admin.trim_end_matches('/')),
+        Duration::ZERO,
+    )?;
     match args.output {
-        Output::Json => println!("{status:#}"),
-        Output::Table => print!("{}", render(&status)),
+        Output::Json => print(&format!(
+            "{status:#}
+"
+        )),
+        Output::Table => print(&render(&status)),
     }
-    Ok(())
 }
 
 /// The columns of types: heading, and member of `types`.

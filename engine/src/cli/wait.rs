@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::admin::get_json;
-use super::failure::Failure;
+use super::failure::{Failure, print};
 
 /// Wait until every connected Envoy has accepted a change
 ///
@@ -42,11 +42,12 @@ pub(super) fn run(args: &WaitArgs) -> Result<(), Failure> {
     if let Some(transaction) = args.transaction {
         url += &format!("&transaction={transaction}");
     }
-    let answer = get_json(&url)?;
+    let answer = get_json(&url, args.timeout)?;
     let transaction = &answer["transaction"];
     if answer["done"] == true {
-        println!("every envoy that transaction {transaction} concerns has accepted it");
-        return Ok(());
+        return print(&format!(
+            "every envoy that transaction {transaction} concerns has accepted it\n"
+        ));
     }
     Err(Failure::message(format!(
         "transaction {transaction} was not accepted in time by{}",

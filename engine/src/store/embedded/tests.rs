@@ -4,8 +4,8 @@ use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use redb::{Database, StorageBackend};
 use redb::backends::InMemoryBackend;
+use redb::{Database, StorageBackend};
 use tempfile::TempDir;
 
 use super::*;
@@ -251,7 +251,10 @@ async fn a_failed_write_is_an_error_to_all_and_changes_nothing() {
     };
     let open = move || {
         let opened = Database::builder().create_with_backend(fragile());
-        opened.map_err(|error| OpenError::File { path: "fragile".into(), error: Box::new(error.into()) })
+        opened.map_err(|error| OpenError::File {
+            path: "fragile".into(),
+            error: Box::new(error.into()),
+        })
     };
     let store = Arc::new(EmbeddedStore::with_database(Box::new(open), Path::new("fragile")).unwrap());
     store.commit(put("definitions/a", "1")).await.unwrap();
