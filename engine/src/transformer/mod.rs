@@ -39,3 +39,6 @@ mod timeouts;
 mod virtual_gateway;
 mod virtual_node;
 mod virtual_service;
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -109,6 +109,14 @@ impl Target {
         protocol: Protocol,
         port: u16,
     ) -> Result<&TargetListener, TransformError> {
+        let route = || route.to_owned();
+        let node = || target.virtual_node.to_string();
+        if self.listeners.is_empty() {
+            return Err(TransformError::NoListener {
+                route: route(),
+                node: node(),
+            });
+        }
         if let Some(port) = target.port {
             let port = port_number(port);
             return self
@@ -116,8 +124,8 @@ impl Target {
                 .iter()
                 .find(|listener| listener.port == port)
                 .ok_or_else(|| TransformError::NoListenerAtPort {
-                    route: route.to_owned(),
-                    node: target.virtual_node.to_string(),
+                    route: route(),
+                    node: node(),
                     port,
                 });
         }
@@ -133,8 +141,8 @@ impl Target {
             return Ok(listener);
         }
         Err(TransformError::NoObviousListener {
-            route: route.to_owned(),
-            node: target.virtual_node.to_string(),
+            route: route(),
+            node: node(),
             listeners: self.listeners.len(),
         })
     }

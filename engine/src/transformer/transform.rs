@@ -69,6 +69,17 @@ pub enum TransformError {
         /// The port that the target names.
         port: u16,
     },
+    /// A route leads to a node that listens nowhere.
+    #[error(
+        "route {route:?} leads to virtual node {node:?}, which has no listeners; \
+         add a listener to the node, or remove the target"
+    )]
+    NoListener {
+        /// The route.
+        route: String,
+        /// The target.
+        node: String,
+    },
     /// A route leads to a node without saying at which of its ports, and none is the obvious one.
     #[error(
         "route {route:?} leads to virtual node {node:?}, of whose {listeners} listeners none is the obvious one; \

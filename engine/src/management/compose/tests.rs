@@ -1,1 +1,340 @@
-//! t
+//! Tests of `compose`, on what `transform` makes of definitions.
+
+use bytes::Bytes;
+use expect_test::expect;
+use legation_actors::composition::Backend;
+use legation_actors::snapshot::Snapshot;
+use legation_proto::fragment::{NodeFragment, Routing, ServiceFragment, ServicePort};
+use legation_proto::resource_type::ResourceType;
+use serde_json::{Value, json};
+
+use super::compose;
+use crate::transformer::tests::fixture::Definitions;
+use crate::transformer::tests::render;
+use crate::transformer::tests::snapshot::check_references;
+
+/// A node that has these backends, of a mesh with this specification.
+fn consumer(mesh: Value, backends: &[&str]) -> Definitions {
+    let backends: Vec<_> = backends
+        .iter()
+        .map(|name| json!({"virtualService": {"virtualServiceName": name}}))
+        .collect();
+    let logging = json!({"accessLog": {"file": {"path": "/log"}}});
+    Definitions::of_mesh(mesh).virtual_node("consumer", json!({"backends": backends, "logging": logging}))
+}
+
+/// A virtual service of the same name, provided by a node that listens at these ports.
+fn with_service(definitions: Definitions, name: &str, listeners: &[(u16, &str)]) -> Definitions {
+    definitions
+        .listening_node(name, listeners)
+        .provided_by_node(name, name)
+}
+
+fn names(snapshot: &Snapshot, resource_type: ResourceType) -> Vec<&str> {
+    render::names(snapshot.set(resource_type).resources())
+}
+
+/// The filter chains that backends added to the egress of the consumer, a line each.
+fn added_chains(snapshot: &Snapshot) -> String {
+    let egress = snapshot
+        .set(ResourceType::Listener)
+        .get("lds_egress_0.0.0.0_15001")
+        .unwrap();
+    let rendered = render::listener(&render::decoded(egress));
+    let chains: Vec<_> = rendered
+        .lines()
+        .skip(1)
+        .filter(|line| !line.contains("amazonaws"))
+        .collect();
+    chains.join("\n")
+}
+
+fn route_configuration(snapshot: &Snapshot, name: &str) -> String {
+    let configuration = snapshot.set(ResourceType::RouteConfiguration).get(name).unwrap();
+    render::route_configuration(configuration)
+}
+
+/// The names and domains of virtual hosts.
+fn virtual_hosts(snapshot: &Snapshot, name: &str) -> String {
+    let rendered = route_configuration(snapshot, name);
+    let hosts: Vec<_> = rendered.lines().filter(|line| !line.starts_with(' ')).collect();
+    hosts.join("\n")
+}
+
+#[test]
+fn a_sidecar_has_a_filter_chain_for_every_port_of_its_backends() {
+    let definitions = consumer(json!({}), &["a", "b", "not-there"]);
+    let definitions = with_service(definitions, "a", &[(80, "http"), (3306, "tcp")]);
+    let definitions = with_service(definitions, "b", &[(80, "grpc"), (81, "http2")]);
+    let snapshot = definitions.node_snapshot("consumer");
+    check_references(&snapshot);
+    expect![[r#"
+          {filter_chain_match destination_port 80, filters {name envoy.filters.network.http_connection_manager, HttpConnectionManager{stat_prefix egress, http_filters {name envoy.filters.http.router, Router}, tracing, access_log {name envoy.access_loggers.file, FileAccessLog path /log}, upgrade_configs upgrade_type websocket, normalize_path true, merge_slashes true, Rds {config_source{resource_api_version V3, Ads AggregatedConfigSource}, route_config_name rds_egress_http_80}}}, name egress_http_80}
+          {filter_chain_match destination_port 81, filters {name envoy.filters.network.http_connection_manager, HttpConnectionManager{stat_prefix egress, http_filters {name envoy.filters.http.router, Router}, tracing, access_log {name envoy.access_loggers.file, FileAccessLog path /log}, upgrade_configs upgrade_type websocket, normalize_path true, merge_slashes true, Rds {config_source{resource_api_version V3, Ads AggregatedConfigSource}, route_config_name rds_egress_http_81}}}, name egress_http_81}
+          {filter_chain_match destination_port 3306, filters {name envoy.filters.network.tcp_proxy, TcpProxy{stat_prefix egress, idle_timeout 300s, access_log {name envoy.access_loggers.file, FileAccessLog path /log}, WeightedClusters clusters {name cds_egress_m_a_tcp_3306, weight 1}}}, name egress_tcp_3306}"#]].assert_eq(&added_chains(&snapshot));
+    assert_eq!(
+        names(&snapshot, ResourceType::RouteConfiguration),
+        ["rds_egress_http_80", "rds_egress_http_81"]
+    );
+    expect![[r#"
+        {name a, domains{a, a:80}}
+        {name b, domains{b, b:80}}"#]]
+    .assert_eq(&virtual_hosts(&snapshot, "rds_egress_http_80"));
+    assert_eq!(
+        names(&snapshot, ResourceType::Cluster),
+        [
+            "cds_egress_m_a_http_80",
+            "cds_egress_m_a_tcp_3306",
+            "cds_egress_m_amazonaws",
+            "cds_egress_m_b_grpc_80",
+            "cds_egress_m_b_http2_81",
+        ]
+    );
+}
+
+#[test]
+fn of_backends_that_cannot_share_a_port_the_first_by_name_has_it() {
+    let table: [(&str, &str, &str); 3] = [
+        ("tcp", "tcp", "tcp a"),
+        ("tcp", "http", "tcp a"),
+        ("http", "tcp", "http a"),
+    ];
+    for (first, second, expected) in table {
+        let definitions = with_service(consumer(json!({}), &["b", "a"]), "a", &[(80, first)]);
+        let snapshot = with_service(definitions, "b", &[(80, second)]).node_snapshot("consumer");
+        check_references(&snapshot);
+        let (protocol, name) = expected.split_once(' ').unwrap();
+        let chains = added_chains(&snapshot);
+        assert!(
+            chains.lines().count() == 1 && chains.contains(&format!("egress_{protocol}_80")),
+            "{chains}"
+        );
+        if protocol == "http" {
+            let hosts = virtual_hosts(&snapshot, "rds_egress_http_80");
+            assert_eq!(hosts, format!("{{name {name}, domains{{{name}, {name}:80}}}}"));
+        } else {
+            assert!(
+                chains.contains(&format!("cds_egress_m_{name}_tcp_80")),
+                "{chains}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_host_is_the_first_backends_that_has_it() {
+    let definitions = consumer(json!({}), &["A", "a", "b", "b:80"]);
+    let mut definitions = with_service(definitions, "A", &[(80, "http")]);
+    for name in ["a", "b", "b:80"] {
+        definitions = with_service(definitions, name, &[(80, "http")]);
+    }
+    let snapshot = definitions.node_snapshot("consumer");
+    check_references(&snapshot);
+    expect![[r#"
+        {name A, domains{A, A:80}}
+        {name b, domains{b, b:80}}"#]]
+    .assert_eq(&virtual_hosts(&snapshot, "rds_egress_http_80"));
+}
+
+#[test]
+fn where_all_is_allowed_requests_for_no_backend_go_on_to_where_they_were_going() {
+    let mesh = json!({"egressFilter": {"type": "ALLOW_ALL"}});
+    let definitions = with_service(consumer(mesh, &["a"]), "a", &[(80, "http"), (81, "tcp")]);
+    let snapshot = definitions.node_snapshot("consumer");
+    check_references(&snapshot);
+    let rendered = route_configuration(&snapshot, "rds_egress_http_80");
+    let last: Vec<_> = rendered.lines().skip(2).collect();
+    expect![[r#"
+        {name mesh-allow-all, domains *}
+          {name mesh-allow-all, match Prefix /, Route {timeout 0s, idle_timeout 0s, Cluster cds_egress_m_mesh-allow-all}}"#]].assert_eq(&last.join("\n"));
+}
+
+#[test]
+fn a_change_to_a_backend_leaves_other_ports_alone() {
+    let before = consumer(json!({}), &["a", "b"]);
+    let before = with_service(before, "a", &[(80, "http")]);
+    let before = with_service(before, "b", &[(81, "http")]);
+    let route = json!({"httpRoute": {
+        "match": {"prefix": "/"}, "action": {"weightedTargets": [{"virtualNode": "b", "weight": 1}]},
+    }});
+    let after = before
+        .clone()
+        .virtual_router("router", &[(81, "http")])
+        .at(7)
+        .route("router", "route", route)
+        .at(8)
+        .provided_by_router("b", "router")
+        .at(9);
+    let (before, after) = (before.node_snapshot("consumer"), after.node_snapshot("consumer"));
+    let version = |snapshot: &Snapshot, name: &str| {
+        let routes = snapshot.set(ResourceType::RouteConfiguration);
+        routes.get(name).unwrap().version
+    };
+    assert_eq!(
+        version(&before, "rds_egress_http_80"),
+        version(&after, "rds_egress_http_80")
+    );
+    assert_eq!(version(&after, "rds_egress_http_80").transaction, 1);
+    assert_ne!(
+        version(&before, "rds_egress_http_81"),
+        version(&after, "rds_egress_http_81")
+    );
+    assert_eq!(version(&after, "rds_egress_http_81").transaction, 9);
+    for unchanged in [
+        ResourceType::Cluster,
+        ResourceType::Listener,
+        ResourceType::Endpoints,
+    ] {
+        assert_eq!(
+            before.set(unchanged).version(),
+            after.set(unchanged).version(),
+            "{unchanged}"
+        );
+    }
+    assert_eq!(after.transaction(), 9);
+}
+
+/// A gateway with these routes, whose conditions differ by path.
+fn gateway(targets: &[Value]) -> Definitions {
+    let listener = json!({"portMapping": {"port": 8080, "protocol": "http"}});
+    let mut definitions = Definitions::new().virtual_gateway("gateway", json!({"listeners": [listener]}));
+    for (index, action) in targets.iter().enumerate() {
+        let condition = json!({"path": {"exact": format!("/{index}")}});
+        let route = json!({"httpRoute": {"match": condition, "action": action}});
+        definitions = definitions.gateway_route("gateway", &index.to_string(), route);
+    }
+    definitions
+}
+
+fn target(service: &str) -> Value {
+    json!({"target": {"virtualService": {"virtualServiceName": service}}})
+}
+
+fn with_port(mut action: Value, port: u16) -> Value {
+    action["target"]["port"] = json!(port);
+    action
+}
+
+fn keeping_host(mut action: Value) -> Value {
+    action["rewrite"] = json!({"hostname": {"defaultTargetHostname": "DISABLED"}});
+    action
+}
+
+#[test]
+fn a_gateway_has_one_filter_chain_for_all_its_backends() {
+    let definitions = gateway(&[target("a"), target("b"), target("nothing")]);
+    let definitions = with_service(definitions, "a", &[(80, "http"), (81, "http2"), (82, "tcp")]);
+    let definitions = with_service(definitions, "b", &[(80, "grpc")]);
+    let snapshot = definitions
+        .virtual_service("nothing", json!({}))
+        .gateway_snapshot("gateway");
+    check_references(&snapshot);
+    expect!["  {filters {name envoy.filters.network.http_connection_manager, HttpConnectionManager{stat_prefix egress, http_filters {name envoy.filters.http.router, Router}, tracing, upgrade_configs upgrade_type websocket, normalize_path true, merge_slashes true, Rds {config_source{resource_api_version V3, Ads AggregatedConfigSource}, route_config_name rds_egress_http_15001}}}, name egress_http_15001}"].assert_eq(&added_chains(&snapshot));
+    assert_eq!(
+        names(&snapshot, ResourceType::RouteConfiguration),
+        ["rds_egress_http_15001", "rds_ingress_http_8080"]
+    );
+    let rendered = route_configuration(&snapshot, "rds_egress_http_15001");
+    expect![[r#"
+        {name a, domains{a, a:80}}
+          {name catch-all, match Prefix /, Route {timeout 15s, idle_timeout 300s, WeightedClusters clusters {name cds_egress_m_a_http_80, weight 1}, HostRewriteLiteral a}}
+        {name a:81, domains a:81}
+          {name catch-all, match Prefix /, Route {timeout 15s, idle_timeout 300s, WeightedClusters clusters {name cds_egress_m_a_http2_81, weight 1}, HostRewriteLiteral a}}
+        {name b, domains{b, b:80}}
+          {name catch-all, match Prefix /, Route {timeout 15s, idle_timeout 300s, WeightedClusters clusters {name cds_egress_m_b_grpc_80, weight 1}, HostRewriteLiteral b}}"#]].assert_eq(&without_retries(&rendered));
+}
+
+/// Without the part of each route that is the same everywhere.
+fn without_retries(rendered: &str) -> String {
+    let lines =
+        rendered.lines().map(
+            |line| match (line.find("retry_policy{"), line.find("WeightedClusters")) {
+                (Some(start), Some(end)) => format!("{}{}", &line[..start], &line[end..]),
+                _ => line.to_owned(),
+            },
+        );
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn requests_that_keep_their_host_are_told_by_the_header_and_nothing_else() {
+    let definitions = gateway(&[
+        target("a"),
+        keeping_host(target("b")),
+        keeping_host(with_port(target("c"), 81)),
+    ]);
+    let definitions = with_service(definitions, "a", &[(80, "http")]);
+    let definitions = with_service(definitions, "b", &[(80, "http")]);
+    let definitions = with_service(definitions, "c", &[(80, "http"), (81, "http")]);
+    let snapshot = definitions.gateway_snapshot("gateway");
+    check_references(&snapshot);
+    let rendered = route_configuration(&snapshot, "rds_egress_http_15001");
+    expect![[r#"
+        {name a, domains{a, a:80}}
+          {name catch-all, match{headers {name x-app-mesh-virtual-service, StringMatch Exact b}, Prefix /}, request_headers_to_remove x-app-mesh-virtual-service, Route {timeout 15s, idle_timeout 300s, WeightedClusters clusters {name cds_egress_m_b_http_80, weight 1}}}
+          {name catch-all, match{headers {name x-app-mesh-virtual-service, StringMatch Exact c:81}, Prefix /}, request_headers_to_remove x-app-mesh-virtual-service, Route {timeout 15s, idle_timeout 300s, WeightedClusters clusters {name cds_egress_m_c_http_81, weight 1}}}
+          {name catch-all, match{headers {name x-app-mesh-virtual-service, invert_match true, PresentMatch true}, Prefix /}, Route {timeout 15s, idle_timeout 300s, WeightedClusters clusters {name cds_egress_m_a_http_80, weight 1}, HostRewriteLiteral a}}
+        {name b, domains{b, b:80}}
+          {name catch-all, match{headers {name x-app-mesh-virtual-service, StringMatch Exact b}, Prefix /}, request_headers_to_remove x-app-mesh-virtual-service, Route {timeout 15s, idle_timeout 300s, WeightedClusters clusters {name cds_egress_m_b_http_80, weight 1}}}
+          {name catch-all, match{headers {name x-app-mesh-virtual-service, StringMatch Exact c:81}, Prefix /}, request_headers_to_remove x-app-mesh-virtual-service, Route {timeout 15s, idle_timeout 300s, WeightedClusters clusters {name cds_egress_m_c_http_81, weight 1}}}
+          {name catch-all, match{headers {name x-app-mesh-virtual-service, invert_match true, PresentMatch true}, Prefix /}, Route {timeout 15s, idle_timeout 300s, WeightedClusters clusters {name cds_egress_m_b_http_80, weight 1}, HostRewriteLiteral b}}
+        {name c, domains{c, c:80}}
+          {name catch-all, match{headers {name x-app-mesh-virtual-service, StringMatch Exact b}, Prefix /}, request_headers_to_remove x-app-mesh-virtual-service, Route {timeout 15s, idle_timeout 300s, WeightedClusters clusters {name cds_egress_m_b_http_80, weight 1}}}
+          {name catch-all, match{headers {name x-app-mesh-virtual-service, StringMatch Exact c:81}, Prefix /}, request_headers_to_remove x-app-mesh-virtual-service, Route {timeout 15s, idle_timeout 300s, WeightedClusters clusters {name cds_egress_m_c_http_81, weight 1}}}
+          {name catch-all, match{headers {name x-app-mesh-virtual-service, invert_match true, PresentMatch true}, Prefix /}, Route {timeout 15s, idle_timeout 300s, WeightedClusters clusters {name cds_egress_m_c_http_80, weight 1}, HostRewriteLiteral c}}
+        {name c:81, domains c:81}
+          {name catch-all, match{headers {name x-app-mesh-virtual-service, StringMatch Exact b}, Prefix /}, request_headers_to_remove x-app-mesh-virtual-service, Route {timeout 15s, idle_timeout 300s, WeightedClusters clusters {name cds_egress_m_b_http_80, weight 1}}}
+          {name catch-all, match{headers {name x-app-mesh-virtual-service, StringMatch Exact c:81}, Prefix /}, request_headers_to_remove x-app-mesh-virtual-service, Route {timeout 15s, idle_timeout 300s, WeightedClusters clusters {name cds_egress_m_c_http_81, weight 1}}}
+          {name catch-all, match{headers {name x-app-mesh-virtual-service, invert_match true, PresentMatch true}, Prefix /}, Route {timeout 15s, idle_timeout 300s, WeightedClusters clusters {name cds_egress_m_c_http_81, weight 1}, HostRewriteLiteral c}}
+        {name default_backend, domains *}
+          {name catch-all, match{headers {name x-app-mesh-virtual-service, StringMatch Exact b}, Prefix /}, request_headers_to_remove x-app-mesh-virtual-service, Route {timeout 15s, idle_timeout 300s, WeightedClusters clusters {name cds_egress_m_b_http_80, weight 1}}}
+          {name catch-all, match{headers {name x-app-mesh-virtual-service, StringMatch Exact c:81}, Prefix /}, request_headers_to_remove x-app-mesh-virtual-service, Route {timeout 15s, idle_timeout 300s, WeightedClusters clusters {name cds_egress_m_c_http_81, weight 1}}}"#]].assert_eq(&without_retries(&rendered));
+}
+
+#[test]
+fn the_header_is_named_as_it_is_written() {
+    let snapshot = with_service(gateway(&[keeping_host(target("100%"))]), "100%", &[(80, "http")])
+        .gateway_snapshot("gateway");
+    let rendered = route_configuration(&snapshot, "rds_egress_http_15001");
+    assert!(
+        rendered.contains("name x-app-mesh-virtual-service, StringMatch Exact 100%}"),
+        "{rendered}"
+    );
+}
+
+#[test]
+fn what_cannot_be_decoded_is_an_error() {
+    let malformed = Bytes::from_static(b"\xff");
+    let service = |routing| ServiceFragment {
+        ports: vec![ServicePort { port: 80, routing }],
+        ..ServiceFragment::default()
+    };
+    let mut broken_node = NodeFragment::default();
+    broken_node.egress.listener = malformed.clone();
+    assert!(compose(&broken_node, &[]).is_err());
+
+    let fragment = service(Routing::TcpProxy(malformed.clone()));
+    let backend = Backend {
+        name: "a",
+        fragment: &fragment,
+    };
+    let error = compose(&NodeFragment::default(), &[backend]).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("cannot compose: the TCP proxy of a backend cannot be decoded")
+    );
+
+    let fragment = service(Routing::VirtualHost(malformed));
+    let backend = Backend {
+        name: "a",
+        fragment: &fragment,
+    };
+    let node = Definitions::new()
+        .virtual_gateway(
+            "g",
+            json!({"listeners": [{"portMapping": {"port": 1, "protocol": "http"}}]}),
+        )
+        .gateway("g");
+    assert!(compose(&node, &[backend]).is_err());
+}

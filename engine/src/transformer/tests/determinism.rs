@@ -1,0 +1,67 @@
+//! The same definitions give the same bytes, everywhere and each time.
+
+use std::fmt::Write;
+
+use expect_test::expect;
+use legation_proto::id::FragmentKind;
+use legation_proto::resource_type::ResourceType;
+use legation_proto::version::{Transaction, content_hash};
+
+use super::fixture::{composed, everything, examples};
+use super::snapshot::check_references;
+use crate::model::Definition;
+use crate::transformer::definitions::MeshDefinitions;
+use crate::transformer::transform::transform;
+
+/// The hash of every fragment of these meshes, and of what each of their Envoys should have.
+fn hashes(definitions: Vec<(Transaction, Definition)>) -> String {
+    let mut hashes = String::new();
+    for definitions in MeshDefinitions::collect(definitions).values() {
+        let transformed = transform(definitions);
+        assert!(transformed.problems.is_empty(), "{:?}", transformed.problems);
+        for (key, fragment) in &transformed.fragments {
+            write!(hashes, "{:016x}", content_hash(&fragment.encode())).unwrap();
+            if key.kind != FragmentKind::VirtualService {
+                let snapshot = composed(&transformed, key);
+                check_references(&snapshot);
+                for resource_type in ResourceType::ALL {
+                    let version = snapshot.set(resource_type).version();
+                    write!(hashes, " {resource_type} {:016x}", version.hash).unwrap();
+                }
+            }
+            writeln!(hashes, " {key}").unwrap();
+        }
+    }
+    hashes
+}
+
+#[test]
+fn each_time_and_on_each_thread_the_same() {
+    let threads: Vec<_> = (0..8)
+        .map(|_| std::thread::spawn(|| hashes(examples())))
+        .collect();
+    let first = hashes(examples());
+    for thread in threads {
+        assert_eq!(thread.join().unwrap(), first);
+    }
+}
+
+/// A change here is a change of what every Envoy is sent at the next update of the control plane. If it is meant, run the
+/// test with `UPDATE_EXPECT=1`, and try the example meshes with a real Envoy.
+#[test]
+fn in_every_process_the_same() {
+    expect![[r#"
+        e6acc76e1ebef32e cds 9d92f87cb3e02b76 eds 89c6237b16703427 lds f0fc152189eebc4c rds bd4b760153c56c4b mesh/everything/virtualNode/batch
+        b64a9f8ff5ca643f cds c149995fc2fd6c5a eds 89c6237b16703427 lds 8657c63ab2c9cdfa rds fd0eb1dbf8006c81 mesh/everything/virtualNode/front
+        6f9568dcc4af2e2b cds 14c659a1638f1d98 eds 2d06800538d394c2 lds cba26151131cfbb1 rds 8d47226af4781e5c mesh/everything/virtualNode/nowhere
+        9a30de5c4d44dcf6 cds ed461571de1127bc eds 2d06800538d394c2 lds b95d6bb440a85df1 rds 1a0e626d7f2b95c9 mesh/everything/virtualNode/shop-v1
+        a91c0051bbeae004 cds 15930d64401c3b07 eds 2d06800538d394c2 lds 198d097346060389 rds a00f6118fadeb17c mesh/everything/virtualNode/shop-v2
+        d1a77aa912f0df38 cds ed2399d25df63c89 eds 2d06800538d394c2 lds 1f7fdcd57659eb03 rds ff01d97fc0b86349 mesh/everything/virtualGateway/closed
+        54c703ef91a09c03 cds 73546f990423fea4 eds 89c6237b16703427 lds a47274e7b81f31f1 rds aef739ffd8e9817d mesh/everything/virtualGateway/entrance
+        098d2f4415218212 mesh/everything/virtualService/calls.everything.local
+        ac04611f603e94d0 mesh/everything/virtualService/database.everything.local
+        0c44e28aa1a094cf mesh/everything/virtualService/direct.everything.local
+        1da7aadcb0b077a4 mesh/everything/virtualService/nothing.everything.local
+        fc67ad246f395074 mesh/everything/virtualService/shop.everything.local
+    "#]].assert_eq(&hashes(everything()));
+}
