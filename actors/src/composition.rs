@@ -9,7 +9,16 @@ use crate::snapshot::Snapshot;
 
 /// Makes what an Envoy should have of the fragment of its node and those of its backends, which come in the order of
 /// their names. Pure: the same fragments give the same snapshot.
-pub type Compose = fn(&NodeFragment, &[Backend<'_>]) -> Result<Snapshot, ComposeError>;
+pub type Compose = fn(&NodeFragment, &[Backend<'_>]) -> Result<Composed, ComposeError>;
+
+/// What an Envoy should have, and what it lacks. Cloning shares it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Composed {
+    /// What the Envoy should have.
+    pub snapshot: Arc<Snapshot>,
+    /// What its node asks for and it does not get, a sentence each.
+    pub problems: Arc<[String]>,
+}
 
 /// A backend of a node that exists.
 #[derive(Clone, Copy, Debug)]
@@ -32,14 +41,14 @@ pub struct ComposeError {
 #[derive(Debug)]
 pub(crate) struct Composition {
     compose: Compose,
-    last: Mutex<Option<Composed>>,
+    last: Mutex<Option<Last>>,
 }
 
 #[derive(Debug)]
-struct Composed {
+struct Last {
     node: Arc<Fragment>,
     backends: Vec<Arc<Fragment>>,
-    snapshot: Arc<Snapshot>,
+    composed: Composed,
 }
 
 impl Composition {
@@ -50,33 +59,33 @@ impl Composition {
         }
     }
 
-    /// The snapshot of these fragments. Replicas that ask at the same time wait for the first of them, which does the
+    /// What these fragments make. Replicas that ask at the same time wait for the first of them, which does the
     /// work for all.
-    pub(crate) fn snapshot(
+    pub(crate) fn compose(
         &self,
         node: &Arc<Fragment>,
         backends: &[(Arc<str>, Arc<Fragment>)],
-    ) -> Result<Arc<Snapshot>, ComposeError> {
+    ) -> Result<Composed, ComposeError> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(composed) = last.as_ref()
-            && composed.is_of(node, backends)
+        if let Some(last) = last.as_ref()
+            && last.is_of(node, backends)
         {
-            return Ok(Arc::clone(&composed.snapshot));
+            return Ok(last.composed.clone());
         }
-        let snapshot = Arc::new((self.compose)(node_of(node)?, &backends_of(backends)?)?);
-        *last = Some(Composed {
+        let composed = (self.compose)(node_of(node)?, &backends_of(backends)?)?;
+        *last = Some(Last {
             node: Arc::clone(node),
             backends: backends
                 .iter()
                 .map(|(_, fragment)| Arc::clone(fragment))
                 .collect(),
-            snapshot: Arc::clone(&snapshot),
+            composed: composed.clone(),
         });
-        Ok(snapshot)
+        Ok(composed)
     }
 }
 
-impl Composed {
+impl Last {
     /// The names of the backends follow from the node's fragment, so the fragments alone decide.
     fn is_of(&self, node: &Arc<Fragment>, backends: &[(Arc<str>, Arc<Fragment>)]) -> bool {
         Arc::ptr_eq(&self.node, node)

@@ -52,6 +52,8 @@ pub(crate) struct EnvoyActor {
     propagations: Vec<Arc<Propagation>>,
     session: Session,
     outbox: Outbox,
+    /// What its node asks for and the Envoy does not get.
+    problems: Arc<[String]>,
     /// When the responses that wait for an answer were sent.
     waiting_since: [Option<Instant>; ResourceType::COUNT],
     /// Whether the check for a stalled Envoy is on its way.
@@ -77,6 +79,7 @@ impl EnvoyActor {
             propagations: Vec::new(),
             session: Session::new(protocol),
             outbox,
+            problems: Arc::default(),
             waiting_since: Default::default(),
             stall_check_due: false,
             times: Default::default(),
@@ -133,10 +136,21 @@ impl EnvoyActor {
                 Some(Some(fragment)) => present.push((Arc::clone(name), Arc::clone(fragment))),
             }
         }
-        match composition.snapshot(node, &present) {
-            Ok(snapshot) => self.session.on_snapshot(snapshot),
+        match composition.compose(node, &present) {
+            Ok(composed) => {
+                self.session.on_snapshot(composed.snapshot);
+                self.report(composed.problems);
+            }
             Err(error) => tracing::error!(node = %self.identity.node, %error, "envoy keeps what it has"),
         }
+    }
+
+    /// Tells of what the Envoy lacks, once.
+    fn report(&mut self, problems: Arc<[String]>) {
+        for problem in problems.iter().filter(|problem| !self.problems.contains(problem)) {
+            tracing::warn!(node = %self.identity.node, stream = self.identity.stream, problem, "envoy lacks something");
+        }
+        self.problems = problems;
     }
 
     fn send_responses(&mut self, context: &mut Context<Self>) {
@@ -316,6 +330,7 @@ impl Handler<GetStatus> for EnvoyActor {
             connected_at: self.identity.connected_at,
             transaction: self.session.snapshot().map(|snapshot| snapshot.transaction()),
             synced: self.session.is_synced(),
+            problems: Arc::clone(&self.problems),
             types: ResourceType::ALL.map(|resource_type| self.session.status(resource_type)),
             times: self.times,
         })

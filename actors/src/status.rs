@@ -1,6 +1,7 @@
 //! What is known of a connected Envoy.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use legation_proto::id::NodeId;
@@ -27,6 +28,8 @@ pub struct EnvoyStatus {
     pub transaction: Option<Transaction>,
     /// Whether it has accepted everything that it should have.
     pub synced: bool,
+    /// What its node asks for and it does not get, a sentence each.
+    pub problems: Arc<[String]>,
     /// What was sent, accepted and rejected, in the order of [`ResourceType::ALL`].
     pub types: [TypeStatus; ResourceType::COUNT],
     /// When that was, in the same order.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryResponse;
-use legation_actors::composition::{Backend, ComposeError};
+use legation_actors::composition::{Backend, ComposeError, Composed};
 use legation_actors::fleet::{Fleet, FleetSettings, FragmentSource, Limits, Publication};
 use legation_actors::request::{Interest, Request};
 use legation_actors::snapshot::{ResourceSet, Snapshot};
@@ -38,12 +38,14 @@ impl FragmentSource for Followed {
     }
 }
 
-fn compose(node: &NodeFragment, backends: &[Backend<'_>]) -> Result<Snapshot, ComposeError> {
+fn compose(node: &NodeFragment, backends: &[Backend<'_>]) -> Result<Composed, ComposeError> {
     let services = backends.iter().flat_map(|backend| &backend.fragment.clusters);
     let clusters = node.clusters.iter().chain(services).cloned().collect();
-    Ok(Snapshot::new(
-        [clusters, vec![], vec![], vec![]].map(ResourceSet::new),
-    ))
+    let snapshot = Snapshot::new([clusters, vec![], vec![], vec![]].map(ResourceSet::new));
+    Ok(Composed {
+        snapshot: Arc::new(snapshot),
+        problems: Arc::default(),
+    })
 }
 
 fn cluster(name: &str, content: &str) -> Resource {

@@ -162,6 +162,7 @@ fn envoy_json(envoy: &EnvoyStatus) -> Value {
         "transaction": envoy.transaction,
         "connectedAt": rfc3339(envoy.connected_at),
         "synced": envoy.synced,
+        "problems": &*envoy.problems,
         "types": types,
     })
 }

@@ -10,10 +10,11 @@ mod redirected;
 mod tests;
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use envoy_types::pb::envoy::config::accesslog::v3::AccessLog;
 use envoy_types::pb::envoy::config::listener::v3::Listener;
-use legation_actors::composition::{Backend, ComposeError};
+use legation_actors::composition::{Backend, ComposeError, Composed};
 use legation_actors::snapshot::{ResourceSet, Snapshot};
 use legation_proto::fragment::{Egress, EgressMode, NodeFragment};
 use legation_proto::resource::Resource;
@@ -22,7 +23,7 @@ use prost::Message;
 
 /// Makes what an Envoy should have of the fragment of its node and those of its backends, which come in the order of
 /// their names. Pure: the same fragments give the same snapshot.
-pub fn compose(node: &NodeFragment, backends: &[Backend<'_>]) -> Result<Snapshot, ComposeError> {
+pub fn compose(node: &NodeFragment, backends: &[Backend<'_>]) -> Result<Composed, ComposeError> {
     let transaction = backends
         .iter()
         .map(|backend| backend.fragment.transaction)
@@ -42,15 +43,19 @@ pub fn compose(node: &NodeFragment, backends: &[Backend<'_>]) -> Result<Snapshot
     listeners.push(egress.listener);
     let mut route_configurations = node.route_configurations.clone();
     route_configurations.extend(egress.route_configurations);
-    Ok(Snapshot::new(
-        [clusters, endpoints, listeners, route_configurations].map(ResourceSet::new),
-    ))
+    let sets = [clusters, endpoints, listeners, route_configurations];
+    Ok(Composed {
+        snapshot: Arc::new(Snapshot::new(sets.map(ResourceSet::new))),
+        problems: egress.problems.into(),
+    })
 }
 
 /// The part of a snapshot that depends on which backends share a port.
 struct ComposedEgress {
     listener: Resource,
     route_configurations: Vec<Resource>,
+    /// Which backends are left out at which port, and why.
+    problems: Vec<String>,
 }
 
 /// The egress of a node, decoded.

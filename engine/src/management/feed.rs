@@ -231,7 +231,7 @@ fn definition_of(key: &FragmentKey) -> ResourceId {
 
 #[cfg(test)]
 mod tests {
-    use legation_actors::composition::{Backend, ComposeError};
+    use legation_actors::composition::{Backend, ComposeError, Composed};
     use legation_actors::fleet::{FleetSettings, Limits};
     use legation_actors::request::{Interest, Request};
     use legation_actors::snapshot::{ResourceSet, Snapshot};
@@ -245,10 +245,12 @@ mod tests {
     use super::*;
     use crate::store::{Batch, EmbeddedStore};
 
-    fn compose(_: &NodeFragment, _: &[Backend<'_>]) -> Result<Snapshot, ComposeError> {
-        Ok(Snapshot::new(
-            [vec![], vec![], vec![], vec![]].map(ResourceSet::new),
-        ))
+    fn compose(_: &NodeFragment, _: &[Backend<'_>]) -> Result<Composed, ComposeError> {
+        let snapshot = Snapshot::new([vec![], vec![], vec![], vec![]].map(ResourceSet::new));
+        Ok(Composed {
+            snapshot: Arc::new(snapshot),
+            problems: Arc::default(),
+        })
     }
 
     struct Host {

@@ -48,7 +48,8 @@ pub(super) fn compose(
     let mut egress = DecodedEgress::new(&node.egress)?;
     let allow_all = allow_all_virtual_host(node);
     let mut route_configurations = Vec::new();
-    for (port, routing) in ports(backends) {
+    let mut problems = Vec::new();
+    for (port, routing) in ports(backends, &mut problems) {
         let chain = match routing {
             Port::Requests {
                 mut virtual_hosts,
@@ -79,49 +80,74 @@ pub(super) fn compose(
     Ok(ComposedEgress {
         listener,
         route_configurations,
+        problems,
     })
 }
 
 /// The ports of all backends. At one port there can be requests for many backends, told apart by host, or connections to
-/// one: of backends that do not go together, the first by name has the port.
-fn ports<'a>(backends: &[Backend<'a>]) -> BTreeMap<u16, Port<'a>> {
+/// one. Of backends that do not go together those with requests have the port, since there may be many of them, or else the
+/// first by name; the others are left out, which is a problem of theirs.
+fn ports<'a>(backends: &[Backend<'a>], problems: &mut Vec<String>) -> BTreeMap<u16, Port<'a>> {
     let mut ports = BTreeMap::new();
     for backend in backends {
         for service_port in &backend.fragment.ports {
-            let entry = ports.entry(service_port.port);
-            match &service_port.routing {
-                Routing::TcpProxy(proxy) => {
-                    entry.or_insert(Port::Connections(proxy));
+            if let Routing::VirtualHost(virtual_host) = &service_port.routing
+                && !add_requests(&mut ports, service_port.port, backend, virtual_host)
+            {
+                problems.push(format!(
+                    "virtual service {} is left out at port {}: another backend has the same host there",
+                    backend.name, service_port.port
+                ));
+            }
+        }
+    }
+    for backend in backends {
+        for service_port in &backend.fragment.ports {
+            let Routing::TcpProxy(proxy) = &service_port.routing else {
+                continue;
+            };
+            match ports.entry(service_port.port) {
+                Entry::Vacant(vacant) => {
+                    vacant.insert(Port::Connections(proxy));
                 }
-                Routing::VirtualHost(virtual_host) => add_requests(entry, backend, virtual_host),
+                Entry::Occupied(_) => problems.push(format!(
+                    "virtual service {} is left out at port {}: connections by tcp cannot share a port, and another \
+                     backend has it; give one of them another port",
+                    backend.name, service_port.port
+                )),
             }
         }
     }
     ports
 }
 
-fn add_requests(entry: Entry<'_, u16, Port<'_>>, backend: &Backend<'_>, virtual_host: &Bytes) {
-    let own_hosts = [
-        backend.name.to_owned(),
-        format!("{}:{}", backend.name, entry.key()),
-    ];
-    let port = entry.or_insert_with(|| Port::Requests {
+/// Whether the hosts of the backend were free at the port.
+fn add_requests<'a>(
+    ports: &mut BTreeMap<u16, Port<'a>>,
+    port: u16,
+    backend: &Backend<'_>,
+    virtual_host: &Bytes,
+) -> bool {
+    let own_hosts = [backend.name.to_owned(), format!("{}:{port}", backend.name)];
+    let requests = Port::Requests {
         virtual_hosts: Vec::new(),
         hosts: Hosts::default(),
         transaction: 0,
-    });
+    };
     let Port::Requests {
         virtual_hosts,
         hosts,
         transaction,
-    } = port
+    } = ports.entry(port).or_insert(requests)
     else {
-        return;
+        return false;
     };
-    if hosts.take(&own_hosts) {
-        virtual_hosts.push(virtual_host.clone());
-        *transaction = backend.fragment.transaction.max(*transaction);
+    if !hosts.take(&own_hosts) {
+        return false;
     }
+    virtual_hosts.push(virtual_host.clone());
+    *transaction = backend.fragment.transaction.max(*transaction);
+    true
 }
 
 fn request_chain(egress: &DecodedEgress, port: u16) -> FilterChain {

@@ -42,7 +42,8 @@ pub(super) fn compose(
         &egress.listener,
     );
 
-    let virtual_hosts = virtual_hosts(node, backends)?;
+    let mut problems = Vec::new();
+    let virtual_hosts = virtual_hosts(node, backends, &mut problems)?;
     let routes = route_configuration(&routes_name, virtual_hosts);
     let routes = Resource::encode(
         ResourceType::RouteConfiguration,
@@ -53,11 +54,16 @@ pub(super) fn compose(
     Ok(ComposedEgress {
         listener,
         route_configurations: vec![routes],
+        problems,
     })
 }
 
 /// The virtual hosts of all backends, and the default one for the requests that say by a header where they go.
-fn virtual_hosts(node: &NodeFragment, backends: &[Backend<'_>]) -> Result<Vec<VirtualHost>, ComposeError> {
+fn virtual_hosts(
+    node: &NodeFragment,
+    backends: &[Backend<'_>],
+    problems: &mut Vec<String>,
+) -> Result<Vec<VirtualHost>, ComposeError> {
     let named_by_header = named_by_header(node)?;
     let mut routes_by_header = Vec::new();
     let mut virtual_hosts = Vec::new();
@@ -65,6 +71,10 @@ fn virtual_hosts(node: &NodeFragment, backends: &[Backend<'_>]) -> Result<Vec<Vi
     for backend in backends {
         for mut own in request_ports(backend)? {
             if !hosts.take(&own.domains) {
+                problems.push(format!(
+                    "virtual service {} is left out: another one has the host {}",
+                    backend.name, own.name
+                ));
                 continue;
             }
             for name in own.domains.iter().filter(|name| named_by_header.contains(*name)) {

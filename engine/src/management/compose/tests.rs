@@ -45,6 +45,7 @@ fn added_chains(snapshot: &Snapshot) -> String {
         .lines()
         .skip(1)
         .filter(|line| !line.contains("amazonaws"))
+        .map(str::trim)
         .collect();
     chains.join("\n")
 }
@@ -93,15 +94,21 @@ fn a_sidecar_has_a_filter_chain_for_every_port_of_its_backends() {
 }
 
 #[test]
-fn of_backends_that_cannot_share_a_port_the_first_by_name_has_it() {
+fn of_backends_that_cannot_share_a_port_requests_or_the_first_by_name_have_it() {
     let table: [(&str, &str, &str); 3] = [
         ("tcp", "tcp", "tcp a"),
-        ("tcp", "http", "tcp a"),
+        ("tcp", "http", "http b"),
         ("http", "tcp", "http a"),
     ];
     for (first, second, expected) in table {
         let definitions = with_service(consumer(json!({}), &["b", "a"]), "a", &[(80, first)]);
-        let snapshot = with_service(definitions, "b", &[(80, second)]).node_snapshot("consumer");
+        let definitions = with_service(definitions, "b", &[(80, second)]);
+        let problems = definitions.node_problems("consumer");
+        assert!(
+            problems.len() == 1 && problems[0].contains("left out at port 80"),
+            "{problems:?}"
+        );
+        let snapshot = definitions.node_snapshot("consumer");
         check_references(&snapshot);
         let (protocol, name) = expected.split_once(' ').unwrap();
         let chains = added_chains(&snapshot);
@@ -229,7 +236,7 @@ fn a_gateway_has_one_filter_chain_for_all_its_backends() {
         .virtual_service("nothing", json!({}))
         .gateway_snapshot("gateway");
     check_references(&snapshot);
-    expect!["  {filters {name envoy.filters.network.http_connection_manager, HttpConnectionManager{stat_prefix egress, http_filters {name envoy.filters.http.router, Router}, tracing, upgrade_configs upgrade_type websocket, normalize_path true, merge_slashes true, Rds {config_source{resource_api_version V3, Ads AggregatedConfigSource}, route_config_name rds_egress_http_15001}}}, name egress_http_15001}"].assert_eq(&added_chains(&snapshot));
+    expect!["{filters {name envoy.filters.network.http_connection_manager, HttpConnectionManager{stat_prefix egress, http_filters {name envoy.filters.http.router, Router}, tracing, upgrade_configs upgrade_type websocket, normalize_path true, merge_slashes true, Rds {config_source{resource_api_version V3, Ads AggregatedConfigSource}, route_config_name rds_egress_http_15001}}}, name egress_http_15001}"].assert_eq(&added_chains(&snapshot));
     assert_eq!(
         names(&snapshot, ResourceType::RouteConfiguration),
         ["rds_egress_http_15001", "rds_ingress_http_8080"]

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use legation_actors::composition::Backend;
+use legation_actors::composition::{Backend, Composed};
 use legation_actors::snapshot::Snapshot;
 use legation_proto::fragment::{Fragment, NodeFragment, ServiceFragment};
 use legation_proto::id::{FragmentKey, FragmentKind};
@@ -147,6 +147,12 @@ impl Definitions {
         composed(&self.transform(), &key(MESH, FragmentKind::VirtualNode, name))
     }
 
+    /// What the Envoys of a virtual node lack.
+    pub(crate) fn node_problems(&self, name: &str) -> Vec<String> {
+        let key = key(MESH, FragmentKind::VirtualNode, name);
+        composed_with_problems(&self.transform(), &key).problems.to_vec()
+    }
+
     /// What the Envoys of a virtual gateway should have.
     pub(crate) fn gateway_snapshot(&self, name: &str) -> Snapshot {
         composed(&self.transform(), &key(MESH, FragmentKind::VirtualGateway, name))
@@ -163,6 +169,10 @@ pub(crate) fn key(mesh: &str, kind: FragmentKind, name: &str) -> FragmentKey {
 
 /// What the Envoys of the node of `key` should have.
 pub(crate) fn composed(transformed: &Transformed, key: &FragmentKey) -> Snapshot {
+    Snapshot::clone(&composed_with_problems(transformed, key).snapshot)
+}
+
+fn composed_with_problems(transformed: &Transformed, key: &FragmentKey) -> Composed {
     let Some(Fragment::Node(node)) = transformed.fragments.get(key) else {
         panic!("no node {key}");
     };

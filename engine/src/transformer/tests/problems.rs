@@ -95,7 +95,9 @@ fn a_node_without_listeners() {
             well.virtual_node("mute", json!({}))
                 .route("router", "wrong", route)
         },
-        expect![[r#"mesh/m/virtualService/service: route "wrong" leads to virtual node "mute", which has no listeners; add a listener to the node, or remove the target"#]],
+        expect![[
+            r#"mesh/m/virtualService/service: route "wrong" leads to virtual node "mute", which has no listeners; add a listener to the node, or remove the target"#
+        ]],
     );
 }
 
