@@ -9,7 +9,7 @@ use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use super::rank::{HostRank, PathRank, Rank, Specificity};
 use super::target::port_number;
 use super::{matching, names};
-use crate::envoy::matching::{header, text_in_any_case};
+use crate::envoy::matching::{header, regex, text_in_any_case, text_matcher};
 use crate::envoy::route::{Timeouts, overwrite_header, rewrite_host, route, to_cluster};
 use crate::model::gateway_route::{
     GatewayRouteHostnameMatch, GatewayRouteHostnameRewrite, GatewayRouteTarget, HttpGatewayRouteMatch,
@@ -202,9 +202,14 @@ fn hosts(hostname: Option<&GatewayRouteHostnameMatch>) -> (Vec<Option<HeaderMatc
         return (hosts, HostRank::Exact);
     }
     if let Some(suffix) = hostname.and_then(|hostname| hostname.suffix.as_ref()) {
+        // a part of the authority would do for what a client appends to a host of its own
+        let with_port = regex(&format!("(?i).*{}:[0-9]+", regex_syntax::escape(suffix)));
         let hosts = vec![
             authority(MatchPattern::Suffix(suffix.to_string())),
-            authority(MatchPattern::Contains(format!("{suffix}:"))),
+            Some(header(
+                ":authority",
+                text_matcher(MatchPattern::SafeRegex(with_port)),
+            )),
         ];
         return (hosts, HostRank::Suffix(std::cmp::Reverse(suffix.len())));
     }

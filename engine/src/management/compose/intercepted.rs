@@ -101,6 +101,15 @@ fn ports<'a>(backends: &[Backend<'a>], problems: &mut Vec<String>) -> BTreeMap<u
             }
         }
     }
+    // one that has no provider is known nowhere by its port, and must not be taken for what is outside the mesh
+    for backend in backends
+        .iter()
+        .filter(|backend| backend.fragment.ports.is_empty())
+    {
+        for port in ports.values_mut() {
+            add_without_routes(port, backend);
+        }
+    }
     for backend in backends {
         for service_port in &backend.fragment.ports {
             let Routing::TcpProxy(proxy) = &service_port.routing else {
@@ -148,6 +157,27 @@ fn add_requests<'a>(
     virtual_hosts.push(virtual_host.clone());
     *transaction = backend.fragment.transaction.max(*transaction);
     true
+}
+
+/// Adds a virtual host without routes, under which requests are answered with 404.
+fn add_without_routes(port: &mut Port<'_>, backend: &Backend<'_>) {
+    let Port::Requests {
+        virtual_hosts,
+        hosts,
+        transaction,
+    } = port
+    else {
+        return;
+    };
+    let domains = vec![backend.name.to_owned()];
+    if hosts.take(&domains) {
+        virtual_hosts.push(
+            virtual_host(backend.name, domains, Vec::new())
+                .encode_to_vec()
+                .into(),
+        );
+        *transaction = backend.fragment.transaction.max(*transaction);
+    }
 }
 
 fn request_chain(egress: &DecodedEgress, port: u16) -> FilterChain {

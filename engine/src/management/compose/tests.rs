@@ -345,3 +345,15 @@ fn what_cannot_be_decoded_is_an_error() {
         .gateway("g");
     assert!(compose(&node, &[backend]).is_err());
 }
+
+#[test]
+fn a_backend_without_a_provider_has_a_virtual_host_without_routes() {
+    let definitions = with_service(consumer(json!({}), &["a", "nothing"]), "a", &[(80, "http")]);
+    let snapshot = definitions
+        .virtual_service("nothing", json!({}))
+        .node_snapshot("consumer");
+    expect![[r#"
+        {name a, domains{a, a:80}}
+        {name nothing, domains nothing}"#]]
+    .assert_eq(&virtual_hosts(&snapshot, "rds_egress_http_80"));
+}
