@@ -213,6 +213,8 @@ impl Node<'_> {
         let address = ip::bind_address(self.ip_preference, names::EGRESS_PORT);
         let mut egress = listener(names::EGRESS_LISTENER, address, TrafficDirection::Outbound);
         egress.listener_filters = vec![by_original_destination(), by_server_name_at(AMAZONAWS_PORT)];
+        // a client that waits for the server to speak first names none, and goes on without
+        egress.continue_on_listener_filters_timeout = true;
         egress.filter_chains = vec![filter_chain(
             "egress_amazonaws",
             to_server(AMAZONAWS_PORT, AMAZONAWS_SERVERS),

@@ -158,7 +158,7 @@ fn connection_pools_limit_what_reaches_the_application() {
 #[test]
 fn egress_of_a_mesh_that_drops_all() {
     expect![[r#"
-        {name lds_egress_0.0.0.0_15001, address SocketAddress {address 0.0.0.0, PortValue 15001}, listener_filters{{name envoy.filters.listener.original_dst, OriginalDst OriginalDst}, {name envoy.filters.listener.tls_inspector, filter_disabled NotMatch DestinationPortRange {start 443, end 444}, TlsInspector}}, traffic_direction Outbound}
+        {name lds_egress_0.0.0.0_15001, address SocketAddress {address 0.0.0.0, PortValue 15001}, listener_filters{{name envoy.filters.listener.original_dst, OriginalDst OriginalDst}, {name envoy.filters.listener.tls_inspector, filter_disabled NotMatch DestinationPortRange {start 443, end 444}, TlsInspector}}, continue_on_listener_filters_timeout true, traffic_direction Outbound}
           {filter_chain_match{destination_port 443, server_names *.amazonaws.com}, filters {name envoy.filters.network.tcp_proxy, TcpProxy{stat_prefix egress, Cluster cds_egress_m_amazonaws}}, name egress_amazonaws}"#]].assert_eq(&egress(&node(json!({}))));
     let said_aloud = Definitions::of_mesh(json!({"egressFilter": {"type": "DROP_ALL"}}))
         .virtual_node("node", json!({}))
