@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::error::ApiError;
 use crate::model::shape::error::{excerpt, quote};
-use crate::model::shape::{Errors, List, Path, Shape, Text, parse};
+use crate::model::shape::{Errors, List, Path, Shape, Text, json, parse};
 use crate::model::{FieldError, Kind, Spec, Tag, check_name};
 
 /// The name, the specification and the tags of what is to be created.
@@ -44,7 +44,7 @@ pub(super) fn update(kind: Kind, body: &[u8]) -> Result<Spec, ApiError> {
 
 /// The members of the object in `body` that are not null.
 fn object(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
-    let value: Value = serde_json::from_slice(body)
+    let value = json::from_slice(body)
         .map_err(|error| ApiError::BadRequest(format!("the body is not valid JSON: {error}")))?;
     let Value::Object(mut members) = value else {
         return Err(ApiError::BadRequest("the body is not a JSON object".to_owned()));

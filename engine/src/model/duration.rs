@@ -11,9 +11,9 @@ shape! {
     pub struct Duration {
         /// What `value` counts; milliseconds if absent.
         pub unit: Option<DurationUnit>,
-        /// How many units; zero if absent. The limit is that of protobuf's durations, in seconds: 10,000
-        /// years.
-        pub value: Option<Int<0, 315_576_000_000>>,
+        /// How many units; zero if absent. Envoy counts nanoseconds in 64 bits, and takes no more than 292 years: the
+        /// limit is 100 years in seconds, and 36 days in milliseconds.
+        pub value: Option<Int<0, 3_155_760_000>>,
     }
 
     /// What a [`Duration`] counts.

@@ -46,6 +46,13 @@ shape! {
     }
 }
 
+impl Protocol {
+    /// Whether it is carried by HTTP/2.
+    pub fn is_http2(self) -> bool {
+        matches!(self, Protocol::Http2 | Protocol::Grpc)
+    }
+}
+
 impl From<VirtualGatewayProtocol> for Protocol {
     fn from(protocol: VirtualGatewayProtocol) -> Protocol {
         match protocol {

@@ -27,6 +27,7 @@ pub(super) fn health_checks(
         Protocol::Http2 => health_check::by_http(path, CodecClientType::Http2),
         Protocol::Tcp => health_check::by_tcp(),
         Protocol::Grpc if speaks_http2(protocol) => health_check::by_grpc(),
+        // refused by the API, but the store may hold it from before it was
         Protocol::Grpc => {
             return Err(TransformError::GrpcHealthCheck {
                 node: node.to_owned(),
@@ -40,7 +41,7 @@ pub(super) fn health_checks(
 
 /// Whether a protocol is carried by HTTP/2.
 pub(super) fn speaks_http2(protocol: Protocol) -> bool {
-    matches!(protocol, Protocol::Http2 | Protocol::Grpc)
+    protocol.is_http2()
 }
 
 fn rhythm(policy: &HealthCheckPolicy) -> Rhythm {

@@ -7,6 +7,7 @@ use serde_saphyr::{Spanned, UserMessageFormatter};
 
 use super::source::Source;
 use crate::model::shape::error::excerpt;
+use crate::model::shape::json::Strict;
 use crate::model::{Kind, ResourceId, check_name};
 
 /// The members that a document may have besides names.
@@ -133,14 +134,14 @@ struct Documents<'a> {
 
 impl Documents<'_> {
     fn add_json(&mut self, text: &str) {
-        let mut values = serde_json::Deserializer::from_str(text).into_iter::<Value>();
+        let mut values = serde_json::Deserializer::from_str(text).into_iter::<Strict>();
         loop {
             let rest = &text[values.byte_offset()..];
             let start = text.len() - rest.trim_start().len();
             let line = 1 + text[..start].matches('\n').count() as u64;
             match values.next() {
                 None => return,
-                Some(Ok(value)) => self.add(value, Some(line)),
+                Some(Ok(Strict(value))) => self.add(value, Some(line)),
                 Some(Err(error)) => return self.add_unparsable(&error),
             }
         }

@@ -160,6 +160,13 @@ fn json_in_all_forms() {
         r#"{"meshName": "m", "spec": {}}"#,
         expect![[r#"one.json, document 1 (line 1): mesh "m" {"meshName":"m","spec":{}}"#]],
     );
+    check(
+        "twice.json",
+        r#"{"meshName": "m", "spec": {}, "spec": {}}"#,
+        expect![[
+            r#"twice.json, document 1: cannot be parsed: the key "spec" is repeated at line 1 column 41; nothing of this file was read beyond it"#
+        ]],
+    );
     let list = "\n[{\"meshName\": \"m\", \"spec\": {}},\n {\"meshName\": \"n\"}, 7]";
     check(
         "list.json",

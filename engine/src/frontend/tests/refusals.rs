@@ -45,6 +45,10 @@ async fn bodies_that_are_no_request() {
         ("[]", &["not a JSON object"]),
         ("\"x\"", &["not a JSON object"]),
         ("{} {}", &["not valid JSON"]),
+        (
+            r#"{"virtualNodeName": "x", "spec": {"a": {"port": 80, "port": 81}}}"#,
+            &["not valid JSON", r#"the key "port" is repeated"#],
+        ),
         ("{}", &["virtualNodeName: is required", "spec: is required"]),
         (r#"{"virtualNodeName": "x"}"#, &["spec: is required"]),
         (

@@ -32,7 +32,9 @@ pub(super) fn check_virtual_node(listeners: &[Listener], at: &Path, errors: &mut
                 path: policy.path.as_deref(),
                 port: policy.port,
             };
-            asked.check(listener.port_mapping.port, &at.field("healthCheck"), errors);
+            let at = at.field("healthCheck");
+            asked.check(listener.port_mapping.port, &at, errors);
+            check_grpc_health(policy.protocol, protocol, &at, errors);
         }
         if let Some(detection) = &listener.outlier_detection {
             check_outlier_detection(detection, &at.field("outlierDetection"), errors);
@@ -127,6 +129,16 @@ impl HealthCheck<'_> {
                 format_args!("{port} is not the listener's port, {listener}"),
             );
         }
+    }
+}
+
+/// Envoy asks by gRPC only where it speaks HTTP/2 to the listener.
+fn check_grpc_health(asked: Protocol, listener: Protocol, at: &Path, errors: &mut Errors) {
+    if asked == Protocol::Grpc && !listener.is_http2() {
+        errors.report(
+            &at.field("protocol"),
+            format_args!("grpc needs a listener for http2 or grpc, and this one speaks {listener}"),
+        );
     }
 }
 

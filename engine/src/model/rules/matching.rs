@@ -1,7 +1,8 @@
 //! Rules on the conditions of routes and gateway routes.
 
 use super::check_exactly_one;
-use super::text::{check_no_control, check_path, check_regex};
+use super::regex::check_regex;
+use super::text::{check_no_control, check_path};
 use crate::model::matching::{HeaderMatch, HeaderMatchMethod, HttpPathMatch, HttpQueryParameter};
 use crate::model::shape::{Errors, Path};
 
@@ -46,7 +47,10 @@ pub(super) fn check_headers<'a>(
     }
 }
 
-/// The name of a query parameter is not empty.
+/// How many bytes the name of a query parameter has at most (Envoy's `QueryParameterMatcher`).
+const QUERY_NAME_BYTES_MAX: usize = 1024;
+
+/// The name of a query parameter is not empty, and not longer than Envoy takes it.
 pub(super) fn check_query_parameters<'a>(
     parameters: impl IntoIterator<Item = &'a HttpQueryParameter>,
     at: &Path,
@@ -55,6 +59,13 @@ pub(super) fn check_query_parameters<'a>(
     for (index, parameter) in parameters.into_iter().enumerate() {
         if parameter.name.is_empty() {
             errors.report(&at.index(index).field("name"), "is empty");
+        }
+        let bytes = parameter.name.len();
+        if bytes > QUERY_NAME_BYTES_MAX {
+            errors.report(
+                &at.index(index).field("name"),
+                format_args!("has {bytes} bytes; at most {QUERY_NAME_BYTES_MAX} are allowed"),
+            );
         }
     }
 }

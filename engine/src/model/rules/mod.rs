@@ -4,10 +4,13 @@
 //!
 //! A mesh and a virtual service have no rules.
 
+mod access_log;
+mod commands;
 mod gateway_route;
 mod listener;
 mod logging;
 mod matching;
+mod regex;
 mod route;
 mod service_discovery;
 mod text;

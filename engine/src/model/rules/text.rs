@@ -1,4 +1,4 @@
-//! Rules on texts: paths, host names, regular expressions.
+//! Rules on texts: paths and host names.
 
 use crate::model::shape::error::quote;
 use crate::model::shape::{Errors, Path};
@@ -48,19 +48,4 @@ fn is_label(label: &str) -> bool {
 
 fn is_label_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '-' || c == '_'
-}
-
-/// A regular expression is one that can be read. Envoy's dialect is RE2; the one checked here differs from it
-/// only in rare constructs.
-pub(super) fn check_regex(pattern: &str, at: &Path, errors: &mut Errors) {
-    let problem = match regex_syntax::parse(pattern) {
-        Ok(_) => return,
-        Err(regex_syntax::Error::Parse(error)) => error.kind().to_string(),
-        Err(regex_syntax::Error::Translate(error)) => error.kind().to_string(),
-        Err(_) => "it cannot be read".to_owned(),
-    };
-    errors.report(
-        at,
-        format_args!("{} is not a regular expression: {problem}", quote(pattern)),
-    );
 }

@@ -2,10 +2,13 @@
 
 use std::fmt::{self, Display};
 
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 /// How many errors of one document are reported one by one; of the rest only the number is.
 const ERRORS_MAX: usize = 100;
+
+/// From here on JSON's numbers are not exact: 2 to the power of 53.
+const INEXACT_FROM: f64 = 9_007_199_254_740_992.0;
 
 /// How many characters of a text of the user's an error shows.
 const EXCERPT_CHARS: usize = 64;
@@ -77,6 +80,7 @@ impl Errors {
         let given = match value {
             Value::Null => "is null".to_owned(),
             Value::Bool(given) => format!("{given} is a boolean"),
+            Value::Number(given) if given.is_f64() && expected == "an integer" => not_an_integer(given),
             Value::Number(given) => format!("{given} is a number"),
             Value::String(given) => format!("{} is a string", quote(given)),
             Value::Array(_) => "is a list".to_owned(),
@@ -98,6 +102,18 @@ impl Errors {
         }
         Err(errors)
     }
+}
+
+/// What is wrong with a number that is no integer, at least not one that was kept exactly.
+fn not_an_integer(given: &Number) -> String {
+    let number = given.as_f64().unwrap_or_default();
+    if number.abs() >= INEXACT_FROM {
+        return format!("{given} is too large a number");
+    }
+    if number.fract() == 0.0 {
+        return format!("{given} is a number with a fraction, or with zeros before it");
+    }
+    format!("{given} is a number with a fraction")
 }
 
 /// A text of the user's as an error may show it: escaped, and cut short.

@@ -2,6 +2,7 @@
 //!
 //! - [`error`]: an error with its path, and the bounded collection of them;
 //! - [`limits`]: numbers, texts and lists that carry their limits in their type;
+//! - `json`: JSON in which no object has a member twice;
 //! - `declare`: the macro that makes a struct, an enum or a union together with its [`Shape`];
 //! - here: the [`Shape`] of the plain types, and [`parse`].
 //!
@@ -9,6 +10,7 @@
 
 pub(crate) mod declare;
 pub mod error;
+pub(crate) mod json;
 pub mod limits;
 
 use serde::de::DeserializeOwned;

@@ -81,11 +81,112 @@ fn health_checks_by_http_have_a_path() {
         ("grpc", None, "valid".to_owned()),
         ("grpc", Some("/ignored"), "valid".to_owned()),
     ] {
-        let listener = json!({"portMapping": port(80, "http"), "healthCheck": health_check(protocol, path)});
+        let listener = json!({"portMapping": port(80, "http2"), "healthCheck": health_check(protocol, path)});
         let spec = json!({"listeners": [listener]});
         assert_eq!(reported(Kind::VirtualNode, &spec), expected);
         assert_eq!(reported(Kind::VirtualGateway, &spec), expected);
     }
+}
+
+#[test]
+fn health_checks_by_grpc_need_http2() {
+    let listener =
+        |speaks| json!({"portMapping": port(80, speaks), "healthCheck": health_check("grpc", None)});
+    for speaks in ["http", "tcp"] {
+        assert_eq!(
+            reported(Kind::VirtualNode, &json!({"listeners": [listener(speaks)]})),
+            format!(
+                "spec.listeners[0].healthCheck.protocol: grpc needs a listener for http2 or grpc, and this one speaks {speaks}"
+            )
+        );
+    }
+    for speaks in ["http2", "grpc"] {
+        check(
+            Kind::VirtualNode,
+            json!({"listeners": [listener(speaks)]}),
+            expect!["valid"],
+        );
+    }
+}
+
+#[test]
+fn commands_in_access_logs_are_envoys() {
+    let reported = |text: &str| {
+        let logging = json!({"accessLog": {"file": {"path": "/dev/stdout", "format": {"text": text}}}});
+        let reported = reported(Kind::VirtualNode, &json!({"logging": logging}));
+        reported.replace("spec.logging.accessLog.file.format.text: ", "")
+    };
+    for text in [
+        "%START_TIME(%Y-%m-%dT%H:%M:%S.%3fZ)% %START_TIME%%RESPONSE_CODE_DETAILS%",
+        "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH):10% %RESP(A)% %TRAILER(B):1%",
+        "%PROTOCOL()% %RESPONSE_CODE% %RESPONSE_FLAGS% %UPSTREAM_HOST% %DOWNSTREAM_REMOTE_ADDRESS%",
+        "%DYNAMIC_METADATA(a:b)% %METADATA(ROUTE:a:b)% %FILTER_STATE(a:PLAIN):5% %UPSTREAM_METADATA(a)%",
+        "%COMMON_DURATION(DS_RX_BEG:DS_TX_END:ms)% %GRPC_STATUS(NUMBER)% %PATH(WQ):9% %ENVIRONMENT(HOME)%",
+    ] {
+        assert_eq!(reported(text), "valid", "{text}");
+    }
+    for (text, expected) in [
+        ("%BOGUS%", "is not a command of Envoy's"),
+        ("%REQ()%", "needs the name of a header in parentheses"),
+        ("%REQ(a b)%", "needs the name of a header in parentheses"),
+        ("%REQ(a?b?c)%", "needs the name of a header in parentheses"),
+        ("%TRAILER%", "needs the name of a header in parentheses"),
+        ("%DYNAMIC_METADATA()%", "needs a namespace in parentheses"),
+        (
+            "%METADATA(X:a)%",
+            "needs a kind of metadata, a namespace and keys in parentheses",
+        ),
+        (
+            "%FILTER_STATE(a:b)%",
+            "needs a key in parentheses, and perhaps :PLAIN or :TYPED",
+        ),
+        (
+            "%COMMON_DURATION(a:b)%",
+            "needs two points in time and ms, us or ns in parentheses",
+        ),
+        ("%RESPONSE_CODE(1)%", "takes nothing in parentheses"),
+        ("%PROTOCOL:3%", "takes no length"),
+        ("%REQ(A):%", "has a length that is not a number"),
+        (
+            "%GRPC_STATUS(X)%",
+            "takes CAMEL_STRING, SNAKE_STRING or NUMBER in parentheses",
+        ),
+    ] {
+        assert_eq!(reported(text), format!("\"{text}\" {expected}"));
+    }
+}
+
+#[test]
+fn times_are_what_envoy_counts_with() {
+    let detection = |seconds: u64| {
+        let time = json!({"unit": "s", "value": seconds});
+        json!({"baseEjectionDuration": time, "interval": time, "maxEjectionPercent": 50, "maxServerErrors": 5})
+    };
+    let listener = |seconds| json!({"portMapping": port(80, "http"), "outlierDetection": detection(seconds)});
+    let node = |seconds| json!({"listeners": [listener(seconds)]});
+    check(Kind::VirtualNode, node(3_155_760_000), expect!["valid"]);
+    check(
+        Kind::VirtualNode,
+        node(315_576_000_000),
+        expect![[r#"
+            spec.listeners[0].outlierDetection.baseEjectionDuration.value: 315576000000 is not in 0..=3155760000
+            spec.listeners[0].outlierDetection.interval.value: 315576000000 is not in 0..=3155760000"#]],
+    );
+}
+
+#[test]
+fn names_of_query_parameters_are_within_envoys_limit() {
+    let route = |name: String| {
+        let condition = json!({"prefix": "/", "queryParameters": [{"name": name}]});
+        let action = json!({"weightedTargets": [{"virtualNode": "n", "weight": 1}]});
+        json!({"httpRoute": {"match": condition, "action": action}})
+    };
+    check(Kind::Route, route("a".repeat(1024)), expect!["valid"]);
+    check(
+        Kind::Route,
+        route("é".repeat(513)),
+        expect!["spec.httpRoute.match.queryParameters[0].name: has 1026 bytes; at most 1024 are allowed"],
+    );
 }
 
 #[test]

@@ -38,7 +38,21 @@ fn integers_have_a_range() {
         ),
         (
             json!(80.5),
-            expect!["spec.listeners[0].portMapping.port: 80.5 is a number; an integer is expected"],
+            expect![
+                "spec.listeners[0].portMapping.port: 80.5 is a number with a fraction; an integer is expected"
+            ],
+        ),
+        (
+            json!(99_999_999_999_999_999_999_999_f64),
+            expect![
+                "spec.listeners[0].portMapping.port: 1e+23 is too large a number; an integer is expected"
+            ],
+        ),
+        (
+            json!(120.0),
+            expect![
+                "spec.listeners[0].portMapping.port: 120.0 is a number with a fraction, or with zeros before it; an integer is expected"
+            ],
         ),
         (
             json!("80"),
@@ -268,7 +282,7 @@ fn every_error_of_a_document_is_reported() {
             spec.listeners[0].portMapping.protocol: "udp" is not one of http, tcp, http2, grpc
             spec.listeners[1].portMapping.protocol: is required
             spec.listeners[1].timeout.http.idle.unit: "h" is not one of s, ms
-            spec.listeners[1].timeout.http.idle.value: -1 is not in 0..=315576000000
+            spec.listeners[1].timeout.http.idle.value: -1 is not in 0..=3155760000
             spec.listeners[2]: 7 is a number; an object is expected
             spec.serviceDiscovery.dns.hostname: is required
             spec.color: is not a field here; known fields are backendDefaults, backends, listeners, logging, serviceDiscovery"#]],
