@@ -18,6 +18,9 @@ use crate::model::gateway_route::{
 use crate::model::matching::Priority;
 use crate::model::{GatewayRouteKind, GrpcGatewayRoute, HttpGatewayRoute};
 
+/// The host of a request, as Envoy names it.
+const AUTHORITY: &str = ":authority";
+
 /// Where a gateway route ranks, and what it is to Envoy.
 #[derive(Debug)]
 pub(super) struct RankedRoutes<'a> {
@@ -49,7 +52,7 @@ pub(super) fn ranked_routes<'a>(
     for condition in &conditions {
         for host in &hosts {
             let mut route_match = condition.route_match.clone();
-            route_match.headers.extend(host.clone());
+            route_match.headers.extend_from_slice(host);
             let mut action = to_cluster(cluster, Timeouts::NONE);
             action.prefix_rewrite.clone_from(&condition.new_path);
             routes.push(to_virtual_service(name, route_match, action, kind));
@@ -191,27 +194,29 @@ fn new_prefix(prefix: &str, rewrite: Option<&HttpGatewayRoutePrefixRewrite>) -> 
     new_prefix.to_owned()
 }
 
-/// The conditions on the host, of which one must hold: the host with or without a port, in any case. `None` is every host.
-fn hosts(hostname: Option<&GatewayRouteHostnameMatch>) -> (Vec<Option<HeaderMatcher>>, HostRank) {
-    let authority = |pattern| Some(header(":authority", text_in_any_case(pattern)));
+/// The ways in which the host may be right, with and without a port, each with the conditions that must all hold. Case does
+/// not matter.
+fn hosts(hostname: Option<&GatewayRouteHostnameMatch>) -> (Vec<Vec<HeaderMatcher>>, HostRank) {
+    let authority = |pattern| header(AUTHORITY, text_in_any_case(pattern));
     if let Some(exact) = hostname.and_then(|hostname| hostname.exact.as_ref()) {
         let hosts = vec![
-            authority(MatchPattern::Exact(exact.to_string())),
-            authority(MatchPattern::Prefix(format!("{exact}:"))),
+            vec![authority(MatchPattern::Exact(exact.to_string()))],
+            vec![authority(MatchPattern::Prefix(format!("{exact}:")))],
         ];
         return (hosts, HostRank::Exact);
     }
     if let Some(suffix) = hostname.and_then(|hostname| hostname.suffix.as_ref()) {
-        // a part of the authority would do for what a client appends to a host of its own
-        let with_port = regex(&format!("(?i).*{}:[0-9]+", regex_syntax::escape(suffix)));
+        // with one colon only, what comes before it is the end of the host; the suffix is no part of the regular
+        // expression, which would become too large for Envoy
+        let with_port = text_matcher(MatchPattern::SafeRegex(regex("[^:]*:[0-9]+")));
         let hosts = vec![
-            authority(MatchPattern::Suffix(suffix.to_string())),
-            Some(header(
-                ":authority",
-                text_matcher(MatchPattern::SafeRegex(with_port)),
-            )),
+            vec![authority(MatchPattern::Suffix(suffix.to_string()))],
+            vec![
+                authority(MatchPattern::Contains(format!("{suffix}:"))),
+                header(AUTHORITY, with_port),
+            ],
         ];
         return (hosts, HostRank::Suffix(std::cmp::Reverse(suffix.len())));
     }
-    (vec![None], HostRank::Any)
+    (vec![Vec::new()], HostRank::Any)
 }

@@ -57,7 +57,7 @@ fn in_every_process_the_same() {
         7c416b645d673e1b cds ed461571de1127bc eds 2d06800538d394c2 lds 37bdd4e97138d068 rds 1a0e626d7f2b95c9 mesh/everything/virtualNode/shop-v1
         c088757b9a6e3282 cds 15930d64401c3b07 eds 2d06800538d394c2 lds 379f805fcebca24d rds a00f6118fadeb17c mesh/everything/virtualNode/shop-v2
         d1a77aa912f0df38 cds ed2399d25df63c89 eds 2d06800538d394c2 lds 1f7fdcd57659eb03 rds ff01d97fc0b86349 mesh/everything/virtualGateway/closed
-        362d680b23e14dcb cds 73546f990423fea4 eds 89c6237b16703427 lds a47274e7b81f31f1 rds d7f51a7918ed3328 mesh/everything/virtualGateway/entrance
+        ad0f6a1a663917bc cds 73546f990423fea4 eds 89c6237b16703427 lds a47274e7b81f31f1 rds 39614e6ed90bb97c mesh/everything/virtualGateway/entrance
         098d2f4415218212 mesh/everything/virtualService/calls.everything.local
         ac04611f603e94d0 mesh/everything/virtualService/database.everything.local
         0c44e28aa1a094cf mesh/everything/virtualService/direct.everything.local

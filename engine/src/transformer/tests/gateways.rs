@@ -163,7 +163,7 @@ fn hosts_match_with_or_without_a_port_in_any_case() {
         &Value::Null,
         expect![[r#"
             {name route, match{headers {name :authority, StringMatch {ignore_case true, Suffix .com}}, Path /a}, request_headers_to_remove x-app-mesh-virtual-service, Route {timeout 0s, idle_timeout 0s, Cluster cds_ingress_m_gateway_self_redirect_http_15001, HostRewriteLiteral service}}
-            {name route, match{headers {name :authority, StringMatch SafeRegex regex (?i).*\\.com:[0-9]+}, Path /a}, request_headers_to_remove x-app-mesh-virtual-service, Route {timeout 0s, idle_timeout 0s, Cluster cds_ingress_m_gateway_self_redirect_http_15001, HostRewriteLiteral service}}"#]],
+            {name route, match{headers{{name :authority, StringMatch {ignore_case true, Contains .com:}}, {name :authority, StringMatch SafeRegex regex [^:]*:[0-9]+}}, Path /a}, request_headers_to_remove x-app-mesh-virtual-service, Route {timeout 0s, idle_timeout 0s, Cluster cds_ingress_m_gateway_self_redirect_http_15001, HostRewriteLiteral service}}"#]],
     );
 }
 
