@@ -6,37 +6,22 @@ use envoy_types::pb::envoy::config::cluster::v3::OutlierDetection;
 use envoy_types::pb::envoy::config::core::v3::HealthCheck;
 use envoy_types::pb::envoy::r#type::v3::CodecClientType;
 
-use super::transform::TransformError;
 use crate::envoy::health_check::{self, Rhythm};
 use crate::model::health_check::HealthCheckPolicy;
 use crate::model::{self, Listener, Protocol};
 
-/// The active health checks of a cluster of `node`'s replicas: one or none.
-pub(super) fn health_checks(
-    node: &str,
-    port: u16,
-    listener: &Listener,
-) -> Result<Vec<HealthCheck>, TransformError> {
-    let Some(policy) = &listener.health_check else {
-        return Ok(Vec::new());
-    };
-    let protocol = listener.port_mapping.protocol;
+/// The active health check of a cluster of replicas behind this listener.
+pub(super) fn health_check_of(listener: &Listener) -> Option<HealthCheck> {
+    let policy = listener.health_check.as_ref()?;
     let path = policy.path.as_deref().unwrap_or("/");
     let checker = match policy.protocol {
         Protocol::Http => health_check::by_http(path, CodecClientType::Http1),
         Protocol::Http2 => health_check::by_http(path, CodecClientType::Http2),
         Protocol::Tcp => health_check::by_tcp(),
-        Protocol::Grpc if speaks_http2(protocol) => health_check::by_grpc(),
-        // refused by the API, but the store may hold it from before it was
-        Protocol::Grpc => {
-            return Err(TransformError::GrpcHealthCheck {
-                node: node.to_owned(),
-                port,
-                protocol: protocol.as_str(),
-            });
-        }
+        // on listeners that carry HTTP/2 only, says the model: Envoy refuses it elsewhere
+        Protocol::Grpc => health_check::by_grpc(),
     };
-    Ok(vec![health_check::health_check(rhythm(policy), checker)])
+    Some(health_check::health_check(rhythm(policy), checker))
 }
 
 /// Whether a protocol is carried by HTTP/2.

@@ -43,8 +43,8 @@ pub(super) struct TargetListener {
     pub(super) port: u16,
     /// What it speaks.
     pub(super) protocol: Protocol,
-    /// The cluster that leads there, or why there can be none.
-    pub(super) cluster: Result<TargetCluster, TransformError>,
+    /// The cluster that leads there.
+    pub(super) cluster: TargetCluster,
 }
 
 /// A cluster that leads to a listener of a virtual node.
@@ -181,7 +181,7 @@ fn target_cluster(
     spec: &VirtualNodeSpec,
     listener: &Listener,
     transaction: Transaction,
-) -> Result<TargetCluster, TransformError> {
+) -> TargetCluster {
     let port = port_number(listener.port_mapping.port);
     let protocol = listener.port_mapping.protocol;
     let name = names::egress_cluster(&definitions.name, node, protocol, port);
@@ -189,17 +189,17 @@ fn target_cluster(
     if health::speaks_http2(protocol) {
         speak_http2(&mut cluster);
     }
-    cluster.health_checks = health::health_checks(node, port, listener)?;
+    cluster.health_checks = health::health_check_of(listener).into_iter().collect();
     cluster.outlier_detection = listener.outlier_detection.as_ref().map(health::outlier_detection);
 
     let is_eds = cluster.eds_cluster_config.is_some();
     let endpoints =
         is_eds.then(|| Resource::encode(ResourceType::Endpoints, &name, transaction, &no_endpoints(&name)));
-    Ok(TargetCluster {
+    TargetCluster {
         cluster: Resource::encode(ResourceType::Cluster, &name, transaction, &cluster),
         endpoints,
         name,
-    })
+    }
 }
 
 /// A cluster by the node's service discovery. Without one there are no endpoints, and the control plane says so, so that

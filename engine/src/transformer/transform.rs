@@ -93,19 +93,6 @@ pub enum TransformError {
         /// How many listeners it has.
         listeners: usize,
     },
-    /// Envoy checks health by gRPC only where it speaks HTTP/2.
-    #[error(
-        "virtual node {node:?} has a health check by grpc for its listener at port {port}, which speaks {protocol}; \
-         let the listener speak grpc or http2, or choose another protocol for the health check"
-    )]
-    GrpcHealthCheck {
-        /// The node.
-        node: String,
-        /// The port of the listener.
-        port: u16,
-        /// What the listener speaks.
-        protocol: &'static str,
-    },
 }
 
 /// Pure; deterministic to the byte: the same definitions give identical fragments on every host.

@@ -68,7 +68,7 @@ impl<'a> Parts<'a> {
             .ok_or_else(|| TransformError::NoVirtualNode(name.to_owned()))?;
         self.transaction = self.transaction.max(node.transaction);
         for listener in &node.listeners {
-            let cluster = self.add_cluster(&listener.cluster)?;
+            let cluster = self.add_cluster(&listener.cluster);
             match listener.protocol {
                 Protocol::Http | Protocol::Http2 | Protocol::Grpc => {
                     self.add_virtual_host(listener.port, vec![catch_all_route(cluster)]);
@@ -153,19 +153,15 @@ impl<'a> Parts<'a> {
             let node = targets.of_route(route, target)?;
             self.transaction = self.transaction.max(node.transaction);
             let listener = node.listener(route, target, protocol_of(kind), port)?;
-            let cluster = self.add_cluster(&listener.cluster)?;
+            let cluster = self.add_cluster(&listener.cluster);
             shares.push((cluster, target.weight.to_u32()));
         }
         Ok(shares)
     }
 
-    fn add_cluster(
-        &mut self,
-        cluster: &'a Result<TargetCluster, TransformError>,
-    ) -> Result<&'a str, TransformError> {
-        let cluster = cluster.as_ref().map_err(TransformError::clone)?;
+    fn add_cluster(&mut self, cluster: &'a TargetCluster) -> &'a str {
         self.clusters.insert(&cluster.name, cluster);
-        Ok(&cluster.name)
+        &cluster.name
     }
 
     fn add_virtual_host(&mut self, port: u16, routes: Vec<envoy::Route>) {

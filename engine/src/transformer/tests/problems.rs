@@ -102,24 +102,6 @@ fn a_node_without_listeners() {
 }
 
 #[test]
-fn a_health_check_that_envoy_refuses() {
-    let health_check = json!({
-        "protocol": "grpc", "healthyThreshold": 2, "unhealthyThreshold": 2, "intervalMillis": 5000, "timeoutMillis": 2000,
-    });
-    let listener = json!({"portMapping": {"port": 80, "protocol": "http"}, "healthCheck": health_check});
-    let harm = |well: Definitions| {
-        well.without(&ResourceId::virtual_node(MESH, "node"))
-            .virtual_node("node", json!({"listeners": [listener]}))
-    };
-    check(
-        harm,
-        expect![[
-            r#"mesh/m/virtualService/service: virtual node "node" has a health check by grpc for its listener at port 80, which speaks http; let the listener speak grpc or http2, or choose another protocol for the health check"#
-        ]],
-    );
-}
-
-#[test]
 fn a_route_for_another_port_is_no_problem() {
     let route = json!({"tcpRoute": {"action": {"weightedTargets": [{"virtualNode": "gone", "weight": 1}]}}});
     let definitions = Definitions::new()
