@@ -49,19 +49,14 @@ pub(crate) struct Admission {
 
 impl Admission {
     pub(crate) fn new(limits: Limits) -> Self {
-        Self {
-            limits,
-            connected: AtomicUsize::new(0),
-            by_node: DashMap::new(),
-        }
+        Self { limits, connected: AtomicUsize::new(0), by_node: DashMap::new() }
     }
 
     /// Takes a place for an Envoy, if there is one: exactly as many as the limits say, however many come at once.
     pub(crate) fn admit(self: &Arc<Self>, node: &NodeId) -> Result<Place, Refused> {
         let one_more = |limit: usize| move |count: usize| (count < limit).then_some(count + 1);
         let host =
-            self.connected
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more(self.limits.envoys));
+            self.connected.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more(self.limits.envoys));
         let Ok(before) = host else {
             return Err(Refused::HostFull(self.limits.envoys));
         };
@@ -70,16 +65,10 @@ impl Admission {
         if *of_node >= self.limits.envoys_per_node {
             drop(of_node);
             self.leave_host();
-            return Err(Refused::NodeFull {
-                node: node.clone(),
-                limit: self.limits.envoys_per_node,
-            });
+            return Err(Refused::NodeFull { node: node.clone(), limit: self.limits.envoys_per_node });
         }
         *of_node += 1;
-        Ok(Place {
-            admission: Arc::clone(self),
-            node: node.clone(),
-        })
+        Ok(Place { admission: Arc::clone(self), node: node.clone() })
     }
 
     pub(crate) fn connected(&self) -> usize {
@@ -128,24 +117,16 @@ mod tests {
 
     #[test]
     fn a_storm_is_admitted_up_to_the_limit_exactly() {
-        let admission = Arc::new(Admission::new(Limits {
-            envoys: 1000,
-            envoys_per_node: 1000,
-        }));
+        let admission = Arc::new(Admission::new(Limits { envoys: 1000, envoys_per_node: 1000 }));
         let storm: Vec<_> = (0..8)
             .map(|_| {
                 let admission = Arc::clone(&admission);
                 thread::spawn(move || {
-                    (0..200)
-                        .filter_map(|_| admission.admit(&node("n")).ok())
-                        .collect::<Vec<_>>()
+                    (0..200).filter_map(|_| admission.admit(&node("n")).ok()).collect::<Vec<_>>()
                 })
             })
             .collect();
-        let places: Vec<Place> = storm
-            .into_iter()
-            .flat_map(|thread| thread.join().unwrap())
-            .collect();
+        let places: Vec<Place> = storm.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
         assert_eq!(places.len(), 1000);
         assert_eq!(admission.admit(&node("n")).unwrap_err(), Refused::HostFull(1000));
         drop(places);
@@ -155,18 +136,9 @@ mod tests {
 
     #[test]
     fn one_node_does_not_take_the_places_of_others() {
-        let admission = Arc::new(Admission::new(Limits {
-            envoys: 10,
-            envoys_per_node: 1,
-        }));
+        let admission = Arc::new(Admission::new(Limits { envoys: 10, envoys_per_node: 1 }));
         let place = admission.admit(&node("a")).unwrap();
-        assert_eq!(
-            admission.admit(&node("a")).unwrap_err(),
-            Refused::NodeFull {
-                node: node("a"),
-                limit: 1
-            }
-        );
+        assert_eq!(admission.admit(&node("a")).unwrap_err(), Refused::NodeFull { node: node("a"), limit: 1 });
         assert_eq!(admission.connected(), 1, "the refused one holds no place");
         let _other = admission.admit(&node("b")).unwrap();
         drop(place);
@@ -175,10 +147,7 @@ mod tests {
 
     #[test]
     fn the_soft_limit_comes_before_the_hard_one() {
-        let admission = Arc::new(Admission::new(Limits {
-            envoys: 20,
-            envoys_per_node: 20,
-        }));
+        let admission = Arc::new(Admission::new(Limits { envoys: 20, envoys_per_node: 20 }));
         let mut places: Vec<Place> = (0..18).map(|_| admission.admit(&node("n")).unwrap()).collect();
         assert!(!admission.is_nearly_full());
         places.push(admission.admit(&node("n")).unwrap());

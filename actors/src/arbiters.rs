@@ -31,26 +31,18 @@ impl Arbiters {
     /// Starts `count` arbiters, at least one.
     pub fn start(count: usize) -> Result<Self, ArbitersError> {
         let (ready, started) = mpsc::channel();
-        thread::Builder::new()
-            .name("actor-system".to_owned())
-            .spawn(move || {
-                let runner = System::new();
-                runner.block_on(async {
-                    let handles = (0..count.max(1))
-                        .map(|_| Arbiter::new().handle())
-                        .collect::<Vec<_>>();
-                    let _ = ready.send((handles, System::current()));
-                });
-                if let Err(error) = runner.run() {
-                    tracing::error!(%error, "actor system ended");
-                }
-            })?;
+        thread::Builder::new().name("actor-system".to_owned()).spawn(move || {
+            let runner = System::new();
+            runner.block_on(async {
+                let handles = (0..count.max(1)).map(|_| Arbiter::new().handle()).collect::<Vec<_>>();
+                let _ = ready.send((handles, System::current()));
+            });
+            if let Err(error) = runner.run() {
+                tracing::error!(%error, "actor system ended");
+            }
+        })?;
         let (handles, system) = started.recv().map_err(|_| ArbitersError::Ended)?;
-        Ok(Self {
-            handles,
-            next: AtomicUsize::new(0),
-            system,
-        })
+        Ok(Self { handles, next: AtomicUsize::new(0), system })
     }
 
     /// The arbiter for the next actor: they take turns.

@@ -53,10 +53,7 @@ struct Last {
 
 impl Composition {
     pub(crate) fn new(compose: Compose) -> Self {
-        Self {
-            compose,
-            last: Mutex::new(None),
-        }
+        Self { compose, last: Mutex::new(None) }
     }
 
     /// What these fragments make. Replicas that ask at the same time wait for the first of them, which does the
@@ -75,10 +72,7 @@ impl Composition {
         let composed = (self.compose)(node_of(node)?, &backends_of(backends)?)?;
         *last = Some(Last {
             node: Arc::clone(node),
-            backends: backends
-                .iter()
-                .map(|(_, fragment)| Arc::clone(fragment))
-                .collect(),
+            backends: backends.iter().map(|(_, fragment)| Arc::clone(fragment)).collect(),
             composed: composed.clone(),
         });
         Ok(composed)
@@ -90,20 +84,16 @@ impl Last {
     fn is_of(&self, node: &Arc<Fragment>, backends: &[(Arc<str>, Arc<Fragment>)]) -> bool {
         Arc::ptr_eq(&self.node, node)
             && self.backends.len() == backends.len()
-            && self
-                .backends
-                .iter()
-                .zip(backends)
-                .all(|(mine, (_, theirs))| Arc::ptr_eq(mine, theirs))
+            && self.backends.iter().zip(backends).all(|(mine, (_, theirs))| Arc::ptr_eq(mine, theirs))
     }
 }
 
 fn node_of(fragment: &Fragment) -> Result<&NodeFragment, ComposeError> {
     match fragment {
         Fragment::Node(node) => Ok(node),
-        Fragment::Service(_) => Err(ComposeError {
-            reason: "the node's fragment is that of a service".to_owned(),
-        }),
+        Fragment::Service(_) => {
+            Err(ComposeError { reason: "the node's fragment is that of a service".to_owned() })
+        }
     }
 }
 
@@ -111,14 +101,9 @@ fn backends_of(fragments: &[(Arc<str>, Arc<Fragment>)]) -> Result<Vec<Backend<'_
     let mut backends = Vec::with_capacity(fragments.len());
     for (name, fragment) in fragments {
         let Fragment::Service(service) = fragment.as_ref() else {
-            return Err(ComposeError {
-                reason: format!("the fragment of backend {name} is that of a node"),
-            });
+            return Err(ComposeError { reason: format!("the fragment of backend {name} is that of a node") });
         };
-        backends.push(Backend {
-            name,
-            fragment: service,
-        });
+        backends.push(Backend { name, fragment: service });
     }
     Ok(backends)
 }

@@ -39,12 +39,7 @@ struct InUse {
 
 impl Directory {
     pub(crate) fn new(arbiters: Arc<Arbiters>, source: Arc<dyn FragmentSource>, compose: Compose) -> Self {
-        Self {
-            actors: DashMap::new(),
-            arbiters,
-            source,
-            compose,
-        }
+        Self { actors: DashMap::new(), arbiters, source, compose }
     }
 
     /// Subscribes a stream to a fragment: its inbox is told the state, and every change of it. Returns what composes for
@@ -63,11 +58,7 @@ impl Directory {
                 let actor = FragmentActor::new(key.clone());
                 let actor = FragmentActor::start_in_arbiter(self.arbiters.next(), |_| actor);
                 self.source.follow(key);
-                vacant.insert(InUse {
-                    actor,
-                    subscribers: 0,
-                    composition,
-                })
+                vacant.insert(InUse { actor, subscribers: 0, composition })
             }
         };
         in_use.subscribers += 1;

@@ -102,22 +102,16 @@ impl EnvoyActor {
             Fragment::Node(fragment) => fragment.backends.as_slice(),
             Fragment::Service(_) => &[],
         };
-        let gone = self
-            .backends
-            .keys()
-            .filter(|name| backends.binary_search(name).is_err())
-            .cloned();
+        let gone = self.backends.keys().filter(|name| backends.binary_search(name).is_err()).cloned();
         for name in gone.collect::<Vec<_>>() {
             self.backends.remove(&name);
-            self.directory
-                .unsubscribe(&self.backend_key(&name), self.identity.stream);
+            self.directory.unsubscribe(&self.backend_key(&name), self.identity.stream);
         }
         for name in backends {
             if !self.backends.contains_key(name) {
                 self.backends.insert(Arc::clone(name), None);
                 let key = self.backend_key(name);
-                self.directory
-                    .subscribe(&key, self.identity.stream, Arc::clone(&self.inbox));
+                self.directory.subscribe(&key, self.identity.stream, Arc::clone(&self.inbox));
             }
         }
         self.node = Some(node);
@@ -179,9 +173,7 @@ impl EnvoyActor {
         if self.session.is_synced() {
             self.propagations.clear();
         } else {
-            self.propagations
-                .iter()
-                .for_each(|propagation| propagation.reach());
+            self.propagations.iter().for_each(|propagation| propagation.reach());
         }
     }
 
@@ -237,9 +229,7 @@ impl Actor for EnvoyActor {
 
     fn started(&mut self, context: &mut Context<Self>) {
         let Identity { node, stream, .. } = &self.identity;
-        self.composition = self
-            .directory
-            .subscribe(node.key(), *stream, Arc::clone(&self.inbox));
+        self.composition = self.directory.subscribe(node.key(), *stream, Arc::clone(&self.inbox));
         context.run_later(OPENING, |actor, context| {
             actor.session.end_opening();
             actor.send_responses(context);

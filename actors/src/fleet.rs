@@ -99,17 +99,7 @@ impl Fleet {
         });
         self.envoys.insert(stream, actor.clone());
         let envoys = Arc::clone(&self.envoys);
-        Ok((
-            Connection {
-                actor,
-                stream,
-                envoys,
-                served,
-                reason,
-                _place: place,
-            },
-            frames,
-        ))
+        Ok((Connection { actor, stream, envoys, served, reason, _place: place }, frames))
     }
 
     /// Passes the state of a fragment to the Envoys that depend on it; nobody else is touched.

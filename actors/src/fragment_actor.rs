@@ -27,13 +27,7 @@ pub(crate) struct FragmentActor {
 
 impl FragmentActor {
     pub(crate) fn new(key: FragmentKey) -> Self {
-        Self {
-            key,
-            latest: None,
-            propagation: None,
-            subscribers: HashMap::new(),
-            flush_due: false,
-        }
+        Self { key, latest: None, propagation: None, subscribers: HashMap::new(), flush_due: false }
     }
 }
 
@@ -74,10 +68,7 @@ impl Handler<Subscribe> for FragmentActor {
 
     fn handle(&mut self, message: Subscribe, _: &mut Context<Self>) {
         if let Some(latest) = &self.latest {
-            let publication = Publication {
-                fragment: latest.clone(),
-                propagation: None,
-            };
+            let publication = Publication { fragment: latest.clone(), propagation: None };
             message.inbox.put(self.key.clone(), publication);
         }
         self.subscribers.insert(message.stream, message.inbox);
@@ -96,10 +87,7 @@ impl Handler<Publish> for FragmentActor {
     type Result = ();
 
     fn handle(&mut self, message: Publish, context: &mut Context<Self>) {
-        let Publish(Publication {
-            fragment,
-            propagation,
-        }) = message;
+        let Publish(Publication { fragment, propagation }) = message;
         if self.latest.as_ref() == Some(&fragment) {
             return;
         }
@@ -119,10 +107,7 @@ impl FragmentActor {
             return;
         }
         let Some(latest) = &self.latest else { return };
-        let publication = Publication {
-            fragment: latest.clone(),
-            propagation: self.propagation.take(),
-        };
+        let publication = Publication { fragment: latest.clone(), propagation: self.propagation.take() };
         for inbox in self.subscribers.values() {
             inbox.put(self.key.clone(), publication.clone());
         }

@@ -32,10 +32,7 @@ pub(crate) struct Inbox {
 
 impl Inbox {
     pub(crate) fn new(owner: Recipient<Wake>) -> Self {
-        Self {
-            owner,
-            updates: Mutex::default(),
-        }
+        Self { owner, updates: Mutex::default() }
     }
 
     /// Leaves the latest state of a fragment, and wakes the owner unless it is woken already.

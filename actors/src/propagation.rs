@@ -17,10 +17,7 @@ pub struct Propagation {
 impl Propagation {
     /// Of a commit that was made at this time, by the clock of the host that made it.
     pub fn since(committed_at: SystemTime) -> Self {
-        Self {
-            committed_at,
-            reached: AtomicBool::new(false),
-        }
+        Self { committed_at, reached: AtomicBool::new(false) }
     }
 
     /// A consumer was sent something because of it.

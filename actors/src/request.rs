@@ -69,13 +69,7 @@ mod tests {
 
     #[test]
     fn a_rejection_is_bounded_and_escaped() {
-        assert_eq!(
-            Rejection::new(3, "bad\nline\u{1b}[0m").message,
-            "bad\\nline\\u{1b}[0m"
-        );
-        assert_eq!(
-            Rejection::new(3, &"x".repeat(5000)).message.len(),
-            MESSAGE_CHARS_MAX
-        );
+        assert_eq!(Rejection::new(3, "bad\nline\u{1b}[0m").message, "bad\\nline\\u{1b}[0m");
+        assert_eq!(Rejection::new(3, &"x".repeat(5000)).message.len(), MESSAGE_CHARS_MAX);
     }
 }

@@ -15,9 +15,7 @@ pub struct Snapshot {
 impl Snapshot {
     /// A snapshot of these sets, in the order of [`ResourceType::ALL`].
     pub fn new(sets: [ResourceSet; ResourceType::COUNT]) -> Self {
-        Self {
-            sets: sets.map(Arc::new),
-        }
+        Self { sets: sets.map(Arc::new) }
     }
 
     /// The resources of one type.
@@ -27,11 +25,7 @@ impl Snapshot {
 
     /// The newest definition that went into it.
     pub fn transaction(&self) -> Transaction {
-        self.sets
-            .iter()
-            .map(|set| set.version.transaction)
-            .max()
-            .unwrap_or_default()
+        self.sets.iter().map(|set| set.version.transaction).max().unwrap_or_default()
     }
 }
 
@@ -47,10 +41,7 @@ impl ResourceSet {
     pub fn new(mut resources: Vec<Resource>) -> Self {
         resources.sort_by(|a, b| a.name.cmp(&b.name));
         resources.dedup_by(|later, earlier| later.name == earlier.name);
-        Self {
-            version: version_of(&resources),
-            resources,
-        }
+        Self { version: version_of(&resources), resources }
     }
 
     /// The version of the whole set.
@@ -65,19 +56,12 @@ impl ResourceSet {
 
     /// The resource called `name`.
     pub fn get(&self, name: &str) -> Option<&Resource> {
-        let position = self
-            .resources
-            .binary_search_by(|resource| resource.name.as_ref().cmp(name))
-            .ok()?;
+        let position = self.resources.binary_search_by(|resource| resource.name.as_ref().cmp(name)).ok()?;
         self.resources.get(position)
     }
 }
 
 /// The version of resources that are sorted by name.
 pub(crate) fn version_of(resources: &[Resource]) -> Version {
-    Version::of_set(
-        resources
-            .iter()
-            .map(|resource| (resource.name.as_ref(), resource.version)),
-    )
+    Version::of_set(resources.iter().map(|resource| (resource.name.as_ref(), resource.version)))
 }

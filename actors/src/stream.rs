@@ -59,20 +59,8 @@ pub(crate) fn channel() -> (Outbox, Frames, watch::Receiver<bool>) {
     let (frames, receiver) = mpsc::channel(FRAMES_WAITING_MAX);
     let (served, is_served) = watch::channel(false);
     let reason = Arc::new(OnceLock::new());
-    let outbox = Outbox {
-        frames,
-        served,
-        reason: Arc::clone(&reason),
-    };
-    (
-        outbox,
-        Frames {
-            frames: receiver,
-            reason,
-            ended: false,
-        },
-        is_served,
-    )
+    let outbox = Outbox { frames, served, reason: Arc::clone(&reason) };
+    (outbox, Frames { frames: receiver, reason, ended: false }, is_served)
 }
 
 /// The requests' side of a stream. Dropping it ends the Envoy's actor.
@@ -144,8 +132,7 @@ impl Outbox {
 
     /// Says that everything that was due is on its way.
     pub(crate) fn set_served(&self) {
-        self.served
-            .send_if_modified(|served| !std::mem::replace(served, true));
+        self.served.send_if_modified(|served| !std::mem::replace(served, true));
     }
 
     /// Says why the frames end, as they do when this is dropped.

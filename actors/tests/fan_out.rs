@@ -42,44 +42,26 @@ fn compose(node: &NodeFragment, backends: &[Backend<'_>]) -> Result<Composed, Co
     let services = backends.iter().flat_map(|backend| &backend.fragment.clusters);
     let clusters = node.clusters.iter().chain(services).cloned().collect();
     let snapshot = Snapshot::new([clusters, vec![], vec![], vec![]].map(ResourceSet::new));
-    Ok(Composed {
-        snapshot: Arc::new(snapshot),
-        problems: Arc::default(),
-    })
+    Ok(Composed { snapshot: Arc::new(snapshot), problems: Arc::default() })
 }
 
 fn cluster(name: &str, content: &str) -> Resource {
     let body = Bytes::copy_from_slice(content.as_bytes());
-    Resource {
-        name: name.into(),
-        version: Version::of(1, &body),
-        body: Bytes::new(),
-    }
+    Resource { name: name.into(), version: Version::of(1, &body), body: Bytes::new() }
 }
 
 fn publication(fragment: Fragment) -> Publication {
-    Publication {
-        fragment: Some(Arc::new(fragment)),
-        propagation: None,
-    }
+    Publication { fragment: Some(Arc::new(fragment)), propagation: None }
 }
 
 fn service(name: &str, content: &str) -> Publication {
     let clusters = vec![cluster(name, content)];
-    publication(Fragment::Service(ServiceFragment {
-        transaction: 1,
-        clusters,
-        ..Default::default()
-    }))
+    publication(Fragment::Service(ServiceFragment { transaction: 1, clusters, ..Default::default() }))
 }
 
 fn node(backends: &[&str]) -> Publication {
     let backends = backends.iter().map(|&name| name.into()).collect();
-    publication(Fragment::Node(NodeFragment {
-        transaction: 1,
-        backends,
-        ..Default::default()
-    }))
+    publication(Fragment::Node(NodeFragment { transaction: 1, backends, ..Default::default() }))
 }
 
 fn service_key(name: &str) -> FragmentKey {
@@ -100,10 +82,7 @@ impl Host {
         let followed = Arc::new(Followed::default());
         let settings = FleetSettings {
             arbiters: 2,
-            limits: Limits {
-                envoys: envoys_max,
-                envoys_per_node: envoys_max,
-            },
+            limits: Limits { envoys: envoys_max, envoys_per_node: envoys_max },
             stall_timeout: STALL_TIMEOUT,
             control_plane: "test".to_owned(),
         };
@@ -147,36 +126,20 @@ struct Envoy {
 
 impl Envoy {
     async fn ask(&self, nonce: &str) {
-        let interest = Interest::Delta {
-            subscribe: vec![],
-            unsubscribe: vec![],
-            initial_versions: vec![],
-        };
-        let request = Request {
-            resource_type: ResourceType::Cluster,
-            nonce: nonce.to_owned(),
-            error: None,
-            interest,
-        };
+        let interest = Interest::Delta { subscribe: vec![], unsubscribe: vec![], initial_versions: vec![] };
+        let request =
+            Request { resource_type: ResourceType::Cluster, nonce: nonce.to_owned(), error: None, interest };
         self.connection.request(request).await.unwrap();
     }
 
     /// Receives a response and accepts it: the names of what was added, then of what was removed.
     async fn receive(&mut self) -> Vec<String> {
-        let frame = tokio::time::timeout(Duration::from_secs(5), self.frames.next())
-            .await
-            .expect("a response");
+        let frame =
+            tokio::time::timeout(Duration::from_secs(5), self.frames.next()).await.expect("a response");
         let response = DeltaDiscoveryResponse::decode(frame.unwrap().unwrap()).unwrap();
         self.ask(&response.nonce).await;
         let added = response.resources.into_iter().map(|resource| resource.name);
-        added
-            .chain(
-                response
-                    .removed_resources
-                    .into_iter()
-                    .map(|name| format!("-{name}")),
-            )
-            .collect()
+        added.chain(response.removed_resources.into_iter().map(|name| format!("-{name}"))).collect()
     }
 
     async fn receives_nothing(&mut self) {
@@ -185,9 +148,7 @@ impl Envoy {
     }
 
     async fn end(&mut self) -> StreamEnd {
-        let end = tokio::time::timeout(Duration::from_secs(5), self.frames.next())
-            .await
-            .expect("an end");
+        let end = tokio::time::timeout(Duration::from_secs(5), self.frames.next()).await.expect("an end");
         end.expect("a reason").expect_err("no response")
     }
 }
@@ -199,8 +160,7 @@ async fn a_change_reaches_consumers_only() {
     for envoy in [&a1, &a2, &b] {
         envoy.ask("").await;
     }
-    host.follows(&["mesh/m/virtualNode/a", "mesh/m/virtualNode/b"])
-        .await;
+    host.follows(&["mesh/m/virtualNode/a", "mesh/m/virtualNode/b"]).await;
     host.publish_node("a", node(&["x"]));
     host.publish_node("b", node(&["y"]));
     host.follows(&[
@@ -229,12 +189,7 @@ async fn a_change_reaches_consumers_only() {
     host.publish_node("a", node(&["y"]));
     assert_eq!(a1.receive().await, ["y"]);
     assert_eq!(a1.receive().await, ["-x"]);
-    host.follows(&[
-        "mesh/m/virtualNode/a",
-        "mesh/m/virtualNode/b",
-        "mesh/m/virtualService/y",
-    ])
-    .await;
+    host.follows(&["mesh/m/virtualNode/a", "mesh/m/virtualNode/b", "mesh/m/virtualService/y"]).await;
 
     drop((a1, a2, b));
     host.follows(&[]).await;
@@ -248,12 +203,7 @@ async fn nobody_is_answered_before_everything_is_known() {
     envoy.ask("").await;
     host.follows(&["mesh/m/virtualNode/a"]).await;
     host.publish_node("a", node(&["x", "y"]));
-    host.follows(&[
-        "mesh/m/virtualNode/a",
-        "mesh/m/virtualService/x",
-        "mesh/m/virtualService/y",
-    ])
-    .await;
+    host.follows(&["mesh/m/virtualNode/a", "mesh/m/virtualService/x", "mesh/m/virtualService/y"]).await;
     host.publish_service("x", service("x", "1"));
     envoy.receives_nothing().await;
     host.publish_service("y", Publication::default());
@@ -297,16 +247,12 @@ async fn an_envoy_that_answers_nothing_is_disconnected_and_delays_nobody() {
     other.ask("").await;
     host.follows(&["mesh/m/virtualNode/a"]).await;
     host.publish_node("a", node(&["x"]));
-    host.follows(&["mesh/m/virtualNode/a", "mesh/m/virtualService/x"])
-        .await;
+    host.follows(&["mesh/m/virtualNode/a", "mesh/m/virtualService/x"]).await;
     for content in ["1", "2", "3"] {
         host.publish_service("x", service("x", content));
         assert_eq!(other.receive().await, ["x"]);
     }
-    assert!(
-        stalled.frames.next().await.unwrap().is_ok(),
-        "it was sent one response, and no more"
-    );
+    assert!(stalled.frames.next().await.unwrap().is_ok(), "it was sent one response, and no more");
     assert_eq!(stalled.end().await, StreamEnd::Stalled);
     other.receives_nothing().await;
 }

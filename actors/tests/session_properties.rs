@@ -29,11 +29,8 @@ const ROUTES: [&str; 2] = ["r", "s"];
 
 impl World {
     fn snapshot(&self) -> Arc<Snapshot> {
-        let clusters = self
-            .clusters
-            .iter()
-            .map(|(name, content)| resource(name, content.to_string()))
-            .collect();
+        let clusters =
+            self.clusters.iter().map(|(name, content)| resource(name, content.to_string())).collect();
         // contents of a hundred and more are those that no step had
         let eds_clusters = self.clusters.iter().filter(|(name, _)| name.starts_with("eds"));
         let endpoints = eds_clusters.map(|(name, content)| resource(name, (content / 100).to_string()));
@@ -45,73 +42,43 @@ impl World {
             let names: Vec<&str> = clusters.iter().copied().collect();
             resource(name, format!("{content}:{}", names.join(",")))
         });
-        let routes = if self.listener.is_some() {
-            routes.collect()
-        } else {
-            Vec::new()
-        };
+        let routes = if self.listener.is_some() { routes.collect() } else { Vec::new() };
         Arc::new(Snapshot::new(
-            [
-                clusters,
-                endpoints.collect(),
-                listeners.into_iter().collect(),
-                routes,
-            ]
-            .map(ResourceSet::new),
+            [clusters, endpoints.collect(), listeners.into_iter().collect(), routes].map(ResourceSet::new),
         ))
     }
 }
 
 fn resource(name: &str, content: String) -> Resource {
-    Resource {
-        name: name.into(),
-        version: Version::of(1, content.as_bytes()),
-        body: Bytes::from(content),
-    }
+    Resource { name: name.into(), version: Version::of(1, content.as_bytes()), body: Bytes::from(content) }
 }
 
 fn names_in(body: &str) -> BTreeSet<String> {
     let (_, names) = body.split_once(':').expect("content:names");
-    names
-        .split(',')
-        .filter(|name| !name.is_empty())
-        .map(str::to_owned)
-        .collect()
+    names.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
 fn world() -> impl Strategy<Value = World> {
     let cluster = prop::option::weighted(0.7, 0..3u8);
-    let route = prop::option::weighted(
-        0.7,
-        (0..2u8, prop::collection::vec(any::<prop::sample::Index>(), 0..3)),
-    );
+    let route =
+        prop::option::weighted(0.7, (0..2u8, prop::collection::vec(any::<prop::sample::Index>(), 0..3)));
     let clusters = prop::array::uniform4(cluster);
     let routes = prop::array::uniform2(route);
     (clusters, routes, prop::option::weighted(0.9, 0..2u8)).prop_map(|(clusters, routes, listener)| {
-        let clusters: BTreeMap<_, _> = CLUSTERS
-            .into_iter()
-            .zip(clusters)
-            .filter_map(|(name, content)| Some((name, content?)))
-            .collect();
+        let clusters: BTreeMap<_, _> =
+            CLUSTERS.into_iter().zip(clusters).filter_map(|(name, content)| Some((name, content?))).collect();
         let present: Vec<_> = clusters.keys().copied().collect();
         let routes = ROUTES
             .into_iter()
             .zip(routes)
             .filter_map(|(name, route)| {
                 let (content, picks) = route?;
-                let picked = picks
-                    .iter()
-                    .filter(|_| !present.is_empty())
-                    .map(|pick| *pick.get(&present))
-                    .collect();
+                let picked =
+                    picks.iter().filter(|_| !present.is_empty()).map(|pick| *pick.get(&present)).collect();
                 Some((name, (content, picked)))
             })
             .collect();
-        World {
-            clusters,
-            routes,
-            listener,
-        }
+        World { clusters, routes, listener }
     })
 }
 
@@ -159,12 +126,7 @@ struct Run {
 
 impl Run {
     fn new(protocol: Protocol) -> Self {
-        let empty = World {
-            clusters: BTreeMap::new(),
-            routes: BTreeMap::new(),
-            listener: None,
-        }
-        .snapshot();
+        let empty = World { clusters: BTreeMap::new(), routes: BTreeMap::new(), listener: None }.snapshot();
         let mut run = Self {
             protocol,
             session: Session::new(protocol),
@@ -202,12 +164,7 @@ impl Run {
                     initial_versions: self.held_versions(resource_type),
                 },
             };
-            self.to_server.push_back(Request {
-                resource_type,
-                nonce: String::new(),
-                error: None,
-                interest,
-            });
+            self.to_server.push_back(Request { resource_type, nonce: String::new(), error: None, interest });
         }
         for resource_type in [Endpoints, RouteConfiguration] {
             self.resubscribe(resource_type);
@@ -216,22 +173,18 @@ impl Run {
 
     fn held_versions(&self, resource_type: ResourceType) -> Vec<(String, String)> {
         let held = self.state[resource_type.index()].iter();
-        held.map(|(name, (_, version))| (name.clone(), version.to_string()))
-            .collect()
+        held.map(|(name, (_, version))| (name.clone(), version.to_string())).collect()
     }
 
     /// The names that the Envoy's clusters or listeners make it ask for.
     fn wanted(&self, resource_type: ResourceType) -> BTreeSet<String> {
         match resource_type {
-            Endpoints => self.state[Cluster.index()]
-                .keys()
-                .filter(|name| name.starts_with("eds"))
-                .cloned()
-                .collect(),
-            RouteConfiguration => self.state[Listener.index()]
-                .values()
-                .flat_map(|(body, _)| names_in(body))
-                .collect(),
+            Endpoints => {
+                self.state[Cluster.index()].keys().filter(|name| name.starts_with("eds")).cloned().collect()
+            }
+            RouteConfiguration => {
+                self.state[Listener.index()].values().flat_map(|(body, _)| names_in(body)).collect()
+            }
             Cluster | Listener => BTreeSet::new(),
         }
     }
@@ -253,19 +206,10 @@ impl Run {
             Protocol::Delta => Interest::Delta {
                 subscribe: wanted.difference(&before).cloned().collect(),
                 unsubscribe: before.difference(&wanted).cloned().collect(),
-                initial_versions: if first {
-                    self.held_versions(resource_type)
-                } else {
-                    Vec::new()
-                },
+                initial_versions: if first { self.held_versions(resource_type) } else { Vec::new() },
             },
         };
-        self.to_server.push_back(Request {
-            resource_type,
-            nonce: String::new(),
-            error: None,
-            interest,
-        });
+        self.to_server.push_back(Request { resource_type, nonce: String::new(), error: None, interest });
     }
 
     fn publish(&mut self, world: &World) {
@@ -278,17 +222,10 @@ impl Run {
         while let Some(response) = self.session.next_response() {
             let index = response.resource_type.index();
             self.un_acked[index] += 1;
-            assert_eq!(
-                self.un_acked[index], 1,
-                "67: a second {} response",
-                response.resource_type
-            );
+            assert_eq!(self.un_acked[index], 1, "67: a second {} response", response.resource_type);
             let names: BTreeSet<_> = response.resources.iter().map(|resource| &resource.name).collect();
             assert_eq!(names.len(), response.resources.len(), "26, 65: {response:?}");
-            assert!(
-                response.removed.iter().all(|name| !names.contains(name)),
-                "66: {response:?}"
-            );
+            assert!(response.removed.iter().all(|name| !names.contains(name)), "66: {response:?}");
             self.to_envoy.push_back(response);
         }
     }
@@ -316,28 +253,16 @@ impl Run {
                 initial_versions: Vec::new(),
             },
         };
-        self.to_server.push_back(Request {
-            resource_type,
-            nonce,
-            error,
-            interest,
-        });
+        self.to_server.push_back(Request { resource_type, nonce, error, interest });
     }
 
     /// Rejects a response that carries something; nobody rejects that something goes.
     fn envoy_rejects(&mut self) {
-        let Some(response) = self
-            .to_envoy
-            .pop_front_if(|response| !response.resources.is_empty())
-        else {
+        let Some(response) = self.to_envoy.pop_front_if(|response| !response.resources.is_empty()) else {
             return;
         };
         self.doubtful[response.resource_type.index()] = true;
-        self.answer(
-            response.resource_type,
-            response.nonce,
-            Some(Rejection::new(13, "no")),
-        );
+        self.answer(response.resource_type, response.nonce, Some(Rejection::new(13, "no")));
     }
 
     fn envoy_accepts(&mut self) {
@@ -362,12 +287,8 @@ impl Run {
             state.remove(&**name);
         }
         if resource_type.is_full_state() && !self.doubtful[resource_type.index()] && !before.is_empty() {
-            let bodies = |state: &State| {
-                state
-                    .iter()
-                    .map(|(name, (body, _))| (name.clone(), body.clone()))
-                    .collect()
-            };
+            let bodies =
+                |state: &State| state.iter().map(|(name, (body, _))| (name.clone(), body.clone())).collect();
             let (before, after): (BTreeMap<_, _>, BTreeMap<_, _>) = (bodies(&before), bodies(state));
             assert_ne!(before, after, "27: {resource_type} was resent without cause");
         }
@@ -387,10 +308,7 @@ impl Run {
         for (name, (body, _)) in &self.state[RouteConfiguration.index()] {
             for cluster in names_in(body) {
                 let there = clusters.contains_key(&cluster) || self.clusters_may_be_missing;
-                assert!(
-                    there,
-                    "70, 71: route {name} names cluster {cluster}, the envoy has {clusters:?}"
-                );
+                assert!(there, "70, 71: route {name} names cluster {cluster}, the envoy has {clusters:?}");
             }
         }
     }
@@ -409,10 +327,7 @@ impl Run {
             self.server_reads();
             self.envoy_accepts();
         }
-        panic!(
-            "the stream never comes to rest: {:?} {:?}",
-            self.to_server, self.to_envoy
-        );
+        panic!("the stream never comes to rest: {:?} {:?}", self.to_server, self.to_envoy);
     }
 
     fn assert_converged(&self) {
@@ -430,10 +345,7 @@ impl Run {
                 .iter()
                 .filter(|resource| resource_type.is_full_state() || wanted.contains(&*resource.name))
                 .map(|resource| {
-                    (
-                        resource.name.to_string(),
-                        String::from_utf8(resource.body.to_vec()).unwrap(),
-                    )
+                    (resource.name.to_string(), String::from_utf8(resource.body.to_vec()).unwrap())
                 })
                 .collect();
             // state of the world cannot take endpoints or routes away; what nothing refers to does no harm

@@ -19,36 +19,20 @@ fn snapshot(clusters: usize, changed: u8) -> Arc<Snapshot> {
     let resource = |number: usize| {
         let content = if number == 0 { changed } else { 0 };
         let body = Bytes::from(vec![content; BODY_BYTES]);
-        Resource {
-            name: format!("cluster-{number}").into(),
-            version: Version::of(1, &body),
-            body,
-        }
+        Resource { name: format!("cluster-{number}").into(), version: Version::of(1, &body), body }
     };
     let clusters = (0..clusters).map(resource).collect();
-    Arc::new(Snapshot::new(
-        [clusters, vec![], vec![], vec![]].map(ResourceSet::new),
-    ))
+    Arc::new(Snapshot::new([clusters, vec![], vec![], vec![]].map(ResourceSet::new)))
 }
 
 fn request(protocol: Protocol, nonce: String) -> Request {
     let interest = match protocol {
-        Protocol::Sotw => Interest::Sotw {
-            version_info: String::new(),
-            names: vec![],
-        },
-        Protocol::Delta => Interest::Delta {
-            subscribe: vec![],
-            unsubscribe: vec![],
-            initial_versions: vec![],
-        },
+        Protocol::Sotw => Interest::Sotw { version_info: String::new(), names: vec![] },
+        Protocol::Delta => {
+            Interest::Delta { subscribe: vec![], unsubscribe: vec![], initial_versions: vec![] }
+        }
     };
-    Request {
-        resource_type: ResourceType::Cluster,
-        nonce,
-        error: None,
-        interest,
-    }
+    Request { resource_type: ResourceType::Cluster, nonce, error: None, interest }
 }
 
 /// Sends what there is and accepts it; the number of bytes.

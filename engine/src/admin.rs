@@ -49,10 +49,7 @@ pub fn router(admin: Admin) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
-        .route(
-            "/metrics",
-            get(|State(admin): State<Admin>| async move { admin.metrics.render() }),
-        )
+        .route("/metrics", get(|State(admin): State<Admin>| async move { admin.metrics.render() }))
         .route("/status", get(status))
         .route("/wait", get(wait))
         .with_state(admin)
@@ -63,10 +60,7 @@ async fn ready(State(admin): State<Admin>) -> Response {
         return (StatusCode::SERVICE_UNAVAILABLE, "the transformer has ended\n").into_response();
     }
     if admin.fleet.is_nearly_full() {
-        return (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "nearly full: send envoys to another host\n",
-        )
+        return (StatusCode::SERVICE_UNAVAILABLE, "nearly full: send envoys to another host\n")
             .into_response();
     }
     "ready\n".into_response()
@@ -100,10 +94,7 @@ async fn wait(State(admin): State<Admin>, Query(wait_for): Query<WaitFor>) -> Re
         let problem = format!("transaction {transaction} was not made yet; the newest is {newest}\n");
         return (StatusCode::BAD_REQUEST, problem).into_response();
     }
-    let timeout = wait_for
-        .timeout_ms
-        .map_or(WAIT_MAX, Duration::from_millis)
-        .min(WAIT_MAX);
+    let timeout = wait_for.timeout_ms.map_or(WAIT_MAX, Duration::from_millis).min(WAIT_MAX);
     let deadline = Instant::now() + timeout;
     loop {
         let is_transformed = *admin.transformed.borrow() >= transaction;
@@ -125,10 +116,7 @@ impl Admin {
         match self.store.list(keys::TRANSFORMED, At::Newest).await {
             Ok(listing) => Some(listing.transaction),
             Err(error) => {
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "cannot tell the transaction"
-                );
+                tracing::error!(error = &error as &dyn std::error::Error, "cannot tell the transaction");
                 None
             }
         }

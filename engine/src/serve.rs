@@ -75,18 +75,11 @@ pub async fn serve(settings: ServeSettings) -> Result<(), ServeError> {
     let (feed_handle, requests) = feed::requests();
     let fleet_settings = FleetSettings {
         arbiters: cores,
-        limits: Limits {
-            envoys: settings.max_envoys,
-            envoys_per_node: settings.max_envoys_per_node,
-        },
+        limits: Limits { envoys: settings.max_envoys, envoys_per_node: settings.max_envoys_per_node },
         stall_timeout: settings.stall_timeout,
         control_plane: format!("legation/{}", uuid::Uuid::new_v4()),
     };
-    let fleet = Arc::new(Fleet::start(
-        fleet_settings,
-        Arc::new(feed_handle.clone()),
-        compose,
-    )?);
+    let fleet = Arc::new(Fleet::start(fleet_settings, Arc::new(feed_handle.clone()), compose)?);
     let feed = Feed::new(Arc::clone(&store), Arc::clone(&fleet));
     let frontend = Frontend::new(
         Arc::clone(&store),
@@ -113,11 +106,7 @@ pub async fn serve(settings: ServeSettings) -> Result<(), ServeError> {
         Ok(())
     });
     let mut servers = JoinSet::new();
-    servers.spawn(http_server::serve(
-        api,
-        frontend::router(frontend),
-        shutdown.clone(),
-    ));
+    servers.spawn(http_server::serve(api, frontend::router(frontend), shutdown.clone()));
     servers.spawn(http_server::serve(admin, admin_router, shutdown.clone()));
     let ads = AdsService::new(fleet);
     let server_settings = ServerSettings {
@@ -146,11 +135,7 @@ pub async fn serve(settings: ServeSettings) -> Result<(), ServeError> {
 }
 
 fn listen(address: SocketAddr, purpose: &'static str) -> Result<TcpListener, ServeError> {
-    server::listen(address).map_err(|source| ServeError::Listen {
-        address,
-        purpose,
-        source,
-    })
+    server::listen(address).map_err(|source| ServeError::Listen { address, purpose, source })
 }
 
 async fn told_to_end() -> io::Result<()> {

@@ -149,24 +149,16 @@ pub enum SettingsError {
 }
 
 fn invalid(setting: &'static str, reason: impl Into<String>) -> SettingsError {
-    SettingsError::Invalid {
-        setting,
-        reason: reason.into(),
-    }
+    SettingsError::Invalid { setting, reason: reason.into() }
 }
 
 impl ServeOptions {
     /// Reads the options in a TOML file, whose keys are the names of the flags.
     pub fn from_file(path: &Path) -> Result<Self, SettingsError> {
-        let unreadable = |source| SettingsError::Unreadable {
-            path: path.to_owned(),
-            source,
-        };
+        let unreadable = |source| SettingsError::Unreadable { path: path.to_owned(), source };
         let text = std::fs::read_to_string(path).map_err(unreadable)?;
-        toml::from_str(&text).map_err(|error| SettingsError::Malformed {
-            path: path.to_owned(),
-            reason: error.to_string(),
-        })
+        toml::from_str(&text)
+            .map_err(|error| SettingsError::Malformed { path: path.to_owned(), reason: error.to_string() })
     }
 
     /// These options where they say something, those of `other` where they do not.
@@ -208,15 +200,9 @@ impl ServeOptions {
             region: self.region.unwrap_or_else(|| "us-east-1".to_owned()),
             account_id: self.account_id.unwrap_or_else(|| "000000000000".to_owned()),
         };
-        let store = self
-            .store
-            .as_deref()
-            .map_or(Ok(StoreKind::Embedded), str::parse)?;
+        let store = self.store.as_deref().map_or(Ok(StoreKind::Embedded), str::parse)?;
         let StoreKind::Embedded = store;
-        if self
-            .roles
-            .is_some_and(|roles| Role::ALL.iter().any(|role| !roles.contains(role)))
-        {
+        if self.roles.is_some_and(|roles| Role::ALL.iter().any(|role| !roles.contains(role))) {
             return Err(invalid(
                 "--roles",
                 "with the embedded store one process has every role; leave this out",
@@ -238,10 +224,9 @@ impl ServeOptions {
                 }
             }
         }
-        for (setting, count) in [
-            ("--max-envoys", settings.max_envoys),
-            ("--max-envoys-per-node", settings.max_envoys_per_node),
-        ] {
+        for (setting, count) in
+            [("--max-envoys", settings.max_envoys), ("--max-envoys-per-node", settings.max_envoys_per_node)]
+        {
             if count == 0 {
                 return Err(invalid(setting, "0 would refuse every envoy; give at least 1"));
             }
@@ -260,10 +245,7 @@ impl ServeOptions {
         }
         if settings.account_id.len() != 12 || !settings.account_id.bytes().all(|digit| digit.is_ascii_digit())
         {
-            return Err(invalid(
-                "--account-id",
-                format!("{:?} is not 12 digits", settings.account_id),
-            ));
+            return Err(invalid("--account-id", format!("{:?} is not 12 digits", settings.account_id)));
         }
         let is_region = |letter: u8| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == b'-';
         if settings.region.is_empty() || !settings.region.bytes().all(is_region) {
@@ -296,14 +278,10 @@ impl FromStr for StoreKind {
     fn from_str(store: &str) -> Result<Self, SettingsError> {
         match store {
             "embedded" => Ok(Self::Embedded),
-            etcd if etcd.starts_with("etcd://") => Err(invalid(
-                "--store",
-                "this version has no etcd store yet; use \"embedded\"",
-            )),
-            other => Err(invalid(
-                "--store",
-                format!("{other:?} is no store; use \"embedded\""),
-            )),
+            etcd if etcd.starts_with("etcd://") => {
+                Err(invalid("--store", "this version has no etcd store yet; use \"embedded\""))
+            }
+            other => Err(invalid("--store", format!("{other:?} is no store; use \"embedded\""))),
         }
     }
 }
@@ -323,10 +301,7 @@ mod tests {
         assert_eq!(settings.api_addr.to_string(), "127.0.0.1:8080");
         assert_eq!(settings.xds_addr.to_string(), "127.0.0.1:18000");
         assert_eq!(settings.admin_addr.to_string(), "127.0.0.1:8081");
-        assert_eq!(
-            (settings.max_envoys, settings.reconnect_interval.as_secs()),
-            (1000, 1800)
-        );
+        assert_eq!((settings.max_envoys, settings.reconnect_interval.as_secs()), (1000, 1800));
     }
 
     #[test]
@@ -342,31 +317,19 @@ mod tests {
         "#;
         let settings = from_toml(text).unwrap();
         assert_eq!(settings.data_dir, Path::new("/srv/legation"));
-        assert_eq!(
-            (settings.max_envoys, settings.reconnect_interval.as_secs()),
-            (7, 90)
-        );
+        assert_eq!((settings.max_envoys, settings.reconnect_interval.as_secs()), (7, 90));
     }
 
     #[test]
     fn what_cannot_be_used_is_named() {
         for (text, expected) in [
-            (
-                "api-addr = '0.0.0.0:80'",
-                "--api-addr: 0.0.0.0:80 is not a loopback address",
-            ),
+            ("api-addr = '0.0.0.0:80'", "--api-addr: 0.0.0.0:80 is not a loopback address"),
             ("xds-addr = '10.0.0.1:80'", "--insecure"),
             ("max-envoys = 0", "--max-envoys: 0 would refuse every envoy"),
-            (
-                "reconnect-interval = '10ms'",
-                "--reconnect-interval: give at least 1s",
-            ),
+            ("reconnect-interval = '10ms'", "--reconnect-interval: give at least 1s"),
             ("reconnect-interval = 'soon'", "reconnect-interval"),
             ("account-id = '12'", "--account-id: \"12\" is not 12 digits"),
-            (
-                "store = 'etcd://a:1'",
-                "--store: this version has no etcd store yet",
-            ),
+            ("store = 'etcd://a:1'", "--store: this version has no etcd store yet"),
             ("store = 'mysql'", "--store: \"mysql\" is no store"),
             ("roles = ['frontend']", "--roles: with the embedded store"),
             ("roles = ['cook']", "cook"),
@@ -380,19 +343,9 @@ mod tests {
 
     #[test]
     fn the_first_to_speak_wins() {
-        let flags = ServeOptions {
-            max_envoys: Some(1),
-            ..Default::default()
-        };
-        let file = ServeOptions {
-            max_envoys: Some(2),
-            region: Some("r".to_owned()),
-            ..Default::default()
-        };
+        let flags = ServeOptions { max_envoys: Some(1), ..Default::default() };
+        let file = ServeOptions { max_envoys: Some(2), region: Some("r".to_owned()), ..Default::default() };
         let merged = flags.or(file);
-        assert_eq!(
-            (merged.max_envoys, merged.region.as_deref()),
-            (Some(1), Some("r"))
-        );
+        assert_eq!((merged.max_envoys, merged.region.as_deref()), (Some(1), Some("r")));
     }
 }

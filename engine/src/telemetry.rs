@@ -7,9 +7,8 @@ use thiserror::Error;
 use tracing_subscriber::EnvFilter;
 
 /// Upper bounds of histogram buckets, in seconds: from what an actor takes to what a slow disk takes.
-const SECONDS_BUCKETS: [f64; 16] = [
-    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
-];
+const SECONDS_BUCKETS: [f64; 16] =
+    [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// Names the variable that selects what is logged, such as `debug` or `legation=debug,info`.
 const LOG_VARIABLE: &str = "LEGATION_LOG";

@@ -39,20 +39,11 @@ pub(crate) async fn run(
     node: String,
     accepted: mpsc::UnboundedSender<Accepted>,
 ) -> anyhow::Result<()> {
-    let channel = Channel::from_shared(server)?
-        .connect()
-        .await
-        .context("cannot connect")?;
+    let channel = Channel::from_shared(server)?.connect().await.context("cannot connect")?;
     let mut client = AggregatedDiscoveryServiceClient::new(channel);
     let (requests, queue) = mpsc::channel(REQUESTS_WAITING_MAX);
-    let node = Node {
-        id: node,
-        ..Default::default()
-    };
-    for (position, resource_type) in [ResourceType::Cluster, ResourceType::Listener]
-        .into_iter()
-        .enumerate()
-    {
+    let node = Node { id: node, ..Default::default() };
+    for (position, resource_type) in [ResourceType::Cluster, ResourceType::Listener].into_iter().enumerate() {
         let request = DeltaDiscoveryRequest {
             node: (position == 0).then(|| node.clone()),
             type_url: resource_type.type_url().to_owned(),
@@ -60,16 +51,10 @@ pub(crate) async fn run(
         };
         requests.send(request).await?;
     }
-    let mut responses = client
-        .delta_aggregated_resources(ReceiverStream::new(queue))
-        .await?
-        .into_inner();
+    let mut responses = client.delta_aggregated_resources(ReceiverStream::new(queue)).await?.into_inner();
     while let Some(response) = responses.message().await? {
         let Some(resource_type) = ResourceType::from_type_url(&response.type_url) else {
-            bail!(
-                "a response of type {:?}, which nobody asked for",
-                response.type_url
-            );
+            bail!("a response of type {:?}, which nobody asked for", response.type_url);
         };
         if let Some((named, names)) = names_to_subscribe(resource_type, &response)? {
             let request = DeltaDiscoveryRequest {
@@ -85,14 +70,7 @@ pub(crate) async fn run(
             ..Default::default()
         };
         requests.send(ack).await?;
-        if accepted
-            .send(Accepted {
-                envoy: number,
-                resource_type,
-                at: Instant::now(),
-            })
-            .is_err()
-        {
+        if accepted.send(Accepted { envoy: number, resource_type, at: Instant::now() }).is_err() {
             return Ok(());
         }
     }
@@ -106,10 +84,9 @@ fn names_to_subscribe(
 ) -> anyhow::Result<Option<(ResourceType, Vec<String>)>> {
     let (named, names) = match resource_type {
         ResourceType::Cluster => (ResourceType::Endpoints, eds_clusters(&response.resources)?),
-        ResourceType::Listener => (
-            ResourceType::RouteConfiguration,
-            route_configurations(&response.resources)?,
-        ),
+        ResourceType::Listener => {
+            (ResourceType::RouteConfiguration, route_configurations(&response.resources)?)
+        }
         ResourceType::Endpoints | ResourceType::RouteConfiguration => return Ok(None),
     };
     Ok((!names.is_empty()).then_some((named, names)))
@@ -148,9 +125,6 @@ fn route_configurations(resources: &[Resource]) -> anyhow::Result<Vec<String>> {
 }
 
 fn content(resource: &Resource) -> anyhow::Result<&[u8]> {
-    let any = resource
-        .resource
-        .as_ref()
-        .with_context(|| format!("resource {:?} is empty", resource.name))?;
+    let any = resource.resource.as_ref().with_context(|| format!("resource {:?} is empty", resource.name))?;
     Ok(&any.value)
 }

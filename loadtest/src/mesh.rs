@@ -19,10 +19,7 @@ impl Api {
             .timeout_global(Some(Duration::from_secs(30)))
             .build();
         let endpoint = endpoint.trim_end_matches('/').to_owned();
-        Self {
-            endpoint,
-            agent: config.into(),
-        }
+        Self { endpoint, agent: config.into() }
     }
 
     /// Creates or updates; a collection's path creates, an item's updates.
@@ -30,11 +27,7 @@ impl Api {
         let url = format!("{}/v20190125/{path}", self.endpoint);
         let mut response = self.agent.put(&url).send_json(body)?;
         if response.status() != 200 {
-            bail!(
-                "PUT {url} answered {}: {}",
-                response.status(),
-                response.body_mut().read_to_string()?
-            );
+            bail!("PUT {url} answered {}: {}", response.status(), response.body_mut().read_to_string()?);
         }
         response.body_mut().read_to_string()?; // keeps the connection usable
         Ok(())
@@ -58,12 +51,7 @@ pub(crate) struct ChangeMesh {
 impl ChangeMesh {
     pub(crate) fn new(name: &str, nodes: usize, consumers: usize, backends: usize) -> Self {
         let nodes = (0..nodes).map(|number| format!("node-{number}")).collect();
-        Self {
-            name: name.to_owned(),
-            nodes,
-            consumers,
-            backends,
-        }
+        Self { name: name.to_owned(), nodes, consumers, backends }
     }
 
     /// Creates everything.
@@ -94,11 +82,7 @@ impl ChangeMesh {
         }
         for (position, node) in self.nodes.iter().enumerate() {
             let shared = (1..self.backends).map(shared_service);
-            let own = if position < self.consumers {
-                "hot".to_owned()
-            } else {
-                "cold".to_owned()
-            };
+            let own = if position < self.consumers { "hot".to_owned() } else { "cold".to_owned() };
             let backends: Vec<Value> = shared
                 .chain([own])
                 .map(|service| json!({"virtualService": {"virtualServiceName": service}}))
@@ -107,10 +91,7 @@ impl ChangeMesh {
                 "listeners": [{"portMapping": {"port": 8080, "protocol": "http"}}],
                 "backends": backends,
             });
-            api.put(
-                &format!("meshes/{mesh}/virtualNodes"),
-                &json!({"virtualNodeName": node, "spec": spec}),
-            )?;
+            api.put(&format!("meshes/{mesh}/virtualNodes"), &json!({"virtualNodeName": node, "spec": spec}))?;
         }
         Ok(())
     }

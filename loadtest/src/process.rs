@@ -11,7 +11,5 @@ pub(crate) fn resident_kib(pid: u32) -> anyhow::Result<u64> {
         bail!("{path} tells no resident memory");
     };
     let number = line.trim().trim_end_matches("kB").trim();
-    number
-        .parse()
-        .with_context(|| format!("{path}: {number:?} is not a number"))
+    number.parse().with_context(|| format!("{path}: {number:?} is not a number"))
 }

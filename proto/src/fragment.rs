@@ -136,17 +136,10 @@ impl From<Fragment> for v1::Fragment {
                 listeners: resources_to_v1(node.listeners),
                 route_configurations: resources_to_v1(node.route_configurations),
                 egress: Some(node.egress.into()),
-                backends: node
-                    .backends
-                    .iter()
-                    .map(|name| name.as_ref().to_owned())
-                    .collect(),
+                backends: node.backends.iter().map(|name| name.as_ref().to_owned()).collect(),
             }),
         };
-        Self {
-            transaction,
-            content: Some(content),
-        }
+        Self { transaction, content: Some(content) }
     }
 }
 
@@ -156,30 +149,21 @@ impl TryFrom<v1::Fragment> for Fragment {
     fn try_from(fragment: v1::Fragment) -> Result<Self, FragmentError> {
         let transaction = fragment.transaction;
         let resources = |list: Vec<v1::Resource>| -> Vec<Resource> {
-            list.into_iter()
-                .map(|resource| Resource::from_v1(resource, transaction))
-                .collect()
+            list.into_iter().map(|resource| Resource::from_v1(resource, transaction)).collect()
         };
         match fragment.content.ok_or(FragmentError::Incomplete("content"))? {
             v1::fragment::Content::VirtualService(service) => Ok(Self::Service(ServiceFragment {
                 transaction,
                 clusters: resources(service.clusters),
                 endpoints: resources(service.endpoints),
-                ports: service
-                    .ports
-                    .into_iter()
-                    .map(TryInto::try_into)
-                    .collect::<Result<_, _>>()?,
+                ports: service.ports.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
             })),
             v1::fragment::Content::Node(node) => Ok(Self::Node(NodeFragment {
                 transaction,
                 clusters: resources(node.clusters),
                 listeners: resources(node.listeners),
                 route_configurations: resources(node.route_configurations),
-                egress: node
-                    .egress
-                    .ok_or(FragmentError::Incomplete("egress"))?
-                    .try_into()?,
+                egress: node.egress.ok_or(FragmentError::Incomplete("egress"))?.try_into()?,
                 backends: node.backends.into_iter().map(Into::into).collect(),
             })),
         }
@@ -196,10 +180,7 @@ impl From<ServicePort> for v1::ServicePort {
             Routing::VirtualHost(bytes) => v1::service_port::Routing::VirtualHost(bytes),
             Routing::TcpProxy(bytes) => v1::service_port::Routing::TcpProxy(bytes),
         };
-        Self {
-            port: port.port.into(),
-            routing: Some(routing),
-        }
+        Self { port: port.port.into(), routing: Some(routing) }
     }
 }
 
@@ -211,10 +192,7 @@ impl TryFrom<v1::ServicePort> for ServicePort {
             v1::service_port::Routing::VirtualHost(bytes) => Routing::VirtualHost(bytes),
             v1::service_port::Routing::TcpProxy(bytes) => Routing::TcpProxy(bytes),
         };
-        Ok(Self {
-            port: port_from_v1(port.port)?,
-            routing,
-        })
+        Ok(Self { port: port_from_v1(port.port)?, routing })
     }
 }
 
@@ -226,11 +204,7 @@ impl From<Egress> for v1::Egress {
                 v1::egress::Mode::Redirected(v1::Redirected { port: port.into() })
             }
         };
-        Self {
-            listener: egress.listener,
-            access_logs: egress.access_logs,
-            mode: Some(mode),
-        }
+        Self { listener: egress.listener, access_logs: egress.access_logs, mode: Some(mode) }
     }
 }
 
@@ -240,15 +214,11 @@ impl TryFrom<v1::Egress> for Egress {
     fn try_from(egress: v1::Egress) -> Result<Self, FragmentError> {
         let mode = match egress.mode.ok_or(FragmentError::Incomplete("egress mode"))? {
             v1::egress::Mode::Intercepted(_) => EgressMode::Intercepted,
-            v1::egress::Mode::Redirected(redirected) => EgressMode::Redirected {
-                port: port_from_v1(redirected.port)?,
-            },
+            v1::egress::Mode::Redirected(redirected) => {
+                EgressMode::Redirected { port: port_from_v1(redirected.port)? }
+            }
         };
-        Ok(Self {
-            listener: egress.listener,
-            access_logs: egress.access_logs,
-            mode,
-        })
+        Ok(Self { listener: egress.listener, access_logs: egress.access_logs, mode })
     }
 }
 

@@ -49,11 +49,7 @@ pub struct FragmentKey {
 impl FragmentKey {
     /// The key of the virtual service `name` in `mesh`.
     pub fn virtual_service(mesh: &Arc<str>, name: &str) -> Self {
-        Self {
-            mesh: Arc::clone(mesh),
-            kind: FragmentKind::VirtualService,
-            name: name.into(),
-        }
+        Self { mesh: Arc::clone(mesh), kind: FragmentKind::VirtualService, name: name.into() }
     }
 }
 
@@ -107,11 +103,7 @@ impl FromStr for NodeId {
 }
 
 fn parse(id: &str) -> Option<NodeId> {
-    let path = if id.starts_with("arn:") {
-        id.splitn(6, ':').nth(5)?
-    } else {
-        id
-    };
+    let path = if id.starts_with("arn:") { id.splitn(6, ':').nth(5)? } else { id };
     let mut parts = path.splitn(4, '/');
     let (Some("mesh"), Some(mesh), Some(kind), Some(name)) =
         (parts.next(), parts.next(), parts.next(), parts.next())
@@ -124,13 +116,7 @@ fn parse(id: &str) -> Option<NodeId> {
     };
     let sound =
         |part: &str| !part.is_empty() && part.len() <= PART_BYTES_MAX && !part.chars().any(char::is_control);
-    (sound(mesh) && sound(name)).then(|| {
-        NodeId(FragmentKey {
-            mesh: mesh.into(),
-            kind,
-            name: name.into(),
-        })
-    })
+    (sound(mesh) && sound(name)).then(|| NodeId(FragmentKey { mesh: mesh.into(), kind, name: name.into() }))
 }
 
 impl fmt::Display for NodeId {
@@ -148,10 +134,7 @@ mod tests {
         for (id, expected) in [
             ("mesh/m/virtualNode/n", "mesh/m/virtualNode/n"),
             ("mesh/m/virtualGateway/g", "mesh/m/virtualGateway/g"),
-            (
-                "arn:aws:appmesh:eu-west-1:111122223333:mesh/m/virtualNode/n",
-                "mesh/m/virtualNode/n",
-            ),
+            ("arn:aws:appmesh:eu-west-1:111122223333:mesh/m/virtualNode/n", "mesh/m/virtualNode/n"),
             ("mesh/m/virtualNode/a/b", "mesh/m/virtualNode/a/b"),
         ] {
             let node: NodeId = id.parse().expect(id);
@@ -175,10 +158,7 @@ mod tests {
             "mesh/m/virtualNode/\u{1b}[31mred\nINFO forged",
             &long,
         ] {
-            assert!(
-                matches!(id.parse::<NodeId>(), Err(NodeIdError::Malformed(_))),
-                "{id}"
-            );
+            assert!(matches!(id.parse::<NodeId>(), Err(NodeIdError::Malformed(_))), "{id}");
         }
     }
 }

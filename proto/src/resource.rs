@@ -30,42 +30,24 @@ impl Resource {
         transaction: Transaction,
         message: &impl Message,
     ) -> Self {
-        let any = Any {
-            type_url: resource_type.type_url().to_owned(),
-            value: message.encode_to_vec(),
-        };
+        let any = Any { type_url: resource_type.type_url().to_owned(), value: message.encode_to_vec() };
         Self::from_body(name, transaction, any.encode_to_vec().into())
     }
 
     fn from_body(name: &str, transaction: Transaction, body: Bytes) -> Self {
-        Self {
-            name: name.into(),
-            version: Version::of(transaction, &body),
-            body,
-        }
+        Self { name: name.into(), version: Version::of(transaction, &body), body }
     }
 
     /// The resource as it travels in a fragment of `transaction`.
     pub fn from_v1(resource: v1::Resource, transaction: Transaction) -> Self {
-        let version = Version {
-            transaction,
-            hash: resource.hash,
-        };
-        Self {
-            name: resource.name.into(),
-            version,
-            body: resource.body,
-        }
+        let version = Version { transaction, hash: resource.hash };
+        Self { name: resource.name.into(), version, body: resource.body }
     }
 }
 
 impl From<Resource> for v1::Resource {
     fn from(resource: Resource) -> Self {
         debug_assert_eq!(resource.version.hash, content_hash(&resource.body));
-        Self {
-            name: resource.name.as_ref().to_owned(),
-            hash: resource.version.hash,
-            body: resource.body,
-        }
+        Self { name: resource.name.as_ref().to_owned(), hash: resource.version.hash, body: resource.body }
     }
 }

@@ -24,12 +24,8 @@ impl ResourceType {
     pub const COUNT: usize = 4;
 
     /// Every type, in ADS order.
-    pub const ALL: [Self; Self::COUNT] = [
-        Self::Cluster,
-        Self::Endpoints,
-        Self::Listener,
-        Self::RouteConfiguration,
-    ];
+    pub const ALL: [Self; Self::COUNT] =
+        [Self::Cluster, Self::Endpoints, Self::Listener, Self::RouteConfiguration];
 
     /// The position in [`ResourceType::ALL`].
     pub const fn index(self) -> usize {
@@ -48,9 +44,7 @@ impl ResourceType {
 
     /// The type with this URL, `None` for one that is not served (conformance 11).
     pub fn from_type_url(type_url: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|resource_type| resource_type.type_url() == type_url)
+        Self::ALL.into_iter().find(|resource_type| resource_type.type_url() == type_url)
     }
 
     /// The customary short name, for metrics labels and status: `cds`, `eds`, `lds`, `rds`.
@@ -84,15 +78,9 @@ mod tests {
     fn type_urls_round_trip_and_indices_follow_ads_order() {
         for (position, resource_type) in ResourceType::ALL.into_iter().enumerate() {
             assert_eq!(resource_type.index(), position);
-            assert_eq!(
-                ResourceType::from_type_url(resource_type.type_url()),
-                Some(resource_type)
-            );
+            assert_eq!(ResourceType::from_type_url(resource_type.type_url()), Some(resource_type));
         }
-        assert_eq!(
-            ResourceType::from_type_url("type.googleapis.com/envoy.service.runtime.v3.Runtime"),
-            None
-        );
+        assert_eq!(ResourceType::from_type_url("type.googleapis.com/envoy.service.runtime.v3.Runtime"), None);
         assert_eq!(ResourceType::from_type_url(""), None);
     }
 }

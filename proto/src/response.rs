@@ -68,21 +68,15 @@ impl Response {
     pub fn encode(&self, protocol: Protocol, control_plane: &str) -> Bytes {
         let versions: Vec<String> = match protocol {
             Protocol::Sotw => Vec::new(),
-            Protocol::Delta => self
-                .resources
-                .iter()
-                .map(|resource| resource.version.to_string())
-                .collect(),
+            Protocol::Delta => self.resources.iter().map(|resource| resource.version.to_string()).collect(),
         };
         let version = self.version.to_string();
         let type_url = self.resource_type.type_url();
         let control_plane_len = bytes_len(field::CONTROL_PLANE_IDENTIFIER, control_plane.len());
         let resources_len: usize = match protocol {
-            Protocol::Sotw => self
-                .resources
-                .iter()
-                .map(|resource| bytes_len(field::RESOURCES, resource.body.len()))
-                .sum(),
+            Protocol::Sotw => {
+                self.resources.iter().map(|resource| bytes_len(field::RESOURCES, resource.body.len())).sum()
+            }
             Protocol::Delta => self
                 .resources
                 .iter()
@@ -90,11 +84,8 @@ impl Response {
                 .map(|(resource, version)| bytes_len(field::RESOURCES, delta_resource_len(resource, version)))
                 .sum(),
         };
-        let removed_len: usize = self
-            .removed
-            .iter()
-            .map(|name| bytes_len(field::DELTA_REMOVED_RESOURCES, name.len()))
-            .sum();
+        let removed_len: usize =
+            self.removed.iter().map(|name| bytes_len(field::DELTA_REMOVED_RESOURCES, name.len())).sum();
         let capacity = bytes_len(field::VERSION_INFO, version.len())
             + resources_len
             + bytes_len(field::TYPE_URL, type_url.len())
@@ -112,11 +103,7 @@ impl Response {
             }
             Protocol::Delta => {
                 for (resource, version) in self.resources.iter().zip(&versions) {
-                    put_header(
-                        &mut frame,
-                        field::RESOURCES,
-                        delta_resource_len(resource, version),
-                    );
+                    put_header(&mut frame, field::RESOURCES, delta_resource_len(resource, version));
                     put_bytes(&mut frame, field::RESOURCE_VERSION, version.as_bytes());
                     put_bytes(&mut frame, field::RESOURCE_RESOURCE, &resource.body);
                     put_bytes(&mut frame, field::RESOURCE_NAME, resource.name.as_bytes());
@@ -135,11 +122,7 @@ impl Response {
             }
         };
         put_header(&mut frame, control_plane_field, control_plane_len);
-        put_bytes(
-            &mut frame,
-            field::CONTROL_PLANE_IDENTIFIER,
-            control_plane.as_bytes(),
-        );
+        put_bytes(&mut frame, field::CONTROL_PLANE_IDENTIFIER, control_plane.as_bytes());
         frame.freeze()
     }
 }
@@ -174,18 +157,12 @@ mod tests {
 
     fn response() -> Response {
         let cluster = |name: &str| {
-            let cluster = Cluster {
-                name: name.to_owned(),
-                ..Default::default()
-            };
+            let cluster = Cluster { name: name.to_owned(), ..Default::default() };
             Resource::encode(ResourceType::Cluster, name, 7, &cluster)
         };
         Response {
             resource_type: ResourceType::Cluster,
-            version: Version {
-                transaction: 7,
-                hash: 1,
-            },
+            version: Version { transaction: 7, hash: 1 },
             nonce: "3".to_owned(),
             resources: vec![cluster("a"), cluster("b")],
             removed: vec!["c".into()],
@@ -205,10 +182,7 @@ mod tests {
         assert_eq!(decoded.type_url, ResourceType::Cluster.type_url());
         assert_eq!(decoded.nonce, "3");
         assert_eq!(decoded.control_plane.expect("set").identifier, "host-1");
-        assert_eq!(
-            decoded.resources.iter().map(cluster_name).collect::<Vec<_>>(),
-            ["a", "b"]
-        );
+        assert_eq!(decoded.resources.iter().map(cluster_name).collect::<Vec<_>>(), ["a", "b"]);
     }
 
     #[test]
@@ -224,10 +198,7 @@ mod tests {
         for (resource, original) in decoded.resources.iter().zip(&response.resources) {
             assert_eq!(resource.name, original.name.as_ref());
             assert_eq!(resource.version, original.version.to_string());
-            assert_eq!(
-                cluster_name(resource.resource.as_ref().expect("set")),
-                resource.name
-            );
+            assert_eq!(cluster_name(resource.resource.as_ref().expect("set")), resource.name);
         }
         assert_eq!(decoded.resources.len(), 2);
     }

@@ -25,10 +25,7 @@ pub struct Version {
 impl Version {
     /// The version of a content made at `transaction`.
     pub fn of(transaction: Transaction, content: &[u8]) -> Self {
-        Self {
-            transaction,
-            hash: content_hash(content),
-        }
+        Self { transaction, hash: content_hash(content) }
     }
 
     /// The version of a set of named versions; give them in the order of their names.
@@ -41,10 +38,7 @@ impl Version {
             hasher.write(&version.hash.to_le_bytes());
             transaction = transaction.max(version.transaction);
         }
-        Self {
-            transaction,
-            hash: hasher.finish(),
-        }
+        Self { transaction, hash: hasher.finish() }
     }
 }
 
@@ -108,16 +102,9 @@ mod tests {
 
     #[test]
     fn foreign_versions_are_refused() {
-        for text in [
-            "",
-            "1",
-            "-",
-            "1-",
-            "1-12",
-            "x-0000000000000000",
-            "1-000000000000000g",
-            "1-+000000000000000",
-        ] {
+        for text in
+            ["", "1", "-", "1-", "1-12", "x-0000000000000000", "1-000000000000000g", "1-+000000000000000"]
+        {
             assert_eq!(text.parse::<Version>(), Err(UnknownVersion), "{text}");
         }
     }
@@ -129,9 +116,6 @@ mod tests {
         assert_eq!(set.transaction, 2);
         assert_ne!(set, Version::of_set([("x", a)]));
         assert_ne!(set, Version::of_set([("x", b), ("y", a)]));
-        assert_ne!(
-            Version::of_set([("xy", a)]),
-            Version::of_set([("x", a), ("y", a)])
-        );
+        assert_ne!(Version::of_set([("xy", a)]), Version::of_set([("x", a), ("y", a)]));
     }
 }

@@ -70,13 +70,7 @@ pub enum Violation {
 impl Session {
     /// A session for a new stream.
     pub fn new(protocol: Protocol) -> Self {
-        Self {
-            protocol,
-            snapshot: None,
-            types: Default::default(),
-            nonces: 0,
-            opening: true,
-        }
+        Self { protocol, snapshot: None, types: Default::default(), nonces: 0, opening: true }
     }
 
     /// The form of the protocol that the stream speaks.
@@ -107,11 +101,7 @@ impl Session {
         let first = !state.started;
         state.started = true;
         // a nonce of an earlier stream on the first request of this one answers nothing here (conformance 6)
-        let outcome = if first {
-            Outcome::Subscribed
-        } else {
-            state.answered(&request.nonce, request.error)
-        };
+        let outcome = if first { Outcome::Subscribed } else { state.answered(&request.nonce, request.error) };
         if outcome == Outcome::Nacked
             && let Some(snapshot) = &self.snapshot
         {
@@ -126,14 +116,7 @@ impl Session {
                     state.claimed = version_info.parse().ok();
                 }
             }
-            (
-                Protocol::Delta,
-                Interest::Delta {
-                    subscribe,
-                    unsubscribe,
-                    initial_versions,
-                },
-            ) => {
+            (Protocol::Delta, Interest::Delta { subscribe, unsubscribe, initial_versions }) => {
                 let change = state.subscription.update(subscribe, unsubscribe, legacy);
                 state.resubscribe(change);
                 if first {
@@ -225,10 +208,7 @@ impl Session {
                 .iter()
                 .all(|resource| routes.subscription.covers(&resource.name));
         routes_asked_for
-            && self
-                .types
-                .iter()
-                .all(|state| state.in_flight.is_none() && !state.stands_rejected())
+            && self.types.iter().all(|state| state.in_flight.is_none() && !state.stands_rejected())
     }
 
     /// An Envoy that reconnects asks for clusters first, while it has listeners and routes that refer to them.
@@ -304,13 +284,7 @@ impl Session {
         let nonce = self.nonces.to_string();
         let in_flight = InFlight::new(nonce.clone(), version, &resources, &removed);
         self.types[resource_type.index()].sent(in_flight);
-        Response {
-            resource_type,
-            version,
-            nonce,
-            resources,
-            removed,
-        }
+        Response { resource_type, version, nonce, resources, removed }
     }
 
     /// An updated cluster warms until its endpoints come, even if they did not change (conformance 73).

@@ -68,11 +68,8 @@ impl Subscription {
         } else {
             Wildcard::No
         };
-        let names: BTreeSet<Arc<str>> = names
-            .into_iter()
-            .filter(|name| name != WILDCARD)
-            .map(Into::into)
-            .collect();
+        let names: BTreeSet<Arc<str>> =
+            names.into_iter().filter(|name| name != WILDCARD).map(Into::into).collect();
         let change = Change {
             asked: names.difference(&self.names).cloned().collect(),
             dropped: self.names.difference(&names).cloned().collect(),
@@ -115,11 +112,7 @@ impl Subscription {
         if wildcard != Wildcard::No {
             asked.extend(dropped.iter().cloned());
         }
-        Change {
-            asked: asked.into_iter().collect(),
-            dropped,
-            ..self.set_wildcard(wildcard)
-        }
+        Change { asked: asked.into_iter().collect(), dropped, ..self.set_wildcard(wildcard) }
     }
 
     fn set_wildcard(&mut self, wildcard: Wildcard) -> Change {
@@ -144,11 +137,7 @@ mod tests {
     /// The subscription as text: `*` for the wildcard, then the names.
     fn shown(subscription: &Subscription) -> String {
         let wildcard = subscription.is_wildcard().then_some(WILDCARD);
-        wildcard
-            .into_iter()
-            .chain(subscription.names().map(AsRef::as_ref))
-            .collect::<Vec<_>>()
-            .join(" ")
+        wildcard.into_iter().chain(subscription.names().map(AsRef::as_ref)).collect::<Vec<_>>().join(" ")
     }
 
     #[test]
@@ -174,13 +163,7 @@ mod tests {
         // each step: subscribe, unsubscribe, the subscription after it
         type Step = (&'static [&'static str], &'static [&'static str], &'static str);
         let table: &[&[Step]] = &[
-            &[
-                (&[], &[], "*"),
-                (&["a"], &[], "* a"),
-                (&[], &["*"], "a"),
-                (&[], &["a"], ""),
-                (&[], &[], ""),
-            ],
+            &[(&[], &[], "*"), (&["a"], &[], "* a"), (&[], &["*"], "a"), (&[], &["a"], ""), (&[], &[], "")],
             &[(&["*"], &[], "*"), (&[], &["*"], "")],
             &[(&["*"], &["*"], ""), (&[], &[], "")],
             &[(&["a", "a"], &["b"], "a"), (&[], &["a", "a"], "")],

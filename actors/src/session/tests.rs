@@ -27,12 +27,7 @@ fn set(resources: &[&str]) -> ResourceSet {
 }
 
 fn snapshot(clusters: &[&str], endpoints: &[&str], listeners: &[&str], routes: &[&str]) -> Arc<Snapshot> {
-    Arc::new(Snapshot::new([
-        set(clusters),
-        set(endpoints),
-        set(listeners),
-        set(routes),
-    ]))
+    Arc::new(Snapshot::new([set(clusters), set(endpoints), set(listeners), set(routes)]))
 }
 
 fn owned(names: &[&str]) -> Vec<String> {
@@ -43,10 +38,7 @@ impl Stream {
     fn open(protocol: Protocol, snapshot: Arc<Snapshot>) -> Self {
         let mut session = Session::new(protocol);
         session.on_snapshot(snapshot);
-        Self {
-            session,
-            sent: Vec::new(),
-        }
+        Self { session, sent: Vec::new() }
     }
 
     fn pump(&mut self) {
@@ -79,16 +71,8 @@ impl Stream {
         names: &[&str],
         error: Option<Rejection>,
     ) -> String {
-        let interest = Interest::Sotw {
-            version_info: String::new(),
-            names: owned(names),
-        };
-        self.request(Request {
-            resource_type,
-            nonce: nonce.to_owned(),
-            error,
-            interest,
-        })
+        let interest = Interest::Sotw { version_info: String::new(), names: owned(names) };
+        self.request(Request { resource_type, nonce: nonce.to_owned(), error, interest })
     }
 
     fn delta(&mut self, resource_type: ResourceType, subscribe: &[&str], unsubscribe: &[&str]) -> String {
@@ -104,27 +88,18 @@ impl Stream {
         has: &[&str],
     ) -> String {
         let versions = has.iter().map(|text| resource(text));
-        let initial_versions = versions
-            .map(|resource| (resource.name.to_string(), resource.version.to_string()))
-            .collect();
+        let initial_versions =
+            versions.map(|resource| (resource.name.to_string(), resource.version.to_string())).collect();
         let interest = Interest::Delta {
             subscribe: owned(subscribe),
             unsubscribe: owned(unsubscribe),
             initial_versions,
         };
-        self.request(Request {
-            resource_type,
-            nonce: String::new(),
-            error: None,
-            interest,
-        })
+        self.request(Request { resource_type, nonce: String::new(), error: None, interest })
     }
 
     fn nonce(&self, resource_type: ResourceType) -> String {
-        self.session.types[resource_type.index()]
-            .in_flight_nonce()
-            .unwrap_or_default()
-            .to_owned()
+        self.session.types[resource_type.index()].in_flight_nonce().unwrap_or_default().to_owned()
     }
 
     /// Accepts the response of this type that waits; in state of the world with the names of the subscription.
@@ -150,12 +125,7 @@ impl Stream {
                     unsubscribe: Vec::new(),
                     initial_versions: Vec::new(),
                 };
-                self.request(Request {
-                    resource_type,
-                    nonce,
-                    error,
-                    interest,
-                })
+                self.request(Request { resource_type, nonce, error, interest })
             }
         }
     }
@@ -181,11 +151,7 @@ impl Stream {
 fn sotw_sends_types_in_ads_order_each_after_the_acks_before_it() {
     let mut stream = Stream::open(Protocol::Sotw, snapshot(&["c=1"], &["c=e"], &["l=1"], &["r=1"]));
     assert_eq!(stream.sotw(Cluster, &[]), "cds c=1");
-    assert_eq!(
-        stream.sotw(Listener, &[]),
-        "",
-        "68: held until the clusters are accepted"
-    );
+    assert_eq!(stream.sotw(Listener, &[]), "", "68: held until the clusters are accepted");
     assert_eq!(stream.sotw(Endpoints, &["c"]), "");
     assert_eq!(stream.ack(Cluster), "eds c=e");
     assert_eq!(stream.ack(Endpoints), "lds l=1");
@@ -211,11 +177,7 @@ fn synced(protocol: Protocol, snapshot: Arc<Snapshot>) -> Stream {
     for resource_type in ResourceType::ALL {
         let resources = snapshot.set(resource_type).resources();
         let names: Vec<&str> = resources.iter().map(|resource| resource.name.as_ref()).collect();
-        let names = if resource_type.is_full_state() {
-            Vec::new()
-        } else {
-            names
-        };
+        let names = if resource_type.is_full_state() { Vec::new() } else { names };
         match protocol {
             Protocol::Sotw => stream.sotw(resource_type, &names),
             Protocol::Delta => stream.delta(resource_type, &names, &[]),
@@ -245,14 +207,8 @@ fn sotw_keeps_a_cluster_until_no_route_names_it() {
 
 #[test]
 fn delta_keeps_a_cluster_until_no_route_names_it() {
-    let mut stream = synced(
-        Protocol::Delta,
-        snapshot(&["old=1"], &["old=e"], &["l=1"], &["r=old"]),
-    );
-    assert_eq!(
-        stream.publish(snapshot(&["new=1"], &[], &["l=1"], &["r=new"])),
-        "cds new=1"
-    );
+    let mut stream = synced(Protocol::Delta, snapshot(&["old=1"], &["old=e"], &["l=1"], &["r=old"]));
+    assert_eq!(stream.publish(snapshot(&["new=1"], &[], &["l=1"], &["r=new"])), "cds new=1");
     assert_eq!(stream.ack(Cluster), "rds r=new");
     assert_eq!(stream.ack(RouteConfiguration), "cds -old");
     assert_eq!(stream.ack(Cluster), "eds -old");
@@ -265,11 +221,7 @@ fn nothing_is_removed_while_a_route_stands_rejected() {
         let mut stream = synced(protocol, snapshot(&["old=1"], &[], &["l=1"], &["r=old"]));
         stream.publish(snapshot(&["new=1"], &[], &["l=1"], &["r=new"]));
         assert_eq!(stream.ack(Cluster), "rds r=new");
-        assert_eq!(
-            stream.nack(RouteConfiguration),
-            "",
-            "72: the old route still names the old cluster"
-        );
+        assert_eq!(stream.nack(RouteConfiguration), "", "72: the old route still names the old cluster");
         let repaired = stream.publish(snapshot(&["new=1"], &[], &["l=1"], &["r=newer"]));
         assert_eq!(repaired, "rds r=newer", "34: new content goes out at once");
     }
@@ -293,26 +245,9 @@ fn a_rejected_response_is_not_sent_again_until_it_changes() {
         let mut stream = synced(protocol, snapshot(&["c=1"], &[], &[], &[]));
         assert_eq!(stream.publish(snapshot(&["c=bad"], &[], &[], &[])), "cds c=bad");
         assert_eq!(stream.nack(Cluster), "", "33");
-        assert_eq!(
-            stream
-                .session
-                .status(Cluster)
-                .nacked
-                .expect("kept")
-                .rejection
-                .message,
-            "no"
-        );
-        assert_eq!(
-            stream.publish(snapshot(&["c=bad"], &[], &["l=1"], &[])),
-            "",
-            "72: listeners wait"
-        );
-        assert_eq!(
-            stream.publish(snapshot(&["c=good"], &[], &["l=1"], &[])),
-            "cds c=good",
-            "34"
-        );
+        assert_eq!(stream.session.status(Cluster).nacked.expect("kept").rejection.message, "no");
+        assert_eq!(stream.publish(snapshot(&["c=bad"], &[], &["l=1"], &[])), "", "72: listeners wait");
+        assert_eq!(stream.publish(snapshot(&["c=good"], &[], &["l=1"], &[])), "cds c=good", "34");
         assert_eq!(stream.ack(Cluster), "lds l=1");
         assert_eq!(stream.session.status(Cluster).nacked, None);
     }
@@ -321,88 +256,46 @@ fn a_rejected_response_is_not_sent_again_until_it_changes() {
 #[test]
 fn what_was_rejected_does_not_poison_other_resources_in_delta() {
     let mut stream = Stream::open(Protocol::Delta, snapshot(&[], &[], &[], &["a=1", "b=1", "c=1"]));
-    assert_eq!(
-        stream.delta(RouteConfiguration, &["a", "b", "c"], &[]),
-        "rds a=1 b=1 c=1"
-    );
+    assert_eq!(stream.delta(RouteConfiguration, &["a", "b", "c"], &[]), "rds a=1 b=1 c=1");
     stream.ack(RouteConfiguration);
     stream.publish(snapshot(&[], &[], &[], &["a=bad", "b=2", "c=1"]));
     assert_eq!(stream.nack(RouteConfiguration), "");
-    assert_eq!(
-        stream.publish(snapshot(&[], &[], &[], &["a=bad", "b=2", "c=2"])),
-        "rds c=2"
-    );
+    assert_eq!(stream.publish(snapshot(&[], &[], &[], &["a=bad", "b=2", "c=2"])), "rds c=2");
     stream.ack(RouteConfiguration);
-    assert_eq!(
-        stream.publish(snapshot(&[], &[], &[], &["a=good", "b=2", "c=2"])),
-        "rds a=good b=2",
-        "41"
-    );
+    assert_eq!(stream.publish(snapshot(&[], &[], &[], &["a=good", "b=2", "c=2"])), "rds a=good b=2", "41");
 }
 
 #[test]
 fn a_stale_nonce_acknowledges_nothing_but_its_subscription_counts() {
     let mut stream = synced(Protocol::Sotw, snapshot(&[], &[], &[], &["a=1", "b=1"]));
     stream.publish(snapshot(&[], &[], &[], &["a=2", "b=1"]));
-    assert_eq!(
-        stream.answer(RouteConfiguration, "stale", &["a", "b", "c"], None),
-        "",
-        "36"
-    );
+    assert_eq!(stream.answer(RouteConfiguration, "stale", &["a", "b", "c"], None), "", "36");
     assert!(!stream.session.is_synced());
     assert_eq!(stream.ack(RouteConfiguration), "");
-    assert_eq!(
-        stream.publish(snapshot(&[], &[], &[], &["a=2", "b=1", "c=1"])),
-        "rds c=1",
-        "21: remembered"
-    );
+    assert_eq!(stream.publish(snapshot(&[], &[], &[], &["a=2", "b=1", "c=1"])), "rds c=1", "21: remembered");
 }
 
 #[test]
 fn sotw_names_are_answered_when_they_are_new_or_come_back() {
     let mut stream = Stream::open(Protocol::Sotw, snapshot(&[], &[], &[], &["a=1", "b=1"]));
     assert_eq!(stream.sotw(RouteConfiguration, &["a"]), "rds a=1");
-    assert_eq!(
-        stream.answer(RouteConfiguration, "1", &["a", "b"], None),
-        "rds b=1",
-        "18"
-    );
-    assert_eq!(
-        stream.answer(RouteConfiguration, "2", &["b"], None),
-        "",
-        "20: shrinking is not answered"
-    );
-    assert_eq!(
-        stream.answer(RouteConfiguration, "2", &["a", "b"], None),
-        "rds a=1",
-        "19"
-    );
+    assert_eq!(stream.answer(RouteConfiguration, "1", &["a", "b"], None), "rds b=1", "18");
+    assert_eq!(stream.answer(RouteConfiguration, "2", &["b"], None), "", "20: shrinking is not answered");
+    assert_eq!(stream.answer(RouteConfiguration, "2", &["a", "b"], None), "rds a=1", "19");
 }
 
 #[test]
 fn delta_answers_what_is_asked_again_and_what_does_not_exist() {
     let mut stream = Stream::open(Protocol::Delta, snapshot(&[], &[], &[], &["a=1"]));
-    assert_eq!(
-        stream.delta(RouteConfiguration, &["a", "gone"], &[]),
-        "rds a=1 -gone",
-        "47"
-    );
+    assert_eq!(stream.delta(RouteConfiguration, &["a", "gone"], &[]), "rds a=1 -gone", "47");
     stream.ack(RouteConfiguration);
     assert_eq!(stream.delta(RouteConfiguration, &["a"], &[]), "rds a=1", "46");
     stream.ack(RouteConfiguration);
-    assert_eq!(
-        stream.publish(snapshot(&[], &[], &[], &["a=1", "gone=1"])),
-        "rds gone=1",
-        "48"
-    );
+    assert_eq!(stream.publish(snapshot(&[], &[], &[], &["a=1", "gone=1"])), "rds gone=1", "48");
     stream.ack(RouteConfiguration);
     assert_eq!(stream.publish(snapshot(&[], &[], &[], &["a=1"])), "rds -gone");
     stream.ack(RouteConfiguration);
-    assert_eq!(
-        stream.delta(RouteConfiguration, &[], &["a", "never"]),
-        "",
-        "49, 50"
-    );
+    assert_eq!(stream.delta(RouteConfiguration, &[], &["a", "never"]), "", "49, 50");
 }
 
 #[test]
@@ -428,15 +321,8 @@ fn an_empty_wildcard_is_answered_once() {
 
 #[test]
 fn nothing_is_sent_before_there_is_a_snapshot() {
-    let mut stream = Stream {
-        session: Session::new(Protocol::Sotw),
-        sent: Vec::new(),
-    };
-    assert_eq!(
-        stream.sotw(Cluster, &[]),
-        "",
-        "24: never empty because nothing is loaded yet"
-    );
+    let mut stream = Stream { session: Session::new(Protocol::Sotw), sent: Vec::new() };
+    assert_eq!(stream.sotw(Cluster, &[]), "", "24: never empty because nothing is loaded yet");
     assert_eq!(stream.publish(snapshot(&["c=1"], &[], &[], &[])), "cds c=1");
 }
 
@@ -447,43 +333,23 @@ fn a_reconnect_that_is_up_to_date_is_sent_no_cluster_and_no_listener() {
     let mut stream = Stream::open(Protocol::Delta, Arc::clone(&current));
     assert_eq!(stream.resume(Cluster, &[], &[], &["c=1"]), "", "55");
     assert_eq!(stream.resume(Listener, &[], &[], &["l=1"]), "");
-    assert_eq!(
-        stream.resume(RouteConfiguration, &["r"], &[], &["r=1"]),
-        "",
-        "56: routes are not resent"
-    );
-    assert_eq!(
-        stream.resume(Endpoints, &["c"], &[], &["c=e"]),
-        "eds c=e",
-        "56: endpoints are"
-    );
+    assert_eq!(stream.resume(RouteConfiguration, &["r"], &[], &["r=1"]), "", "56: routes are not resent");
+    assert_eq!(stream.resume(Endpoints, &["c"], &[], &["c=e"]), "eds c=e", "56: endpoints are");
     stream.ack(Endpoints);
     assert!(stream.session.is_synced());
 
     let mut stream = Stream::open(Protocol::Sotw, Arc::clone(&current));
     for resource_type in [Cluster, Listener] {
         let version_info = current.set(resource_type).version().to_string();
-        let interest = Interest::Sotw {
-            version_info,
-            names: Vec::new(),
-        };
+        let interest = Interest::Sotw { version_info, names: Vec::new() };
         // 6: the nonce of the stream before it answers nothing
         assert_eq!(
-            stream.request(Request {
-                resource_type,
-                nonce: "1".into(),
-                error: None,
-                interest
-            }),
+            stream.request(Request { resource_type, nonce: "1".into(), error: None, interest }),
             "",
             "28"
         );
     }
-    assert_eq!(
-        stream.sotw(RouteConfiguration, &["r"]),
-        "rds r=1",
-        "28: names are answered"
-    );
+    assert_eq!(stream.sotw(RouteConfiguration, &["r"]), "rds r=1", "28: names are answered");
     stream.ack(RouteConfiguration);
     assert!(stream.session.is_synced());
 }
@@ -491,16 +357,8 @@ fn a_reconnect_that_is_up_to_date_is_sent_no_cluster_and_no_listener() {
 #[test]
 fn a_delta_reconnect_is_sent_what_changed_and_told_what_went() {
     let mut stream = Stream::open(Protocol::Delta, snapshot(&["a=1", "b=2"], &[], &[], &[]));
-    assert_eq!(
-        stream.resume(Cluster, &[], &[], &["a=1", "b=1", "gone=1"]),
-        "cds b=2",
-        "55"
-    );
-    assert_eq!(
-        stream.ack(Cluster),
-        "",
-        "69: listeners of the stream before may still refer to it"
-    );
+    assert_eq!(stream.resume(Cluster, &[], &[], &["a=1", "b=1", "gone=1"]), "cds b=2", "55");
+    assert_eq!(stream.ack(Cluster), "", "69: listeners of the stream before may still refer to it");
     stream.session.end_opening();
     stream.pump();
     assert_eq!(stream.seen(), "cds -gone", "55");
@@ -511,12 +369,7 @@ fn a_delta_reconnect_is_sent_what_changed_and_told_what_went() {
         unsubscribe: Vec::new(),
         initial_versions: vec![("a".to_owned(), "of another control plane".to_owned())],
     };
-    let request = Request {
-        resource_type: Cluster,
-        nonce: String::new(),
-        error: None,
-        interest,
-    };
+    let request = Request { resource_type: Cluster, nonce: String::new(), error: None, interest };
     assert_eq!(stream.request(request), "cds a=1", "29");
 }
 
@@ -524,11 +377,7 @@ fn a_delta_reconnect_is_sent_what_changed_and_told_what_went() {
 fn endpoints_follow_every_update_of_their_cluster() {
     for protocol in [Protocol::Sotw, Protocol::Delta] {
         let mut stream = synced(protocol, snapshot(&["a=1", "b=1"], &["a=e", "b=e"], &[], &[]));
-        assert!(
-            stream
-                .publish(snapshot(&["a=2", "b=1"], &["a=e", "b=e"], &[], &[]))
-                .starts_with("cds a=2")
-        );
+        assert!(stream.publish(snapshot(&["a=2", "b=1"], &["a=e", "b=e"], &[], &[])).starts_with("cds a=2"));
         assert_eq!(stream.ack(Cluster), "eds a=e", "73");
     }
 }
@@ -537,19 +386,7 @@ fn endpoints_follow_every_update_of_their_cluster() {
 fn too_many_names_are_refused() {
     let mut session = Session::new(Protocol::Sotw);
     let names = (0..=NAMES_MAX).map(|number| number.to_string()).collect();
-    let interest = Interest::Sotw {
-        version_info: String::new(),
-        names,
-    };
-    let request = Request {
-        resource_type: Endpoints,
-        nonce: String::new(),
-        error: None,
-        interest,
-    };
-    assert_eq!(
-        session.on_request(request),
-        Err(Violation::TooManyNames(Endpoints)),
-        "103"
-    );
+    let interest = Interest::Sotw { version_info: String::new(), names };
+    let request = Request { resource_type: Endpoints, nonce: String::new(), error: None, interest };
+    assert_eq!(session.on_request(request), Err(Violation::TooManyNames(Endpoints)), "103");
 }

@@ -64,15 +64,10 @@ pub(super) struct InFlight {
 
 impl InFlight {
     pub(super) fn new(nonce: String, version: Version, resources: &[Resource], removed: &[Arc<str>]) -> Self {
-        let upserts = resources
-            .iter()
-            .map(|resource| (Arc::clone(&resource.name), Some(resource.version.hash)));
+        let upserts =
+            resources.iter().map(|resource| (Arc::clone(&resource.name), Some(resource.version.hash)));
         let removals = removed.iter().map(|name| (Arc::clone(name), None));
-        Self {
-            nonce,
-            version,
-            items: upserts.chain(removals).collect(),
-        }
+        Self { nonce, version, items: upserts.chain(removals).collect() }
     }
 }
 
@@ -100,21 +95,13 @@ impl TypeState {
         self.rejected.push(group);
         self.rejected.retain(|group| !group.is_empty());
         self.rejected_set = Some(in_flight.version);
-        self.last_nack = Some(Nack {
-            version: in_flight.version,
-            rejection,
-        });
+        self.last_nack = Some(Nack { version: in_flight.version, rejection });
         Outcome::Nacked
     }
 
     /// Takes in a change of the subscription.
     pub(super) fn resubscribe(&mut self, change: Change) {
-        let Change {
-            asked,
-            dropped,
-            wildcard_began,
-            wildcard_ended,
-        } = change;
+        let Change { asked, dropped, wildcard_began, wildcard_ended } = change;
         for name in dropped.iter().filter(|name| !self.subscription.covers(name)) {
             self.held.remove(name);
             self.due.remove(name);
@@ -134,8 +121,7 @@ impl TypeState {
         if wildcard_ended {
             let subscription = &self.subscription;
             self.held.retain(|name, _| subscription.covers(name));
-            self.lingering
-                .retain(|resource| subscription.covers(&resource.name));
+            self.lingering.retain(|resource| subscription.covers(&resource.name));
             self.reply_due = false;
         }
     }
@@ -165,8 +151,7 @@ impl TypeState {
         }
         self.claimed = None;
         for resource in set.resources() {
-            self.held
-                .insert(Arc::clone(&resource.name), Held::Content(resource.version.hash));
+            self.held.insert(Arc::clone(&resource.name), Held::Content(resource.version.hash));
         }
         self.last_acked = Some(set.version());
         self.reply_due = false;
@@ -175,8 +160,7 @@ impl TypeState {
     /// The Envoy should have `set` from now on. `before` is what it should have had, where what goes has to linger.
     pub(super) fn retarget(&mut self, set: &ResourceSet, before: Option<&ResourceSet>) {
         self.drop_outdated_rejections(set);
-        self.lingering
-            .retain(|resource| set.get(&resource.name).is_none());
+        self.lingering.retain(|resource| set.get(&resource.name).is_none());
         for resource in before.map(ResourceSet::resources).unwrap_or_default() {
             if set.get(&resource.name).is_none() && self.held.contains_key(&resource.name) {
                 self.lingering.push(resource.clone());
@@ -197,8 +181,7 @@ impl TypeState {
     /// Takes note of a response.
     pub(super) fn sent(&mut self, in_flight: InFlight) {
         for (name, hash) in &in_flight.items {
-            self.held
-                .insert(Arc::clone(name), hash.map_or(Held::Nothing, Held::Content));
+            self.held.insert(Arc::clone(name), hash.map_or(Held::Nothing, Held::Content));
         }
         self.due.clear();
         self.reply_due = false;
@@ -229,11 +212,7 @@ impl TypeState {
 
     /// Names that have to be answered and are not in `set`.
     pub(super) fn due_but_missing(&self, set: &ResourceSet) -> Vec<Arc<str>> {
-        self.due
-            .iter()
-            .filter(|name| set.get(name).is_none())
-            .cloned()
-            .collect()
+        self.due.iter().filter(|name| set.get(name).is_none()).cloned().collect()
     }
 
     /// Names that the Envoy has, or may have, and should not have.
@@ -268,21 +247,12 @@ impl TypeState {
     }
 
     pub(super) fn status(&self) -> TypeStatus {
-        TypeStatus {
-            sent: self.last_sent,
-            acked: self.last_acked,
-            nacked: self.last_nack.clone(),
-        }
+        TypeStatus { sent: self.last_sent, acked: self.last_acked, nacked: self.last_nack.clone() }
     }
 
     fn visible_where(&self, set: &ResourceSet, wanted: impl Fn(&Resource) -> bool) -> Vec<Resource> {
         if self.subscription.is_wildcard() {
-            return set
-                .resources()
-                .iter()
-                .filter(|resource| wanted(resource))
-                .cloned()
-                .collect();
+            return set.resources().iter().filter(|resource| wanted(resource)).cloned().collect();
         }
         self.subscription
             .names()

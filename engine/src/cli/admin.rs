@@ -29,10 +29,7 @@ pub(super) fn get_json(url: &str, patience: Duration) -> Result<Value, Failure> 
     let text = response.body_mut().read_to_string().map_err(unreachable)?;
     if response.status() != 200 {
         let excerpt: String = text.trim().chars().take(EXCERPT_CHARS).collect();
-        return Err(Failure::message(format!(
-            "{url} answered {}: {excerpt}",
-            response.status()
-        )));
+        return Err(Failure::message(format!("{url} answered {}: {excerpt}", response.status())));
     }
     serde_json::from_str(&text)
         .map_err(|error| Failure::message(format!("{url} did not answer in JSON: {error}")))

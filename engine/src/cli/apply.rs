@@ -63,11 +63,7 @@ pub fn run(args: &ApplyArgs) -> ExitCode {
     let is_coloured = wants_colour && out.is_terminal();
     let are_errors_coloured = wants_colour && errors.is_terminal();
     let report = &mut Report::new(&mut out, is_coloured);
-    ExitCode::from(apply(
-        args,
-        report,
-        &mut Report::new(&mut errors, are_errors_coloured),
-    ))
+    ExitCode::from(apply(args, report, &mut Report::new(&mut errors, are_errors_coloured)))
 }
 
 /// Reports to `errors` where nothing can be applied.

@@ -113,9 +113,7 @@ fn fill(template: &str, replacements: &[(&str, String)]) -> String {
     while let Some(start) = rest.find('{') {
         filled += &rest[..start];
         rest = &rest[start..];
-        let replacement = replacements
-            .iter()
-            .find(|(placeholder, _)| rest.starts_with(placeholder));
+        let replacement = replacements.iter().find(|(placeholder, _)| rest.starts_with(placeholder));
         let (placeholder, text) = replacement.map_or(("{", "{"), |(placeholder, text)| (placeholder, text));
         filled += text;
         rest = &rest[placeholder.len()..];
@@ -139,15 +137,8 @@ fn node(args: &BootstrapArgs) -> Result<ResourceId, String> {
 
 fn parse_address(text: &str) -> Result<Address, String> {
     let (host, port) = text.rsplit_once(':').ok_or("is not HOST:PORT")?;
-    let port = port
-        .parse()
-        .ok()
-        .filter(|port| *port > 0)
-        .ok_or("has no port in 1..=65535")?;
-    let host = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'))
-        .unwrap_or(host);
+    let port = port.parse().ok().filter(|port| *port > 0).ok_or("has no port in 1..=65535")?;
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     let is_host = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | ':');
     let is_valid = !host.is_empty() && host.chars().all(is_host);
     if !is_valid || (host.contains(':') && host.parse::<IpAddr>().is_err()) {

@@ -16,26 +16,17 @@ pub(super) struct Failure {
 impl Failure {
     /// Something failed.
     pub(super) fn failed(error: &dyn Error) -> Self {
-        Self {
-            message: with_causes(error),
-            exit_code: 1,
-        }
+        Self { message: with_causes(error), exit_code: 1 }
     }
 
     /// The command or its settings cannot be used; clap exits with this code as well.
     pub(super) fn usage(error: &dyn Error) -> Self {
-        Self {
-            message: with_causes(error),
-            exit_code: 2,
-        }
+        Self { message: with_causes(error), exit_code: 2 }
     }
 
     /// Something failed that is no error of Rust's.
     pub(super) fn message(message: String) -> Self {
-        Self {
-            message,
-            exit_code: 1,
-        }
+        Self { message, exit_code: 1 }
     }
 }
 

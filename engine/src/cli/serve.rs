@@ -33,16 +33,14 @@ pub(super) struct ServeArgs {
 /// Serves until the process is told to end.
 pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
     let options = match args.config {
-        Some(path) => args
-            .options
-            .or(ServeOptions::from_file(&path).map_err(|error| Failure::usage(&error))?),
+        Some(path) => {
+            args.options.or(ServeOptions::from_file(&path).map_err(|error| Failure::usage(&error))?)
+        }
         None => args.options,
     };
     let settings = options.into_settings().map_err(|error| Failure::usage(&error))?;
     telemetry::log_to_stderr().map_err(|error| Failure::usage(&error))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::failed(&error))?;
-    runtime
-        .block_on(serve(settings))
-        .map_err(|error| Failure::failed(&error))
+    runtime.block_on(serve(settings)).map_err(|error| Failure::failed(&error))
 }

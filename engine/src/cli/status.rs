@@ -16,12 +16,7 @@ use super::failure::{Failure, print};
 #[command(after_help = "Example:\n  legation status --admin http://127.0.0.1:8081 -o json")]
 pub(super) struct StatusArgs {
     /// Where the control plane serves health, metrics and status
-    #[arg(
-        long,
-        env = "LEGATION_ADMIN",
-        value_name = "URL",
-        default_value = "http://127.0.0.1:8081"
-    )]
+    #[arg(long, env = "LEGATION_ADMIN", value_name = "URL", default_value = "http://127.0.0.1:8081")]
     admin: String,
 
     /// How to show it
@@ -40,10 +35,7 @@ enum Output {
 
 /// Asks for the status and shows it.
 pub(super) fn run(args: &StatusArgs) -> Result<(), Failure> {
-    let status = get_json(
-        &format!("{}/status", args.admin.trim_end_matches('/')),
-        Duration::ZERO,
-    )?;
+    let status = get_json(&format!("{}/status", args.admin.trim_end_matches('/')), Duration::ZERO)?;
     match args.output {
         Output::Json => print(&format!(
             "{status:#}
@@ -71,11 +63,7 @@ fn render(status: &Value) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     let types = TYPES.map(|(heading, _)| heading);
-    table.set_header(
-        ["NODE", "SYNCED", "PROTOCOL", "PEER", "CONNECTED AT"]
-            .into_iter()
-            .chain(types),
-    );
+    table.set_header(["NODE", "SYNCED", "PROTOCOL", "PEER", "CONNECTED AT"].into_iter().chain(types));
     let mut rejections = String::new();
     for envoy in envoys {
         let word = |member: &str| envoy[member].as_str().unwrap_or("-").to_owned();

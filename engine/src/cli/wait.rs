@@ -23,51 +23,31 @@ pub(super) struct WaitArgs {
     timeout: Duration,
 
     /// Where the control plane serves health, metrics and status
-    #[arg(
-        long,
-        env = "LEGATION_ADMIN",
-        value_name = "URL",
-        default_value = "http://127.0.0.1:8081"
-    )]
+    #[arg(long, env = "LEGATION_ADMIN", value_name = "URL", default_value = "http://127.0.0.1:8081")]
     admin: String,
 }
 
 /// Waits, and says who is behind if time runs out.
 pub(super) fn run(args: &WaitArgs) -> Result<(), Failure> {
-    let mut url = format!(
-        "{}/wait?timeoutMs={}",
-        args.admin.trim_end_matches('/'),
-        args.timeout.as_millis()
-    );
+    let mut url = format!("{}/wait?timeoutMs={}", args.admin.trim_end_matches('/'), args.timeout.as_millis());
     if let Some(transaction) = args.transaction {
         url += &format!("&transaction={transaction}");
     }
     let answer = get_json(&url, args.timeout)?;
     let transaction = &answer["transaction"];
     if answer["done"] == true {
-        return print(&format!(
-            "every envoy that transaction {transaction} concerns has accepted it\n"
-        ));
+        return print(&format!("every envoy that transaction {transaction} concerns has accepted it\n"));
     }
-    Err(Failure::message(format!(
-        "transaction {transaction} was not accepted in time by{}",
-        names(&answer)
-    )))
+    Err(Failure::message(format!("transaction {transaction} was not accepted in time by{}", names(&answer))))
 }
 
 fn names(answer: &Value) -> String {
-    let waiting = answer["waiting"]
-        .as_array()
-        .map(Vec::as_slice)
-        .unwrap_or_default();
+    let waiting = answer["waiting"].as_array().map(Vec::as_slice).unwrap_or_default();
     if waiting.is_empty() {
         return " anybody: it is still being transformed".to_owned();
     }
     let word = |envoy: &Value, member: &str| envoy[member].as_str().unwrap_or("-").to_owned();
-    waiting
-        .iter()
-        .map(|envoy| format!("\n  {} at {}", word(envoy, "node"), word(envoy, "peer")))
-        .collect()
+    waiting.iter().map(|envoy| format!("\n  {} at {}", word(envoy, "node"), word(envoy, "peer"))).collect()
 }
 
 #[cfg(test)]

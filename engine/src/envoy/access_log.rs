@@ -21,10 +21,7 @@ pub enum Format {
 
 /// An access log in the file at `path`; in Envoy's own format if there is none.
 pub fn file_access_log(path: &str, format: Option<Format>) -> AccessLog {
-    let config = FileAccessLog {
-        path: path.to_owned(),
-        log_format: format.map(Into::into),
-    };
+    let config = FileAccessLog { path: path.to_owned(), log_format: format.map(Into::into) };
     AccessLog {
         name: "envoy.access_loggers.file".to_owned(),
         config_type: Some(access_log::ConfigType::TypedConfig(Any {
@@ -77,16 +74,10 @@ struct DataSource {
 impl From<Format> for SubstitutionFormatString {
     fn from(format: Format) -> Self {
         match format {
-            Format::Text(line) => Self {
-                text_format_source: Some(DataSource {
-                    inline_string: Some(line),
-                }),
-                json_format: None,
-            },
-            Format::Json(members) => Self {
-                text_format_source: None,
-                json_format: Some(members.into()),
-            },
+            Format::Text(line) => {
+                Self { text_format_source: Some(DataSource { inline_string: Some(line) }), json_format: None }
+            }
+            Format::Json(members) => Self { text_format_source: None, json_format: Some(members.into()) },
         }
     }
 }
@@ -96,9 +87,7 @@ impl From<BTreeMap<String, String>> for Struct {
         let fields = members
             .into_iter()
             .map(|(name, text)| {
-                let value = Value {
-                    string_value: Some(text),
-                };
+                let value = Value { string_value: Some(text) };
                 (name, value)
             })
             .collect();

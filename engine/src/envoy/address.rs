@@ -25,17 +25,12 @@ pub fn any_address(port: u16) -> Address {
 }
 
 fn wrap(socket_address: SocketAddress) -> Address {
-    Address {
-        address: Some(address::Address::SocketAddress(socket_address)),
-    }
+    Address { address: Some(address::Address::SocketAddress(socket_address)) }
 }
 
 /// The endpoints of `cluster`: just this one.
 pub fn one_endpoint(cluster: &str, address: Address) -> ClusterLoadAssignment {
-    let endpoint = Endpoint {
-        address: Some(address),
-        ..Endpoint::default()
-    };
+    let endpoint = Endpoint { address: Some(address), ..Endpoint::default() };
     ClusterLoadAssignment {
         endpoints: vec![LocalityLbEndpoints {
             lb_endpoints: vec![LbEndpoint {
@@ -50,8 +45,5 @@ pub fn one_endpoint(cluster: &str, address: Address) -> ClusterLoadAssignment {
 
 /// The endpoints of `cluster`: none.
 pub fn no_endpoints(cluster: &str) -> ClusterLoadAssignment {
-    ClusterLoadAssignment {
-        cluster_name: cluster.to_owned(),
-        ..ClusterLoadAssignment::default()
-    }
+    ClusterLoadAssignment { cluster_name: cluster.to_owned(), ..ClusterLoadAssignment::default() }
 }

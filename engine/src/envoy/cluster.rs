@@ -37,11 +37,7 @@ pub struct Limits {
 impl Default for Limits {
     /// No limits.
     fn default() -> Self {
-        Self {
-            connections: UNLIMITED,
-            pending_requests: UNLIMITED,
-            requests: UNLIMITED,
-        }
+        Self { connections: UNLIMITED, pending_requests: UNLIMITED, requests: UNLIMITED }
     }
 }
 
@@ -72,10 +68,7 @@ pub fn dns_cluster(
 /// A cluster of the endpoints that the control plane knows by the same name.
 pub fn eds_cluster(name: &str, connect_timeout: Duration) -> Cluster {
     Cluster {
-        eds_cluster_config: Some(EdsClusterConfig {
-            eds_config: Some(ads()),
-            ..EdsClusterConfig::default()
-        }),
+        eds_cluster_config: Some(EdsClusterConfig { eds_config: Some(ads()), ..EdsClusterConfig::default() }),
         ..cluster(name, DiscoveryType::Eds, connect_timeout, Limits::default())
     }
 }
@@ -84,12 +77,7 @@ pub fn eds_cluster(name: &str, connect_timeout: Duration) -> Cluster {
 pub fn original_destination_cluster(name: &str, connect_timeout: Duration) -> Cluster {
     Cluster {
         lb_policy: LbPolicy::ClusterProvided.into(),
-        ..cluster(
-            name,
-            DiscoveryType::OriginalDst,
-            connect_timeout,
-            Limits::default(),
-        )
+        ..cluster(name, DiscoveryType::OriginalDst, connect_timeout, Limits::default())
     }
 }
 
@@ -119,9 +107,7 @@ fn circuit_breakers(limits: Limits) -> CircuitBreakers {
 /// Makes Envoy speak HTTP/2 to a cluster, and not HTTP/1.1.
 pub fn speak_http2(cluster: &mut Cluster) {
     let http2 = ProtocolConfig::Http2ProtocolOptions(Http2ProtocolOptions::default());
-    let config = ExplicitHttpConfig {
-        protocol_config: Some(http2),
-    };
+    let config = ExplicitHttpConfig { protocol_config: Some(http2) };
     set_upstream_protocol(cluster, UpstreamProtocolOptions::ExplicitHttpConfig(config));
 }
 
@@ -132,18 +118,11 @@ pub fn speak_as_spoken_to(cluster: &mut Cluster) {
         http2_protocol_options: Some(Http2ProtocolOptions::default()),
         ..UseDownstreamHttpConfig::default()
     };
-    set_upstream_protocol(
-        cluster,
-        UpstreamProtocolOptions::UseDownstreamProtocolConfig(config),
-    );
+    set_upstream_protocol(cluster, UpstreamProtocolOptions::UseDownstreamProtocolConfig(config));
 }
 
 fn set_upstream_protocol(cluster: &mut Cluster, protocol: UpstreamProtocolOptions) {
-    let options = HttpProtocolOptions {
-        upstream_protocol_options: Some(protocol),
-        ..HttpProtocolOptions::default()
-    };
-    cluster
-        .typed_extension_protocol_options
-        .insert(HTTP_PROTOCOL_OPTIONS.to_owned(), any(&options));
+    let options =
+        HttpProtocolOptions { upstream_protocol_options: Some(protocol), ..HttpProtocolOptions::default() };
+    cluster.typed_extension_protocol_options.insert(HTTP_PROTOCOL_OPTIONS.to_owned(), any(&options));
 }

@@ -46,8 +46,5 @@ pub fn http_connection_manager(
 
 /// As a network filter.
 pub fn filter(manager: &HttpConnectionManager) -> NetworkFilter {
-    NetworkFilter {
-        name: "envoy.filters.network.http_connection_manager",
-        config: any(manager),
-    }
+    NetworkFilter { name: "envoy.filters.network.http_connection_manager", config: any(manager) }
 }

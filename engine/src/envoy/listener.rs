@@ -27,9 +27,7 @@ pub fn listener(name: &str, address: Address, direction: TrafficDirection) -> Li
 pub fn by_original_destination() -> ListenerFilter {
     ListenerFilter {
         name: "envoy.filters.listener.original_dst".to_owned(),
-        config_type: Some(listener_filter::ConfigType::TypedConfig(any(
-            &OriginalDst::default(),
-        ))),
+        config_type: Some(listener_filter::ConfigType::TypedConfig(any(&OriginalDst::default()))),
         ..ListenerFilter::default()
     }
 }
@@ -37,16 +35,12 @@ pub fn by_original_destination() -> ListenerFilter {
 /// Filter chains are chosen by the server name that a TLS client asks for, at this port only. Everywhere else the first
 /// bytes are not waited for: in some protocols the server speaks first.
 pub fn by_server_name_at(port: u16) -> ListenerFilter {
-    let at_port = predicate(Rule::DestinationPortRange(Int32Range {
-        start: port.into(),
-        end: i32::from(port) + 1,
-    }));
+    let at_port =
+        predicate(Rule::DestinationPortRange(Int32Range { start: port.into(), end: i32::from(port) + 1 }));
     ListenerFilter {
         name: "envoy.filters.listener.tls_inspector".to_owned(),
         filter_disabled: Some(predicate(Rule::NotMatch(Box::new(at_port)))),
-        config_type: Some(listener_filter::ConfigType::TypedConfig(any(
-            &TlsInspector::default(),
-        ))),
+        config_type: Some(listener_filter::ConfigType::TypedConfig(any(&TlsInspector::default()))),
     }
 }
 
@@ -86,16 +80,10 @@ pub fn default_filter_chain(name: &str, filter: NetworkFilter) -> FilterChain {
 
 /// Connections to `port`.
 pub fn to_port(port: u16) -> FilterChainMatch {
-    FilterChainMatch {
-        destination_port: uint32(port.into()),
-        ..FilterChainMatch::default()
-    }
+    FilterChainMatch { destination_port: uint32(port.into()), ..FilterChainMatch::default() }
 }
 
 /// TLS connections to `port` that ask for a server of this name, which may start with `*.`.
 pub fn to_server(port: u16, server_name: &str) -> FilterChainMatch {
-    FilterChainMatch {
-        server_names: vec![server_name.to_owned()],
-        ..to_port(port)
-    }
+    FilterChainMatch { server_names: vec![server_name.to_owned()], ..to_port(port) }
 }

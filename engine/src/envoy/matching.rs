@@ -10,10 +10,7 @@ use envoy_types::pb::envoy::r#type::v3::Int64Range;
 
 /// Requests by their path alone.
 pub fn by_path(path: PathSpecifier) -> RouteMatch {
-    RouteMatch {
-        path_specifier: Some(path),
-        ..RouteMatch::default()
-    }
+    RouteMatch { path_specifier: Some(path), ..RouteMatch::default() }
 }
 
 /// Every request.
@@ -23,10 +20,7 @@ pub fn everything() -> RouteMatch {
 
 /// A regular expression, which matches a text as a whole.
 pub fn regex(pattern: &str) -> RegexMatcher {
-    RegexMatcher {
-        regex: pattern.to_owned(),
-        ..RegexMatcher::default()
-    }
+    RegexMatcher { regex: pattern.to_owned(), ..RegexMatcher::default() }
 }
 
 /// A text that is just this.
@@ -36,18 +30,12 @@ pub fn exactly(text: &str) -> StringMatcher {
 
 /// A text by a pattern, in which case matters.
 pub fn text_matcher(pattern: MatchPattern) -> StringMatcher {
-    StringMatcher {
-        match_pattern: Some(pattern),
-        ignore_case: false,
-    }
+    StringMatcher { match_pattern: Some(pattern), ignore_case: false }
 }
 
 /// A text by a pattern, in which case does not matter.
 pub fn text_in_any_case(pattern: MatchPattern) -> StringMatcher {
-    StringMatcher {
-        match_pattern: Some(pattern),
-        ignore_case: true,
-    }
+    StringMatcher { match_pattern: Some(pattern), ignore_case: true }
 }
 
 /// A header with such a value.
@@ -76,15 +64,9 @@ fn header_matcher(name: &str, condition: HeaderMatchSpecifier) -> HeaderMatcher 
 /// Exactly the requests that `matcher` does not match, those without the header included: by itself, Envoy's inversion
 /// leaves these out, unless it is presence that is asked for.
 pub fn inverted(matcher: HeaderMatcher) -> HeaderMatcher {
-    let asks_for_value = !matches!(
-        matcher.header_match_specifier,
-        Some(HeaderMatchSpecifier::PresentMatch(_))
-    );
-    HeaderMatcher {
-        invert_match: true,
-        treat_missing_header_as_empty: asks_for_value,
-        ..matcher
-    }
+    let asks_for_value =
+        !matches!(matcher.header_match_specifier, Some(HeaderMatchSpecifier::PresentMatch(_)));
+    HeaderMatcher { invert_match: true, treat_missing_header_as_empty: asks_for_value, ..matcher }
 }
 
 /// A query parameter with this value, or with any if there is none.
@@ -93,8 +75,5 @@ pub fn query_parameter(name: &str, value: Option<&str>) -> QueryParameterMatcher
         Some(value) => QueryParameterMatchSpecifier::StringMatch(exactly(value)),
         None => QueryParameterMatchSpecifier::PresentMatch(true),
     };
-    QueryParameterMatcher {
-        name: name.to_owned(),
-        query_parameter_match_specifier: Some(condition),
-    }
+    QueryParameterMatcher { name: name.to_owned(), query_parameter_match_specifier: Some(condition) }
 }

@@ -18,31 +18,17 @@ use super::value::{any, duration, uint32};
 
 /// A route configuration.
 pub fn route_configuration(name: &str, virtual_hosts: Vec<VirtualHost>) -> RouteConfiguration {
-    RouteConfiguration {
-        name: name.to_owned(),
-        virtual_hosts,
-        ..RouteConfiguration::default()
-    }
+    RouteConfiguration { name: name.to_owned(), virtual_hosts, ..RouteConfiguration::default() }
 }
 
 /// The routes for requests to any of these hosts; `*` is every host.
 pub fn virtual_host(name: &str, domains: Vec<String>, routes: Vec<Route>) -> VirtualHost {
-    VirtualHost {
-        name: name.to_owned(),
-        domains,
-        routes,
-        ..VirtualHost::default()
-    }
+    VirtualHost { name: name.to_owned(), domains, routes, ..VirtualHost::default() }
 }
 
 /// What is done with the requests that `condition` chooses.
 pub fn route(name: &str, condition: RouteMatch, action: Action) -> Route {
-    Route {
-        name: name.to_owned(),
-        r#match: Some(condition),
-        action: Some(action),
-        ..Route::default()
-    }
+    Route { name: name.to_owned(), r#match: Some(condition), action: Some(action), ..Route::default() }
 }
 
 /// Requests go to a cluster.
@@ -60,10 +46,7 @@ pub fn to_weighted_clusters(clusters: &[(&str, u32)], timeouts: Timeouts) -> Rou
             ..ClusterWeight::default()
         })
         .collect();
-    let weighted = WeightedCluster {
-        clusters,
-        ..WeightedCluster::default()
-    };
+    let weighted = WeightedCluster { clusters, ..WeightedCluster::default() };
     action(ClusterSpecifier::WeightedClusters(weighted), timeouts)
 }
 
@@ -78,10 +61,7 @@ fn action(clusters: ClusterSpecifier, timeouts: Timeouts) -> RouteAction {
 
 /// Requests are answered with this status, here and now.
 pub fn answer(status: u32) -> Action {
-    Action::DirectResponse(DirectResponseAction {
-        status,
-        ..DirectResponseAction::default()
-    })
+    Action::DirectResponse(DirectResponseAction { status, ..DirectResponseAction::default() })
 }
 
 /// How long requests may take; zero is for ever.
@@ -95,10 +75,7 @@ pub struct Timeouts {
 
 impl Timeouts {
     /// As long as they like.
-    pub const NONE: Self = Self {
-        per_request: Duration::ZERO,
-        idle: Duration::ZERO,
-    };
+    pub const NONE: Self = Self { per_request: Duration::ZERO, idle: Duration::ZERO };
 }
 
 /// Gives requests another host on their way out.

@@ -51,8 +51,5 @@ pub fn weighted_tcp_proxy(
 
 /// As a network filter.
 pub fn filter(proxy: &TcpProxy) -> NetworkFilter {
-    NetworkFilter {
-        name: "envoy.filters.network.tcp_proxy",
-        config: any(proxy),
-    }
+    NetworkFilter { name: "envoy.filters.network.tcp_proxy", config: any(proxy) }
 }

@@ -22,10 +22,7 @@ fn decoded_format(format: Format) -> substitution_format_string::Format {
     let Some(ConfigType::TypedConfig(any)) = log.config_type else {
         panic!("no configuration");
     };
-    assert_eq!(
-        any.type_url,
-        "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog"
-    );
+    assert_eq!(any.type_url, "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog");
     let file = FileAccessLog::decode(any.value.as_slice()).unwrap();
     assert_eq!(file.path, "/dev/stdout");
     let Some(file_access_log::AccessLogFormat::LogFormat(format)) = file.access_log_format else {
@@ -41,39 +38,25 @@ fn a_text_format_is_envoys() {
     else {
         panic!("no text");
     };
-    assert_eq!(
-        source.specifier,
-        Some(Specifier::InlineString("%PROTOCOL%\n".to_owned()))
-    );
+    assert_eq!(source.specifier, Some(Specifier::InlineString("%PROTOCOL%\n".to_owned())));
 }
 
 #[test]
 fn a_json_format_is_envoys() {
-    let members = BTreeMap::from([
-        ("b".to_owned(), "%PROTOCOL%".to_owned()),
-        ("a".to_owned(), String::new()),
-    ]);
+    let members =
+        BTreeMap::from([("b".to_owned(), "%PROTOCOL%".to_owned()), ("a".to_owned(), String::new())]);
     let substitution_format_string::Format::JsonFormat(object) = decoded_format(Format::Json(members)) else {
         panic!("no object");
     };
-    let mut members: Vec<_> = object
-        .fields
-        .into_iter()
-        .map(|(name, value)| (name, value.kind))
-        .collect();
+    let mut members: Vec<_> = object.fields.into_iter().map(|(name, value)| (name, value.kind)).collect();
     members.sort_by(|a, b| a.0.cmp(&b.0));
     let text = |text: &str| Some(Kind::StringValue(text.to_owned()));
-    assert_eq!(
-        members,
-        [("a".to_owned(), text("")), ("b".to_owned(), text("%PROTOCOL%"))]
-    );
+    assert_eq!(members, [("a".to_owned(), text("")), ("b".to_owned(), text("%PROTOCOL%"))]);
 }
 
 #[test]
 fn a_json_format_encodes_alike_each_time() {
-    let members: BTreeMap<_, _> = (0..50)
-        .map(|n| (format!("member-{n}"), format!("%{n}%")))
-        .collect();
+    let members: BTreeMap<_, _> = (0..50).map(|n| (format!("member-{n}"), format!("%{n}%"))).collect();
     let encode = || file_access_log("/dev/stdout", Some(Format::Json(members.clone()))).encode_to_vec();
     let first = encode();
     assert!((0..20).all(|_| encode() == first));
@@ -91,10 +74,7 @@ fn a_route_configuration_of_encoded_virtual_hosts_is_envoys() {
     };
     let whole = route_configuration("routes", hosts);
     assert_eq!(of_encoded.encode_to_vec(), whole.encode_to_vec());
-    assert_eq!(
-        RouteConfiguration::decode(of_encoded.encode_to_vec().as_slice()).unwrap(),
-        whole
-    );
+    assert_eq!(RouteConfiguration::decode(of_encoded.encode_to_vec().as_slice()).unwrap(), whole);
 }
 
 #[test]

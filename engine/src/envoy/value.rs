@@ -13,10 +13,7 @@ const DURATION_MAX: StdDuration = StdDuration::from_secs(2_147_483_647);
 
 /// `message` with its type.
 pub fn any<M: Message + Name>(message: &M) -> Any {
-    Any {
-        type_url: M::type_url(),
-        value: message.encode_to_vec(),
-    }
+    Any { type_url: M::type_url(), value: message.encode_to_vec() }
 }
 
 /// A duration; 68 years if it is longer.

@@ -21,9 +21,7 @@ pub(super) async fn read(body: Body, limit: usize) -> Result<Bytes, ApiError> {
     let arrival = Duration::from_secs(ARRIVAL_SECONDS_MAX);
     match timeout(arrival, read_or_drop(body, limit)).await {
         Ok(outcome) => outcome,
-        Err(_) => Err(ApiError::BodyTimeout {
-            seconds: ARRIVAL_SECONDS_MAX,
-        }),
+        Err(_) => Err(ApiError::BodyTimeout { seconds: ARRIVAL_SECONDS_MAX }),
     }
 }
 

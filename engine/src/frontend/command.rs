@@ -32,11 +32,7 @@ pub(super) type Query = HashMap<String, String>;
 #[derive(Debug)]
 pub(super) enum Command {
     /// Create a resource.
-    Create {
-        id: ResourceId,
-        spec: Spec,
-        tags: Vec<Tag>,
-    },
+    Create { id: ResourceId, spec: Spec, tags: Vec<Tag> },
     /// Show a resource.
     Describe { id: ResourceId },
     /// Show a page of a collection.
@@ -62,9 +58,7 @@ impl Command {
                 let id = id(kind, names, Some(&name))?;
                 Ok(Command::Create { id, spec, tags })
             }
-            Verb::Describe => Ok(Command::Describe {
-                id: id(kind, names, names.name.as_deref())?,
-            }),
+            Verb::Describe => Ok(Command::Describe { id: id(kind, names, names.name.as_deref())? }),
             Verb::List => {
                 let collection = collection(kind, names)?;
                 let parameter = |name| query.get(name).map(String::as_str);
@@ -75,30 +69,20 @@ impl Command {
                 id: id(kind, names, names.name.as_deref())?,
                 spec: request::update(kind, body)?,
             }),
-            Verb::Delete => Ok(Command::Delete {
-                id: id(kind, names, names.name.as_deref())?,
-            }),
+            Verb::Delete => Ok(Command::Delete { id: id(kind, names, names.name.as_deref())? }),
         }
     }
 }
 
 /// The resource that a path, and the name in it or in the body, are about.
 fn id(kind: Kind, names: &Names, name: Option<&str>) -> Result<ResourceId, ApiError> {
-    let mesh = if kind == Kind::Mesh {
-        name.or(names.mesh.as_deref())
-    } else {
-        names.mesh.as_deref()
-    };
+    let mesh = if kind == Kind::Mesh { name.or(names.mesh.as_deref()) } else { names.mesh.as_deref() };
     let mesh = checked(Kind::Mesh, mesh)?;
     let parent = match kind.parent() {
         Some(kind) => Some(checked(kind, names.parent.as_deref())?),
         None => None,
     };
-    let name = if kind == Kind::Mesh {
-        mesh
-    } else {
-        checked(kind, name)?
-    };
+    let name = if kind == Kind::Mesh { mesh } else { checked(kind, name)? };
     ResourceId::from_parts(kind, mesh, parent, name).ok_or_else(|| nameless(kind))
 }
 

@@ -30,20 +30,13 @@ impl Frontend {
             metadata: Metadata::created(uid.clone(), &self.settings.account, now_ms()),
             tags: tags.to_vec(),
         };
-        let operation = Operation {
-            verb: Verb::Create,
-            kind: id.kind(),
-        };
-        let mut batch = Self::batch(operation)
-            .if_absent(key.clone())
-            .put(key.clone(), definition.encode());
+        let operation = Operation { verb: Verb::Create, kind: id.kind() };
+        let mut batch = Self::batch(operation).if_absent(key.clone()).put(key.clone(), definition.encode());
         for container in containers(id) {
             batch = batch.if_present(container.key());
         }
         for target in targets(id.mesh_name(), spec) {
-            batch = batch
-                .if_present(target.key())
-                .put(referrer_key(&target, &uid), key.clone());
+            batch = batch.if_present(target.key()).put(referrer_key(&target, &uid), key.clone());
         }
         self.commit(batch).await?;
         Ok(definition)

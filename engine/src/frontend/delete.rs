@@ -12,17 +12,11 @@ impl Frontend {
         let found = self.find(id).await?;
         let users = self.users(id).await?;
         if !users.is_empty() {
-            return Err(ApiError::InUse {
-                id: id.clone(),
-                by: users,
-            });
+            return Err(ApiError::InUse { id: id.clone(), by: users });
         }
 
         let deleted = found.definition;
-        let operation = Operation {
-            verb: Verb::Delete,
-            kind: id.kind(),
-        };
+        let operation = Operation { verb: Verb::Delete, kind: id.kind() };
         let key = id.key();
         let mut batch = Self::batch(operation)
             .if_equal(key.clone(), found.record.value)
@@ -40,9 +34,7 @@ impl Frontend {
             // another of its routes at the same time is not in the way.
             let value = self.find(&parent).await?.record.value;
             let parent_key = parent.key();
-            batch = batch
-                .if_equal(parent_key.clone(), value.clone())
-                .put(parent_key, value);
+            batch = batch.if_equal(parent_key.clone(), value.clone()).put(parent_key, value);
         }
         self.commit(batch).await?;
         Ok(deleted)

@@ -31,24 +31,16 @@ pub fn router(frontend: Frontend) -> Router {
             }
         };
         router = router
-            .route(
-                &path::collection_template(kind),
-                put(serve(Verb::Create)).get(serve(Verb::List)),
-            )
+            .route(&path::collection_template(kind), put(serve(Verb::Create)).get(serve(Verb::List)))
             .route(
                 &path::item_template(kind),
-                get(serve(Verb::Describe))
-                    .put(serve(Verb::Update))
-                    .delete(serve(Verb::Delete)),
+                get(serve(Verb::Describe)).put(serve(Verb::Update)).delete(serve(Verb::Delete)),
             );
     }
     for tags in ["tags", "tag", "untag"] {
         router = router.route(&format!("{}/{tags}", path::PREFIX), any(not_supported));
     }
-    router
-        .fallback(unknown_operation)
-        .method_not_allowed_fallback(method_not_allowed)
-        .with_state(frontend)
+    router.fallback(unknown_operation).method_not_allowed_fallback(method_not_allowed).with_state(frontend)
 }
 
 async fn serve(
@@ -60,13 +52,7 @@ async fn serve(
     let started = Instant::now();
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let outcome = answer(&frontend, operation, names, request).await;
-    observe(
-        Some(operation),
-        &method,
-        &uri,
-        outcome.as_ref().err(),
-        started.elapsed(),
-    );
+    observe(Some(operation), &method, &uri, outcome.as_ref().err(), started.elapsed());
     match outcome {
         Ok(body) => Json(body).into_response(),
         Err(error) => error.into_response(),
@@ -106,10 +92,7 @@ impl Frontend {
         if owner == account {
             return Ok(());
         }
-        Err(ApiError::OtherOwner {
-            owner: owner.clone(),
-            account: account.clone(),
-        })
+        Err(ApiError::OtherOwner { owner: owner.clone(), account: account.clone() })
     }
 }
 
@@ -119,19 +102,13 @@ async fn not_supported(method: Method, uri: Uri) -> ApiError {
 
 async fn unknown_operation(method: Method, uri: Uri) -> ApiError {
     let path = uri.path().to_owned();
-    let error = ApiError::UnknownOperation {
-        method: method.clone(),
-        path,
-    };
+    let error = ApiError::UnknownOperation { method: method.clone(), path };
     refuse(&method, &uri, error)
 }
 
 async fn method_not_allowed(method: Method, uri: Uri) -> ApiError {
     let path = uri.path().to_owned();
-    let error = ApiError::MethodNotAllowed {
-        method: method.clone(),
-        path,
-    };
+    let error = ApiError::MethodNotAllowed { method: method.clone(), path };
     refuse(&method, &uri, error)
 }
 

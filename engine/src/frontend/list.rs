@@ -69,9 +69,6 @@ impl Frontend {
         for (id, record) in &found {
             definitions.push(Definition::decode(id, &record.value)?);
         }
-        Ok(Listed {
-            definitions,
-            next_token,
-        })
+        Ok(Listed { definitions, next_token })
     }
 }

@@ -36,10 +36,7 @@ impl Frontend {
             self.require_containers(id).await?;
             return Err(ApiError::NotFound(id.clone()));
         };
-        Ok(Found {
-            definition: Definition::decode(id, &record.value)?,
-            record,
-        })
+        Ok(Found { definition: Definition::decode(id, &record.value)?, record })
     }
 
     /// Refuses what lies in something that does not exist.

@@ -11,10 +11,7 @@ const REQUEST_SECONDS: &str = "legation_api_request_seconds";
 
 /// Tells the recorder what the metrics mean.
 pub(super) fn describe() {
-    describe_counter!(
-        REQUESTS_TOTAL,
-        "requests to the API by operation, and by the type of the error or OK"
-    );
+    describe_counter!(REQUESTS_TOTAL, "requests to the API by operation, and by the type of the error or OK");
     describe_histogram!(
         REQUEST_SECONDS,
         metrics::Unit::Seconds,

@@ -86,10 +86,7 @@ impl Frontend {
     /// The API over `store`.
     pub fn new(store: Arc<dyn Store>, settings: FrontendSettings) -> Self {
         metrics::describe();
-        Self {
-            store,
-            settings: Arc::new(settings),
-        }
+        Self { store, settings: Arc::new(settings) }
     }
 
     /// An empty batch for `operation`.

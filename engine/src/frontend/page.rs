@@ -39,13 +39,8 @@ impl Page {
             return Ok(Page { limit, after: None });
         };
         match name_in(token, list) {
-            Some(name) => Ok(Page {
-                limit,
-                after: Some(name),
-            }),
-            None => Err(ApiError::BadRequest(
-                "nextToken: is not a token of this list".to_owned(),
-            )),
+            Some(name) => Ok(Page { limit, after: Some(name) }),
+            None => Err(ApiError::BadRequest("nextToken: is not a token of this list".to_owned())),
         }
     }
 }

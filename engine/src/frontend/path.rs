@@ -8,11 +8,7 @@ use crate::model::{Kind, ResourceId};
 pub const PREFIX: &str = "/v20190125";
 
 /// Everything is escaped in a name but the characters that RFC 3986 calls unreserved.
-const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The path of the collection that `id` belongs to: where it is created.
 pub fn collection(id: &ResourceId) -> String {

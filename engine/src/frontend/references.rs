@@ -30,19 +30,17 @@ pub(super) struct Reference {
 pub(super) fn references(mesh: &str, spec: &Spec) -> Vec<Reference> {
     let spec_at = Path::root("spec");
     match spec {
-        Spec::Route(route) => route
-            .kind()
-            .map_or_else(Vec::new, |kind| route_references(mesh, kind, &spec_at)),
+        Spec::Route(route) => {
+            route.kind().map_or_else(Vec::new, |kind| route_references(mesh, kind, &spec_at))
+        }
         Spec::VirtualService(service) => service
             .provider
             .iter()
             .map(|provider| provider_reference(mesh, provider, &spec_at.field("provider")))
             .collect(),
-        Spec::GatewayRoute(route) => route
-            .kind()
-            .map(|kind| gateway_route_reference(mesh, kind, &spec_at))
-            .into_iter()
-            .collect(),
+        Spec::GatewayRoute(route) => {
+            route.kind().map(|kind| gateway_route_reference(mesh, kind, &spec_at)).into_iter().collect()
+        }
         Spec::Mesh(_) | Spec::VirtualNode(_) | Spec::VirtualRouter(_) | Spec::VirtualGateway(_) => Vec::new(),
     }
 }
@@ -83,24 +81,14 @@ fn gateway_route_reference(mesh: &str, kind: GatewayRouteKind<'_>, at: &Path) ->
         GatewayRouteKind::Http2(_) => "http2Route",
         GatewayRouteKind::Grpc(_) => "grpcRoute",
     };
-    let at = at
-        .field(member)
-        .field("action")
-        .field("target")
-        .field("virtualService");
+    let at = at.field(member).field("action").field("target").field("virtualService");
     let name = kind.target().virtual_service.virtual_service_name.as_str();
-    Reference {
-        at: at.field("virtualServiceName"),
-        target: ResourceId::virtual_service(mesh, name),
-    }
+    Reference { at: at.field("virtualServiceName"), target: ResourceId::virtual_service(mesh, name) }
 }
 
 /// The resources that a specification refers to, each once.
 pub(super) fn targets(mesh: &str, spec: &Spec) -> BTreeSet<ResourceId> {
-    references(mesh, spec)
-        .into_iter()
-        .map(|reference| reference.target)
-        .collect()
+    references(mesh, spec).into_iter().map(|reference| reference.target).collect()
 }
 
 /// The prefix of the entries of all who refer to `target`.
@@ -125,11 +113,7 @@ impl Frontend {
                 missing.push(at.error(format_args!("{target} does not exist")));
             }
         }
-        if missing.is_empty() {
-            Ok(())
-        } else {
-            Err(ApiError::TargetsNotFound(missing))
-        }
+        if missing.is_empty() { Ok(()) } else { Err(ApiError::TargetsNotFound(missing)) }
     }
 
     /// Everything without which `id` cannot be deleted: what lies in it, and what refers to it.
@@ -137,21 +121,11 @@ impl Frontend {
         let mut users = Vec::new();
         for prefix in lookup::children_prefixes(id) {
             let listing = self.store.list(&prefix, At::Newest).await?;
-            users.extend(
-                listing
-                    .records
-                    .iter()
-                    .filter_map(|record| ResourceId::from_key(&record.key)),
-            );
+            users.extend(listing.records.iter().filter_map(|record| ResourceId::from_key(&record.key)));
         }
         let listing = self.store.list(&referrers_prefix(id), At::Newest).await?;
         let referrer = |value: &[u8]| ResourceId::from_key(str::from_utf8(value).ok()?);
-        users.extend(
-            listing
-                .records
-                .iter()
-                .filter_map(|record| referrer(&record.value)),
-        );
+        users.extend(listing.records.iter().filter_map(|record| referrer(&record.value)));
         Ok(users)
     }
 }

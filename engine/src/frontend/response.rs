@@ -56,10 +56,7 @@ fn common(id: &ResourceId, metadata: &Metadata, settings: &FrontendSettings) -> 
         ("resourceOwner", json!(metadata.resource_owner)),
         ("version", json!(metadata.version)),
     ];
-    members
-        .map(|(name, member)| (name.to_owned(), member))
-        .into_iter()
-        .collect()
+    members.map(|(name, member)| (name.to_owned(), member)).into_iter().collect()
 }
 
 /// Seconds with a fraction. A double counts milliseconds exactly for longer than anybody needs.

@@ -17,15 +17,9 @@ impl Frontend {
         self.require_targets(id.mesh_name(), spec).await?;
 
         let now_ms = now_ms().max(current.metadata.last_updated_at_ms);
-        let updated = Definition {
-            spec: spec.clone(),
-            metadata: current.metadata.updated(now_ms),
-            ..current.clone()
-        };
-        let operation = Operation {
-            verb: Verb::Update,
-            kind: id.kind(),
-        };
+        let updated =
+            Definition { spec: spec.clone(), metadata: current.metadata.updated(now_ms), ..current.clone() };
+        let operation = Operation { verb: Verb::Update, kind: id.kind() };
         let key = id.key();
         let uid = &updated.metadata.uid;
         let mut batch = Self::batch(operation)
@@ -37,9 +31,7 @@ impl Frontend {
             batch = batch.delete(referrer_key(target, uid));
         }
         for target in new_targets.difference(&old_targets) {
-            batch = batch
-                .if_present(target.key())
-                .put(referrer_key(target, uid), key.clone());
+            batch = batch.if_present(target.key()).put(referrer_key(target, uid), key.clone());
         }
         self.commit(batch).await?;
         Ok(updated)

@@ -52,10 +52,7 @@ impl AdsService {
 
     /// Answers a gRPC call that came on `connection`.
     pub async fn call(&self, request: Request<Incoming>, connection: ConnectionLife) -> Response<Body> {
-        let opening = Opening {
-            fleet: Arc::clone(&self.fleet),
-            connection,
-        };
+        let opening = Opening { fleet: Arc::clone(&self.fleet), connection };
         match request.uri().path() {
             SOTW_PATH => stream::<DiscoveryRequest>(opening, request).await,
             DELTA_PATH => stream::<DeltaDiscoveryRequest>(opening, request).await,
@@ -107,16 +104,12 @@ async fn open<T: StreamRequest>(
         .map_err(|_| Status::deadline_exceeded("no request came on this stream"))??
         .ok_or_else(|| Status::invalid_argument("the stream was closed without a request"))?;
     // conformance 4
-    let node: NodeId = first
-        .node_id()
-        .parse()
-        .map_err(|error: NodeIdError| Status::invalid_argument(error.to_string()))?;
-    let (envoy, frames) = fleet
-        .connect(node, Some(connection.peer), T::PROTOCOL)
-        .map_err(|refused| {
-            connection.refuse(&refused);
-            Status::resource_exhausted(refused.to_string())
-        })?;
+    let node: NodeId =
+        first.node_id().parse().map_err(|error: NodeIdError| Status::invalid_argument(error.to_string()))?;
+    let (envoy, frames) = fleet.connect(node, Some(connection.peer), T::PROTOCOL).map_err(|refused| {
+        connection.refuse(&refused);
+        Status::resource_exhausted(refused.to_string())
+    })?;
     tokio::spawn(drive(first, requests, envoy, connection.clone()));
     Ok(Box::pin(frames.map(|frame| frame.map_err(|end| status_of(&end)))))
 }

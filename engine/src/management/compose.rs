@@ -24,10 +24,8 @@ use prost::Message;
 /// Makes what an Envoy should have of the fragment of its node and those of its backends, which come in the order of
 /// their names. Pure: the same fragments give the same snapshot.
 pub fn compose(node: &NodeFragment, backends: &[Backend<'_>]) -> Result<Composed, ComposeError> {
-    let transaction = backends
-        .iter()
-        .map(|backend| backend.fragment.transaction)
-        .fold(node.transaction, Transaction::max);
+    let transaction =
+        backends.iter().map(|backend| backend.fragment.transaction).fold(node.transaction, Transaction::max);
     let egress = match node.egress.mode {
         EgressMode::Intercepted => intercepted::compose(node, backends, transaction)?,
         EgressMode::Redirected { port } => redirected::compose(node, backends, port, transaction)?,
@@ -78,9 +76,7 @@ impl DecodedEgress {
 
 /// Decodes `bytes`, which are `what`.
 fn decode<M: Message + Default>(what: &str, bytes: &[u8]) -> Result<M, ComposeError> {
-    M::decode(bytes).map_err(|error| ComposeError {
-        reason: format!("{what} cannot be decoded: {error}"),
-    })
+    M::decode(bytes).map_err(|error| ComposeError { reason: format!("{what} cannot be decoded: {error}") })
 }
 
 /// The hosts that the virtual hosts of one route configuration have taken already. Envoy knows each host once, in whatever

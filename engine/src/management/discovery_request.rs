@@ -38,10 +38,7 @@ impl StreamRequest for DiscoveryRequest {
             resource_type,
             nonce: self.response_nonce,
             error: self.error_detail.map(rejection),
-            interest: Interest::Sotw {
-                version_info: self.version_info,
-                names: self.resource_names,
-            },
+            interest: Interest::Sotw { version_info: self.version_info, names: self.resource_names },
         }
     }
 }

@@ -72,13 +72,7 @@ pub struct Feed {
 impl Feed {
     /// A feed from `store` to `fleet`.
     pub fn new(store: Arc<dyn Store>, fleet: Arc<Fleet>) -> Self {
-        Self {
-            store,
-            fleet,
-            fragments: HashMap::new(),
-            transformed: HashMap::new(),
-            waiting: HashMap::new(),
-        }
+        Self { store, fleet, fragments: HashMap::new(), transformed: HashMap::new(), waiting: HashMap::new() }
     }
 
     /// Runs until the store ends.
@@ -147,8 +141,7 @@ impl Feed {
                     self.publish(&key, None, propagation);
                 }
                 (Some(DerivedKey::Transformed(mesh)), Some(mark)) => {
-                    self.transformed
-                        .insert(mesh, keys::transaction_of_mark(&mark).unwrap_or_default());
+                    self.transformed.insert(mesh, keys::transaction_of_mark(&mark).unwrap_or_default());
                     newly_transformed = true;
                 }
                 (Some(DerivedKey::Transformed(mesh)), None) => {
@@ -166,13 +159,7 @@ impl Feed {
     async fn follow(&mut self, key: FragmentKey) -> Result<(), StoreError> {
         if let Some(fragment) = self.fragments.get(&key) {
             let fragment = Some(Arc::clone(fragment));
-            self.fleet.publish(
-                &key,
-                Publication {
-                    fragment,
-                    propagation: None,
-                },
-            );
+            self.fleet.publish(&key, Publication { fragment, propagation: None });
             return Ok(());
         }
         match self.store.get(&definition_of(&key).key()).await? {
@@ -185,9 +172,7 @@ impl Feed {
     }
 
     fn is_transformed(&self, key: &FragmentKey, definition: Transaction) -> bool {
-        self.transformed
-            .get(&key.mesh)
-            .is_some_and(|transformed| *transformed >= definition)
+        self.transformed.get(&key.mesh).is_some_and(|transformed| *transformed >= definition)
     }
 
     fn publish(
@@ -197,13 +182,7 @@ impl Feed {
         propagation: Option<&Arc<Propagation>>,
     ) {
         self.waiting.remove(key);
-        self.fleet.publish(
-            key,
-            Publication {
-                fragment,
-                propagation: propagation.cloned(),
-            },
-        );
+        self.fleet.publish(key, Publication { fragment, propagation: propagation.cloned() });
     }
 
     /// What waits although its definition was transformed could not be made: fragments come before that news.
@@ -247,10 +226,7 @@ mod tests {
 
     fn compose(_: &NodeFragment, _: &[Backend<'_>]) -> Result<Composed, ComposeError> {
         let snapshot = Snapshot::new([vec![], vec![], vec![], vec![]].map(ResourceSet::new));
-        Ok(Composed {
-            snapshot: Arc::new(snapshot),
-            problems: Arc::default(),
-        })
+        Ok(Composed { snapshot: Arc::new(snapshot), problems: Arc::default() })
     }
 
     struct Host {
@@ -266,35 +242,21 @@ mod tests {
             let (handle, requests) = requests();
             let settings = FleetSettings {
                 arbiters: 1,
-                limits: Limits {
-                    envoys: 10,
-                    envoys_per_node: 10,
-                },
+                limits: Limits { envoys: 10, envoys_per_node: 10 },
                 stall_timeout: Duration::from_secs(60),
                 control_plane: "test".to_owned(),
             };
             let fleet = Arc::new(Fleet::start(settings, Arc::new(handle), compose).unwrap());
             tokio::spawn(Feed::new(Arc::clone(&store), Arc::clone(&fleet)).run(requests));
-            Self {
-                store,
-                fleet,
-                _directory: directory,
-            }
+            Self { store, fleet, _directory: directory }
         }
 
         async fn connect(&self) -> (Connection, Frames) {
             let node: NodeId = "mesh/m/virtualNode/n".parse().unwrap();
             let (connection, frames) = self.fleet.connect(node, None, Protocol::Sotw).unwrap();
-            let interest = Interest::Sotw {
-                version_info: String::new(),
-                names: Vec::new(),
-            };
-            let request = Request {
-                resource_type: ResourceType::Cluster,
-                nonce: String::new(),
-                error: None,
-                interest,
-            };
+            let interest = Interest::Sotw { version_info: String::new(), names: Vec::new() };
+            let request =
+                Request { resource_type: ResourceType::Cluster, nonce: String::new(), error: None, interest };
             connection.request(request).await.unwrap();
             (connection, frames)
         }
@@ -308,29 +270,20 @@ mod tests {
 
         async fn mark(&self, transaction: Transaction) {
             let mark = transaction.to_string();
-            self.store
-                .commit(Batch::derived().put(keys::transformed("m"), mark))
-                .await
-                .unwrap();
+            self.store.commit(Batch::derived().put(keys::transformed("m"), mark)).await.unwrap();
         }
     }
 
     /// The next frame, or `None` where nothing comes.
     async fn next(frames: &mut Frames) -> Option<Result<bytes::Bytes, StreamEnd>> {
-        tokio::time::timeout(Duration::from_millis(300), frames.next())
-            .await
-            .ok()
-            .flatten()
+        tokio::time::timeout(Duration::from_millis(300), frames.next()).await.ok().flatten()
     }
 
     #[tokio::test]
     async fn a_node_that_is_not_defined_is_not_found() {
         let host = Host::start();
         let (_connection, mut frames) = host.connect().await;
-        assert!(matches!(
-            next(&mut frames).await,
-            Some(Err(StreamEnd::NodeNotFound(_)))
-        ));
+        assert!(matches!(next(&mut frames).await, Some(Err(StreamEnd::NodeNotFound(_)))));
     }
 
     #[tokio::test]
@@ -341,10 +294,7 @@ mod tests {
         let (_connection, mut frames) = host.connect().await;
         assert_eq!(next(&mut frames).await, None);
         host.mark(defined).await;
-        assert!(matches!(
-            next(&mut frames).await,
-            Some(Err(StreamEnd::NodeNotFound(_)))
-        ));
+        assert!(matches!(next(&mut frames).await, Some(Err(StreamEnd::NodeNotFound(_)))));
     }
 
     #[tokio::test]
@@ -359,13 +309,7 @@ mod tests {
         host.store.commit(batch).await.unwrap();
         host.mark(defined).await;
         assert!(matches!(next(&mut frames).await, Some(Ok(_))));
-        host.store
-            .commit(Batch::derived().delete(keys::fragment(node.key())))
-            .await
-            .unwrap();
-        assert!(matches!(
-            next(&mut frames).await,
-            Some(Err(StreamEnd::NodeNotFound(_)))
-        ));
+        host.store.commit(Batch::derived().delete(keys::fragment(node.key()))).await.unwrap();
+        assert!(matches!(next(&mut frames).await, Some(Err(StreamEnd::NodeNotFound(_)))));
     }
 }

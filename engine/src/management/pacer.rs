@@ -16,9 +16,7 @@ impl Pacer {
     pub fn per_second(turns: u32) -> Self {
         let mut interval = interval(Duration::from_secs(1) / turns.max(1));
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self {
-            interval: Mutex::new(interval),
-        }
+        Self { interval: Mutex::new(interval) }
     }
 
     /// Waits for a turn.

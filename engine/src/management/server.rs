@@ -240,10 +240,7 @@ pub(super) fn count_refused(reason: &'static str) {
 }
 
 fn describe_metrics() {
-    metrics::describe_counter!(
-        RECONNECTS_FORCED,
-        "Connections ended so that their Envoys connect again"
-    );
+    metrics::describe_counter!(RECONNECTS_FORCED, "Connections ended so that their Envoys connect again");
     metrics::counter!(RECONNECTS_FORCED).absolute(0);
     metrics::describe_counter!(CONNECTIONS_REFUSED, "Connections that were refused");
     for reason in REFUSALS {

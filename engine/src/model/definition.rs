@@ -122,11 +122,7 @@ impl Metadata {
 
     /// Of the same resource, updated at `now_ms`.
     pub fn updated(&self, now_ms: i64) -> Metadata {
-        Metadata {
-            version: self.version + 1,
-            last_updated_at_ms: now_ms,
-            ..self.clone()
-        }
+        Metadata { version: self.version + 1, last_updated_at_ms: now_ms, ..self.clone() }
     }
 }
 
@@ -175,16 +171,11 @@ impl Definition {
     /// The definition of `id` in a record of the store. What was valid when it was written is not validated
     /// again.
     pub fn decode(id: &ResourceId, record: &[u8]) -> Result<Definition, DecodeError> {
-        let record: Record = serde_json::from_slice(record).map_err(|source| DecodeError::NotARecord {
-            id: id.clone(),
-            source,
-        })?;
+        let record: Record = serde_json::from_slice(record)
+            .map_err(|source| DecodeError::NotARecord { id: id.clone(), source })?;
         let spec = record.spec.into_owned();
         if spec.kind() != id.kind() {
-            return Err(DecodeError::OtherKind {
-                id: id.clone(),
-                found: spec.kind(),
-            });
+            return Err(DecodeError::OtherKind { id: id.clone(), found: spec.kind() });
         }
         Ok(Definition {
             id: id.clone(),

@@ -25,12 +25,7 @@ impl ResourceId {
     /// A mesh.
     pub fn mesh(mesh: impl Into<String>) -> ResourceId {
         let mesh = mesh.into();
-        ResourceId {
-            kind: Kind::Mesh,
-            parent: None,
-            name: mesh.clone(),
-            mesh,
-        }
+        ResourceId { kind: Kind::Mesh, parent: None, name: mesh.clone(), mesh }
     }
 
     /// A virtual node of `mesh`.
@@ -56,12 +51,7 @@ impl ResourceId {
     /// A route of `router` of `mesh`.
     pub fn route(mesh: impl Into<String>, router: impl Into<String>, name: impl Into<String>) -> ResourceId {
         let parent = Some(router.into());
-        ResourceId {
-            kind: Kind::Route,
-            mesh: mesh.into(),
-            parent,
-            name: name.into(),
-        }
+        ResourceId { kind: Kind::Route, mesh: mesh.into(), parent, name: name.into() }
     }
 
     /// A gateway route of `gateway` of `mesh`.
@@ -71,21 +61,11 @@ impl ResourceId {
         name: impl Into<String>,
     ) -> ResourceId {
         let parent = Some(gateway.into());
-        ResourceId {
-            kind: Kind::GatewayRoute,
-            mesh: mesh.into(),
-            parent,
-            name: name.into(),
-        }
+        ResourceId { kind: Kind::GatewayRoute, mesh: mesh.into(), parent, name: name.into() }
     }
 
     fn of_mesh(kind: Kind, mesh: impl Into<String>, name: impl Into<String>) -> ResourceId {
-        ResourceId {
-            kind,
-            mesh: mesh.into(),
-            parent: None,
-            name: name.into(),
-        }
+        ResourceId { kind, mesh: mesh.into(), parent: None, name: name.into() }
     }
 
     /// A resource of a kind that is known only at run time. Nothing, unless `parent` is given exactly where

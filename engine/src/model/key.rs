@@ -38,9 +38,7 @@ pub fn referrers_prefix(mesh: &str) -> String {
 
 /// Whether this is the key of an entry that says which resource refers to which, and not that of a definition.
 pub fn is_referrer(key: &str) -> bool {
-    key.strip_prefix(ALL_DEFINITIONS)
-        .and_then(|key| key.split('/').nth(1))
-        == Some(REFERRER)
+    key.strip_prefix(ALL_DEFINITIONS).and_then(|key| key.split('/').nth(1)) == Some(REFERRER)
 }
 
 const REFERRER: &str = "referrer";
@@ -66,11 +64,7 @@ impl ResourceId {
             return Some(mesh_prefix(self.name()));
         }
         let child = self.kind().child()?;
-        Some(format!(
-            "{}{}/",
-            kind_prefix(self.mesh_name(), child),
-            escape(self.name())
-        ))
+        Some(format!("{}{}/", kind_prefix(self.mesh_name(), child), escape(self.name())))
     }
 
     /// The resource whose definition has this key.
@@ -82,11 +76,7 @@ impl ResourceId {
             Some(_) => Some(unescape(segments.next()?)?),
             None => None,
         };
-        let name = if kind == Kind::Mesh {
-            mesh.clone()
-        } else {
-            unescape(segments.next()?)?
-        };
+        let name = if kind == Kind::Mesh { mesh.clone() } else { unescape(segments.next()?)? };
         let id = ResourceId::from_parts(kind, &mesh, parent.as_deref(), &name)?;
         (id.key() == key).then_some(id)
     }

@@ -36,15 +36,11 @@ shape! {
 impl MeshSpec {
     /// Where traffic may go that is for no virtual service; nowhere if the mesh does not say.
     pub fn egress(&self) -> EgressFilterType {
-        self.egress_filter
-            .as_ref()
-            .map_or(EgressFilterType::DropAll, |filter| filter.r#type)
+        self.egress_filter.as_ref().map_or(EgressFilterType::DropAll, |filter| filter.r#type)
     }
 
     /// Which addresses are used where a virtual node does not say.
     pub fn ip_preference(&self) -> Option<IpPreference> {
-        self.service_discovery
-            .as_ref()
-            .and_then(|discovery| discovery.ip_preference)
+        self.service_discovery.as_ref().and_then(|discovery| discovery.ip_preference)
     }
 }

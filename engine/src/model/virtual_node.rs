@@ -63,9 +63,6 @@ impl VirtualNodeSpec {
 
     /// The virtual services that it depends on; none if absent.
     pub fn backends(&self) -> impl Iterator<Item = &VirtualServiceBackend> {
-        self.backends
-            .iter()
-            .flatten()
-            .map(|Backend::VirtualService(backend)| backend)
+        self.backends.iter().flatten().map(|Backend::VirtualService(backend)| backend)
     }
 }

@@ -36,14 +36,8 @@ pub(super) enum Kind {
 /// One change of a batch.
 #[derive(Clone, Debug)]
 pub(super) enum Change {
-    Put {
-        key: Arc<str>,
-        value: Bytes,
-        lease: Option<LeaseId>,
-    },
-    Delete {
-        key: Arc<str>,
-    },
+    Put { key: Arc<str>, value: Bytes, lease: Option<LeaseId> },
+    Delete { key: Arc<str> },
 }
 
 /// What must be true for a batch to be committed.
@@ -119,10 +113,7 @@ impl Change {
 impl Batch {
     /// A batch of definitions; `author` and `operation` go into its journal entry.
     pub fn definitions(author: impl Into<String>, operation: impl Into<String>) -> Self {
-        Self::new(Kind::Definitions {
-            author: author.into(),
-            operation: operation.into(),
-        })
+        Self::new(Kind::Definitions { author: author.into(), operation: operation.into() })
     }
 
     /// A batch of derived data.
@@ -131,11 +122,7 @@ impl Batch {
     }
 
     fn new(kind: Kind) -> Self {
-        Self {
-            kind,
-            preconditions: Vec::new(),
-            changes: Vec::new(),
-        }
+        Self { kind, preconditions: Vec::new(), changes: Vec::new() }
     }
 
     /// Requires that `key` does not exist.
@@ -150,25 +137,17 @@ impl Batch {
 
     /// Requires that the definition `key` was last changed at exactly `transaction`.
     pub fn if_unchanged(self, key: impl Into<Arc<str>>, transaction: Transaction) -> Self {
-        self.require(Precondition::Unchanged {
-            key: key.into(),
-            transaction,
-        })
+        self.require(Precondition::Unchanged { key: key.into(), transaction })
     }
 
     /// Requires that `key` has exactly this value.
     pub fn if_equal(self, key: impl Into<Arc<str>>, value: impl Into<Bytes>) -> Self {
-        self.require(Precondition::Equal {
-            key: key.into(),
-            value: value.into(),
-        })
+        self.require(Precondition::Equal { key: key.into(), value: value.into() })
     }
 
     /// Requires that no key begins with `prefix`.
     pub fn if_empty(self, prefix: impl Into<Arc<str>>) -> Self {
-        self.require(Precondition::Empty {
-            prefix: prefix.into(),
-        })
+        self.require(Precondition::Empty { prefix: prefix.into() })
     }
 
     /// Requires `precondition`.
@@ -179,20 +158,12 @@ impl Batch {
 
     /// Creates or replaces `key`.
     pub fn put(self, key: impl Into<Arc<str>>, value: impl Into<Bytes>) -> Self {
-        self.change(Change::Put {
-            key: key.into(),
-            value: value.into(),
-            lease: None,
-        })
+        self.change(Change::Put { key: key.into(), value: value.into(), lease: None })
     }
 
     /// Creates or replaces the derived `key`, which is deleted when `lease` ends.
     pub fn put_with_lease(self, key: impl Into<Arc<str>>, value: impl Into<Bytes>, lease: LeaseId) -> Self {
-        self.change(Change::Put {
-            key: key.into(),
-            value: value.into(),
-            lease: Some(lease),
-        })
+        self.change(Change::Put { key: key.into(), value: value.into(), lease: Some(lease) })
     }
 
     /// Deletes `key` if it exists.

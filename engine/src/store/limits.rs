@@ -20,11 +20,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            key_bytes: 10 * 1024,
-            value_bytes: 1024 * 1024,
-            changes: 100,
-        }
+        Self { key_bytes: 10 * 1024, value_bytes: 1024 * 1024, changes: 100 }
     }
 }
 

@@ -19,10 +19,7 @@ pub(super) fn describe() {
         metrics::Unit::Seconds,
         "from a commit of definitions being asked for to its being durable"
     );
-    describe_counter!(
-        COMMITS_TOTAL,
-        "batches by outcome: committed, conflict, invalid or failed"
-    );
+    describe_counter!(COMMITS_TOTAL, "batches by outcome: committed, conflict, invalid or failed");
 }
 
 /// The newest transaction.

@@ -26,11 +26,7 @@ pub struct Watch {
 impl Watch {
     /// A watch that gives `past` and then what arrives in `queue`; dropping it drops `registration`.
     pub(super) fn new(past: Vec<Event>, queue: Arc<Queue>, registration: impl Any + Send + Sync) -> Self {
-        Self {
-            past,
-            queue,
-            _registration: Box::new(registration),
-        }
+        Self { past, queue, _registration: Box::new(registration) }
     }
 
     /// Waits for changes and gives the latest state of every key that changed since the last call, in the order

@@ -97,8 +97,7 @@ impl MeshDefinitions {
                 self.virtual_nodes.insert(name, Versioned { transaction, spec });
             }
             Spec::VirtualService(spec) => {
-                self.virtual_services
-                    .insert(name, Versioned { transaction, spec });
+                self.virtual_services.insert(name, Versioned { transaction, spec });
             }
             Spec::VirtualRouter(spec) => {
                 let definition = Versioned { transaction, spec };

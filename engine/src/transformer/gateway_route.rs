@@ -58,10 +58,7 @@ pub(super) fn ranked_routes<'a>(
             routes.push(to_virtual_service(name, route_match, action, kind));
         }
     }
-    RankedRoutes {
-        rank: Rank::new(priority, specificity, name),
-        routes,
-    }
+    RankedRoutes { rank: Rank::new(priority, specificity, name), routes }
 }
 
 /// Says which virtual service is meant: by the host, or, if the request keeps its own host, by a header. Whatever a client
@@ -160,9 +157,7 @@ fn http_paths(
 ) -> (Vec<(PathSpecifier, String)>, PathRank) {
     let Some(prefix) = &condition.prefix else {
         let (path, rank) = matching::path(None, condition.path.as_ref());
-        let new_path = rewrite
-            .and_then(|rewrite| rewrite.path.as_ref())
-            .and_then(|path| path.exact.as_ref());
+        let new_path = rewrite.and_then(|rewrite| rewrite.path.as_ref()).and_then(|path| path.exact.as_ref());
         let new_path = new_path.map(ToString::to_string).unwrap_or_default();
         return (vec![(path, new_path)], rank);
     };
@@ -211,10 +206,7 @@ fn hosts(hostname: Option<&GatewayRouteHostnameMatch>) -> (Vec<Vec<HeaderMatcher
         let with_port = text_matcher(MatchPattern::SafeRegex(regex("[^:]*:[0-9]+")));
         let hosts = vec![
             vec![authority(MatchPattern::Suffix(suffix.to_string()))],
-            vec![
-                authority(MatchPattern::Contains(format!("{suffix}:"))),
-                header(AUTHORITY, with_port),
-            ],
+            vec![authority(MatchPattern::Contains(format!("{suffix}:"))), header(AUTHORITY, with_port)],
         ];
         return (hosts, HostRank::Suffix(std::cmp::Reverse(suffix.len())));
     }

@@ -32,12 +32,7 @@ pub enum DerivedKey {
 
 /// The key of a fragment.
 pub fn fragment(key: &FragmentKey) -> String {
-    format!(
-        "{FRAGMENTS}{}/{}/{}",
-        escape(&key.mesh),
-        key.kind.as_str(),
-        escape(&key.name)
-    )
+    format!("{FRAGMENTS}{}/{}/{}", escape(&key.mesh), key.kind.as_str(), escape(&key.name))
 }
 
 /// The key of the mark of a mesh.
@@ -76,24 +71,12 @@ mod tests {
     #[test]
     fn keys_round_trip() {
         let key = FragmentKey::virtual_service(&"m m".into(), "a/b%c.local");
-        assert_eq!(
-            fragment(&key),
-            "derived/fragment/m%20m/virtualService/a%2Fb%25c.local"
-        );
-        assert_eq!(
-            DerivedKey::parse(&fragment(&key)),
-            Some(DerivedKey::Fragment(key))
-        );
-        assert_eq!(
-            DerivedKey::parse(&transformed("m/m")),
-            Some(DerivedKey::Transformed("m/m".into()))
-        );
-        for foreign in [
-            "derived/fragment/m/route/r",
-            "derived/fragment/m/virtualNode",
-            "definitions/m/mesh",
-            "",
-        ] {
+        assert_eq!(fragment(&key), "derived/fragment/m%20m/virtualService/a%2Fb%25c.local");
+        assert_eq!(DerivedKey::parse(&fragment(&key)), Some(DerivedKey::Fragment(key)));
+        assert_eq!(DerivedKey::parse(&transformed("m/m")), Some(DerivedKey::Transformed("m/m".into())));
+        for foreign in
+            ["derived/fragment/m/route/r", "derived/fragment/m/virtualNode", "definitions/m/mesh", ""]
+        {
             assert_eq!(DerivedKey::parse(foreign), None, "{foreign}");
         }
     }

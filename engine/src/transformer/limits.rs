@@ -34,23 +34,15 @@ fn of_http(pool: &HttpConnectionPool) -> Limits {
     let unlimited = Limits::default();
     Limits {
         connections: pool.max_connections.to_u32(),
-        pending_requests: pool
-            .max_pending_requests
-            .map_or(unlimited.pending_requests, AtLeast::to_u32),
+        pending_requests: pool.max_pending_requests.map_or(unlimited.pending_requests, AtLeast::to_u32),
         ..unlimited
     }
 }
 
 fn of_requests(pool: &RequestConnectionPool) -> Limits {
-    Limits {
-        requests: pool.max_requests.to_u32(),
-        ..Limits::default()
-    }
+    Limits { requests: pool.max_requests.to_u32(), ..Limits::default() }
 }
 
 fn of_tcp(pool: &TcpConnectionPool) -> Limits {
-    Limits {
-        connections: pool.max_connections.to_u32(),
-        ..Limits::default()
-    }
+    Limits { connections: pool.max_connections.to_u32(), ..Limits::default() }
 }

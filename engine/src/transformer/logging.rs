@@ -19,10 +19,8 @@ fn format(format: &LoggingFormat) -> Format {
     match format {
         LoggingFormat::Text(line) => Format::Text(line.to_string()),
         LoggingFormat::Json(members) => {
-            let members: BTreeMap<_, _> = members
-                .iter()
-                .map(|member| (member.key.to_string(), member.value.to_string()))
-                .collect();
+            let members: BTreeMap<_, _> =
+                members.iter().map(|member| (member.key.to_string(), member.value.to_string())).collect();
             Format::Json(members)
         }
     }

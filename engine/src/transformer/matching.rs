@@ -14,22 +14,14 @@ pub(super) fn of_http_route(condition: &HttpRouteMatch) -> (RouteMatch, Specific
     let (path, path_rank) = path(condition.prefix.as_deref(), condition.path.as_ref());
     let mut headers = headers(condition.headers.iter().flatten());
     headers.extend(condition.method.map(method));
-    headers.extend(
-        condition
-            .scheme
-            .map(|scheme| pseudo_header(":scheme", scheme.as_str())),
-    );
+    headers.extend(condition.scheme.map(|scheme| pseudo_header(":scheme", scheme.as_str())));
     let query_parameters = query_parameters(condition.query_parameters.iter().flatten());
     let specificity = Specificity {
         path: path_rank,
         conditions: headers.len() + query_parameters.len(),
         host: HostRank::Any,
     };
-    let route_match = RouteMatch {
-        headers,
-        query_parameters,
-        ..envoy::by_path(path)
-    };
+    let route_match = RouteMatch { headers, query_parameters, ..envoy::by_path(path) };
     (route_match, specificity)
 }
 
@@ -38,24 +30,14 @@ pub(super) fn of_grpc_route(condition: &GrpcRouteMatch) -> (RouteMatch, Specific
     let method = condition.method_name.as_deref();
     let (path, path_rank) = grpc_path(condition.service_name.as_deref(), method);
     let headers = headers(condition.metadata.iter().flatten());
-    let specificity = Specificity {
-        path: path_rank,
-        conditions: headers.len(),
-        host: HostRank::Any,
-    };
-    let route_match = RouteMatch {
-        headers,
-        ..grpc(path)
-    };
+    let specificity = Specificity { path: path_rank, conditions: headers.len(), host: HostRank::Any };
+    let route_match = RouteMatch { headers, ..grpc(path) };
     (route_match, specificity)
 }
 
 /// Calls of gRPC, told from other requests by their content type, with this path.
 pub(super) fn grpc(path: PathSpecifier) -> RouteMatch {
-    RouteMatch {
-        grpc: Some(GrpcRouteMatchOptions::default()),
-        ..envoy::by_path(path)
-    }
+    RouteMatch { grpc: Some(GrpcRouteMatchOptions::default()), ..envoy::by_path(path) }
 }
 
 /// The path of a request: one of the two that may be given, and any path if none is.
@@ -76,10 +58,9 @@ pub(super) fn path(prefix: Option<&str>, path: Option<&HttpPathMatch>) -> (PathS
 pub(super) fn grpc_path(service: Option<&str>, method: Option<&str>) -> (PathSpecifier, PathRank) {
     let service = service.filter(|service| !service.is_empty());
     match (service, method) {
-        (Some(service), Some(method)) => (
-            PathSpecifier::Path(format!("/{service}/{method}")),
-            PathRank::Exact,
-        ),
+        (Some(service), Some(method)) => {
+            (PathSpecifier::Path(format!("/{service}/{method}")), PathRank::Exact)
+        }
         (Some(service), None) => {
             let prefix = format!("/{service}/");
             let rank = PathRank::prefix(&prefix);
@@ -126,10 +107,7 @@ pub(super) fn query_parameters<'a>(
 ) -> Vec<QueryParameterMatcher> {
     conditions
         .map(|condition| {
-            let value = condition
-                .r#match
-                .as_ref()
-                .and_then(|value| value.exact.as_deref());
+            let value = condition.r#match.as_ref().and_then(|value| value.exact.as_deref());
             envoy::query_parameter(&condition.name, value)
         })
         .collect()

@@ -61,13 +61,7 @@ impl Passes {
         );
         gauge!(FRAGMENTS_FAILED).set(0.0);
         let (done, last) = watch::channel(0);
-        let passes = Self {
-            store,
-            workers,
-            decoded: HashMap::new(),
-            reported: Vec::new(),
-            done,
-        };
+        let passes = Self { store, workers, decoded: HashMap::new(), reported: Vec::new(), done };
         (passes, last)
     }
 
@@ -115,8 +109,7 @@ impl Passes {
             let newest = newest.get(&mesh).copied().unwrap_or_default();
             if before.transformed.is_none_or(|transformed| transformed < newest) {
                 let mark = Bytes::from(newest.to_string());
-                self.write(&[(keys::transformed(&mesh).into(), Some(mark))])
-                    .await?;
+                self.write(&[(keys::transformed(&mesh).into(), Some(mark))]).await?;
             }
             problems.extend(outcome.problems);
         }
@@ -134,12 +127,7 @@ impl Passes {
     fn decode(&mut self, records: Vec<Record>) -> Vec<(Transaction, Definition)> {
         let mut decoded = HashMap::with_capacity(records.len());
         let mut definitions = Vec::with_capacity(records.len());
-        for Record {
-            key,
-            value,
-            transaction,
-        } in records
-        {
+        for Record { key, value, transaction } in records {
             if is_referrer(&key) {
                 continue;
             }
@@ -177,13 +165,10 @@ impl Passes {
 
     async fn write(&self, changes: &[Change]) -> Result<(), CommitError> {
         for part in changes.chunks(self.store.limits().changes) {
-            let batch = part
-                .iter()
-                .cloned()
-                .fold(Batch::derived(), |batch, (key, value)| match value {
-                    Some(value) => batch.put(key, value),
-                    None => batch.delete(key),
-                });
+            let batch = part.iter().cloned().fold(Batch::derived(), |batch, (key, value)| match value {
+                Some(value) => batch.put(key, value),
+                None => batch.delete(key),
+            });
             self.store.commit(batch).await?;
         }
         Ok(())
@@ -222,10 +207,7 @@ struct Encoded {
 impl Encoded {
     /// What differs from what is there.
     fn changes(&self, before: &Before) -> Vec<Change> {
-        let changed = self
-            .fragments
-            .iter()
-            .filter(|(key, value)| before.fragments.get(*key) != Some(*value));
+        let changed = self.fragments.iter().filter(|(key, value)| before.fragments.get(*key) != Some(*value));
         let stays = |key: &Arc<str>| self.fragments.contains_key(key) || self.kept.contains(key);
         let gone = before.fragments.keys().filter(|key| !stays(key));
         changed
@@ -252,29 +234,20 @@ fn encode(transformed: Transformed) -> Encoded {
             .into_iter()
             .map(|(key, fragment)| (keys::fragment(&key).into(), fragment.encode().into()))
             .collect(),
-        kept: problems
-            .iter()
-            .map(|problem| keys::fragment(&problem.key).into())
-            .collect(),
+        kept: problems.iter().map(|problem| keys::fragment(&problem.key).into()).collect(),
         problems,
     }
 }
 
 fn decode(key: &str, value: &[u8]) -> Option<Definition> {
     let Some(id) = ResourceId::from_key(key) else {
-        tracing::error!(
-            key,
-            "the key of a definition cannot be read; the definition is left out"
-        );
+        tracing::error!(key, "the key of a definition cannot be read; the definition is left out");
         return None;
     };
     match Definition::decode(&id, value) {
         Ok(definition) => Some(definition),
         Err(error) => {
-            tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "a definition is left out"
-            );
+            tracing::error!(error = &error as &dyn std::error::Error, "a definition is left out");
             None
         }
     }
@@ -300,23 +273,14 @@ mod tests {
             let directory = tempfile::tempdir().unwrap();
             let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(directory.path()).unwrap());
             let (passes, _) = Passes::new(Arc::clone(&store), Workers::start(1).unwrap());
-            Self {
-                store,
-                passes,
-                _directory: directory,
-            }
+            Self { store, passes, _directory: directory }
         }
 
         async fn define(&self, id: ResourceId, spec: Value) {
             let spec = Spec::parse(id.kind(), &spec).unwrap();
             let metadata = Metadata::created("uid".to_owned(), "000000000000", 0);
             let key = id.key();
-            let definition = Definition {
-                id,
-                spec,
-                metadata,
-                tags: Vec::new(),
-            };
+            let definition = Definition { id, spec, metadata, tags: Vec::new() };
             self.store
                 .commit(Batch::definitions("test", "Create").put(key, definition.encode()))
                 .await
@@ -326,21 +290,16 @@ mod tests {
         async fn delete_mesh(&self) {
             let definitions = self.store.list(DEFINITIONS, At::Newest).await.unwrap().records;
             for part in definitions.chunks(self.store.limits().changes) {
-                let batch = part
-                    .iter()
-                    .fold(Batch::definitions("test", "Delete"), |batch, record| {
-                        batch.delete(Arc::clone(&record.key))
-                    });
+                let batch = part.iter().fold(Batch::definitions("test", "Delete"), |batch, record| {
+                    batch.delete(Arc::clone(&record.key))
+                });
                 self.store.commit(batch).await.unwrap();
             }
         }
 
         async fn derived(&self) -> HashMap<Arc<str>, Bytes> {
             let records = self.store.list(keys::DERIVED, At::Newest).await.unwrap().records;
-            records
-                .into_iter()
-                .map(|record| (record.key, record.value))
-                .collect()
+            records.into_iter().map(|record| (record.key, record.value)).collect()
         }
     }
 
@@ -354,16 +313,10 @@ mod tests {
         setup.define(ResourceId::mesh("m"), json!({})).await;
         let count = 2 * setup.store.limits().changes + 1;
         for number in 0..count {
-            setup
-                .define(ResourceId::virtual_node("m", number.to_string()), json!({}))
-                .await;
+            setup.define(ResourceId::virtual_node("m", number.to_string()), json!({})).await;
         }
         setup.passes.pass().await.unwrap();
-        assert_eq!(
-            setup.derived().await.len(),
-            count + 1,
-            "the fragments and the mark"
-        );
+        assert_eq!(setup.derived().await.len(), count + 1, "the fragments and the mark");
         setup.delete_mesh().await;
         setup.passes.pass().await.unwrap();
         assert_eq!(setup.derived().await, HashMap::new());
@@ -387,43 +340,19 @@ mod tests {
         setup.define(ResourceId::mesh("m"), json!({})).await;
         let listener = json!({"listeners": [{"portMapping": {"port": 80, "protocol": "http"}}]});
         setup.define(ResourceId::virtual_node("m", "n"), listener).await;
-        setup
-            .define(
-                ResourceId::virtual_service("m", "good"),
-                service_with_provider("n"),
-            )
-            .await;
-        setup
-            .define(
-                ResourceId::virtual_service("m", "bad"),
-                service_with_provider("n"),
-            )
-            .await;
+        setup.define(ResourceId::virtual_service("m", "good"), service_with_provider("n")).await;
+        setup.define(ResourceId::virtual_service("m", "bad"), service_with_provider("n")).await;
         setup.passes.pass().await.unwrap();
         let before = setup.derived().await;
 
-        setup
-            .define(
-                ResourceId::virtual_service("m", "bad"),
-                service_with_provider("gone"),
-            )
-            .await;
-        setup
-            .define(
-                ResourceId::mesh("m"),
-                json!({"egressFilter": {"type": "ALLOW_ALL"}}),
-            )
-            .await;
+        setup.define(ResourceId::virtual_service("m", "bad"), service_with_provider("gone")).await;
+        setup.define(ResourceId::mesh("m"), json!({"egressFilter": {"type": "ALLOW_ALL"}})).await;
         setup.passes.pass().await.unwrap();
         let after = setup.derived().await;
         let key = |name| Arc::from(keys::fragment(&FragmentKey::virtual_service(&"m".into(), name)));
         assert_eq!(before.get(&key("bad")), after.get(&key("bad")));
         assert!(after.contains_key(&key("bad")));
-        assert_ne!(
-            before.get(&key("good")),
-            after.get(&key("good")),
-            "the others go on"
-        );
+        assert_ne!(before.get(&key("good")), after.get(&key("good")), "the others go on");
         assert_eq!(setup.passes.reported.len(), 1, "{:?}", setup.passes.reported);
     }
 }

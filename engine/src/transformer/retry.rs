@@ -116,12 +116,6 @@ impl Events {
             self.add(LISTED_STATUS_CODES);
         }
         let per_try_timeout = Some(per_try_timeout).filter(|timeout| !timeout.is_zero());
-        retry_elsewhere(
-            self.retry_on.join(","),
-            self.status_codes,
-            retries,
-            per_try_timeout,
-            HOST_ATTEMPTS,
-        )
+        retry_elsewhere(self.retry_on.join(","), self.status_codes, retries, per_try_timeout, HOST_ATTEMPTS)
     }
 }

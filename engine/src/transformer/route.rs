@@ -53,25 +53,13 @@ pub(super) fn request_route<'a>(
     };
     Some(RankedRoute {
         rank: Rank::new(priority, specificity, name),
-        route: share_out(
-            name,
-            condition,
-            shares,
-            timeouts::of_requests(timeout),
-            retry_policy,
-        ),
+        route: share_out(name, condition, shares, timeouts::of_requests(timeout), retry_policy),
     })
 }
 
 /// The one route of a virtual service that a virtual node provides: every request goes there.
 pub(super) fn catch_all_route(cluster: &str) -> envoy::Route {
-    share_out(
-        CATCH_ALL,
-        everything(),
-        &[(cluster, 1)],
-        timeouts::of_requests(None),
-        retry::default_policy(),
-    )
+    share_out(CATCH_ALL, everything(), &[(cluster, 1)], timeouts::of_requests(None), retry::default_policy())
 }
 
 /// Shares requests out among clusters. If all weights are zero, which Envoy does not take, they are answered with 503.
@@ -92,18 +80,10 @@ fn share_out(
 
 /// A TCP route, without access logs, which are each consumer's own. Nothing, if no target has a weight.
 pub(super) fn connection_route(tcp: &TcpRoute, shares: &[Share<'_>]) -> Option<TcpProxy> {
-    weighted_tcp_proxy(
-        names::EGRESS_STAT_PREFIX,
-        shares,
-        timeouts::of_connections(tcp.timeout.as_ref()),
-    )
+    weighted_tcp_proxy(names::EGRESS_STAT_PREFIX, shares, timeouts::of_connections(tcp.timeout.as_ref()))
 }
 
 /// The TCP proxy of a virtual service that a virtual node provides.
 pub(super) fn catch_all_connection_route(cluster: &str) -> Option<TcpProxy> {
-    weighted_tcp_proxy(
-        names::EGRESS_STAT_PREFIX,
-        &[(cluster, 1)],
-        timeouts::of_connections(None),
-    )
+    weighted_tcp_proxy(names::EGRESS_STAT_PREFIX, &[(cluster, 1)], timeouts::of_connections(None))
 }

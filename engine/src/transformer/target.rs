@@ -73,10 +73,7 @@ impl<'a> Targets<'a> {
                     .map(|listener| target_listener(definitions, name, &node.spec, listener, transaction))
                     .collect();
                 listeners.sort_by_key(|listener| listener.port);
-                let target = Target {
-                    transaction,
-                    listeners,
-                };
+                let target = Target { transaction, listeners };
                 (name.as_str(), target)
             })
             .collect();
@@ -90,11 +87,10 @@ impl<'a> Targets<'a> {
 
     /// The virtual node that `target`, of `route`, names.
     pub(super) fn of_route(&self, route: &str, target: &WeightedTarget) -> Result<&Target, TransformError> {
-        self.get(&target.virtual_node)
-            .ok_or_else(|| TransformError::NoTarget {
-                route: route.to_owned(),
-                node: target.virtual_node.to_string(),
-            })
+        self.get(&target.virtual_node).ok_or_else(|| TransformError::NoTarget {
+            route: route.to_owned(),
+            node: target.virtual_node.to_string(),
+        })
     }
 }
 
@@ -112,10 +108,7 @@ impl Target {
         let route = || route.to_owned();
         let node = || target.virtual_node.to_string();
         if self.listeners.is_empty() {
-            return Err(TransformError::NoListener {
-                route: route(),
-                node: node(),
-            });
+            return Err(TransformError::NoListener { route: route(), node: node() });
         }
         if let Some(port) = target.port {
             let port = port_number(port);
@@ -123,11 +116,7 @@ impl Target {
                 .listeners
                 .iter()
                 .find(|listener| listener.port == port)
-                .ok_or_else(|| TransformError::NoListenerAtPort {
-                    route: route(),
-                    node: node(),
-                    port,
-                });
+                .ok_or_else(|| TransformError::NoListenerAtPort { route: route(), node: node(), port });
         }
         let of_protocol: Vec<_> = self.listeners_of(protocol).collect();
         let same_port = of_protocol.iter().find(|listener| listener.port == port);
@@ -149,9 +138,7 @@ impl Target {
 
     /// The listeners for a protocol.
     pub(super) fn listeners_of(&self, protocol: Protocol) -> impl Iterator<Item = &TargetListener> {
-        self.listeners
-            .iter()
-            .filter(move |listener| listener.protocol == protocol)
+        self.listeners.iter().filter(move |listener| listener.protocol == protocol)
     }
 }
 
@@ -213,13 +200,7 @@ fn discovered_cluster(
     match &spec.service_discovery {
         Some(ServiceDiscovery::Dns(dns)) => {
             let family = ip::lookup_family(ip::preference(&definitions.mesh.spec, spec));
-            dns_cluster(
-                name,
-                discovery_type(dns),
-                dns_address(&dns.hostname, port),
-                family,
-                CONNECT_TIMEOUT,
-            )
+            dns_cluster(name, discovery_type(dns), dns_address(&dns.hostname, port), family, CONNECT_TIMEOUT)
         }
         Some(ServiceDiscovery::AwsCloudMap(_)) | None => eds_cluster(name, CONNECT_TIMEOUT),
     }

@@ -16,10 +16,7 @@ const IDLE_DEFAULT: Duration = Duration::from_secs(300);
 pub(super) fn of_requests(timeout: Option<&RequestTimeout>) -> Timeouts {
     let per_request = timeout.and_then(|timeout| timeout.per_request.as_ref());
     let idle = timeout.and_then(|timeout| timeout.idle.as_ref());
-    Timeouts {
-        per_request: given_or(per_request, PER_REQUEST_DEFAULT),
-        idle: given_or(idle, IDLE_DEFAULT),
-    }
+    Timeouts { per_request: given_or(per_request, PER_REQUEST_DEFAULT), idle: given_or(idle, IDLE_DEFAULT) }
 }
 
 /// For how long the connections of a TCP route may be idle.

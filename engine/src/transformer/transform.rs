@@ -107,15 +107,11 @@ pub fn transform(definitions: &MeshDefinitions) -> Transformed {
 
     for (name, node) in &definitions.virtual_nodes {
         let fragment = virtual_node::fragment(definitions, name, node);
-        transformed
-            .fragments
-            .insert(key(FragmentKind::VirtualNode, name), Fragment::Node(fragment));
+        transformed.fragments.insert(key(FragmentKind::VirtualNode, name), Fragment::Node(fragment));
     }
     for (name, gateway) in &definitions.virtual_gateways {
         let fragment = virtual_gateway::fragment(definitions, name, gateway);
-        transformed
-            .fragments
-            .insert(key(FragmentKind::VirtualGateway, name), Fragment::Node(fragment));
+        transformed.fragments.insert(key(FragmentKind::VirtualGateway, name), Fragment::Node(fragment));
     }
     for (name, service) in &definitions.virtual_services {
         let key = key(FragmentKind::VirtualService, name);

@@ -98,14 +98,8 @@ impl Gateway<'_> {
                 .collect(),
             egress: Egress {
                 listener: egress_listener().encode_to_vec().into(),
-                access_logs: self
-                    .access_logs
-                    .iter()
-                    .map(|log| log.encode_to_vec().into())
-                    .collect(),
-                mode: EgressMode::Redirected {
-                    port: names::EGRESS_PORT,
-                },
+                access_logs: self.access_logs.iter().map(|log| log.encode_to_vec().into()).collect(),
+                mode: EgressMode::Redirected { port: names::EGRESS_PORT },
             },
             backends: backends.into_iter().collect(),
         }
@@ -151,11 +145,7 @@ impl Gateway<'_> {
 
     /// A listener for each of the gateway's.
     fn ingress_listeners(&self) -> Vec<envoy::Listener> {
-        self.spec
-            .listeners
-            .iter()
-            .map(|own| self.ingress_listener(own))
-            .collect()
+        self.spec.listeners.iter().map(|own| self.ingress_listener(own)).collect()
     }
 
     /// The gateway is where clients outside the mesh end: their address is that of the connection, whatever they say.
@@ -195,19 +185,13 @@ impl Gateway<'_> {
             let is_for_port = kind.port().is_none_or(|port| port_number(port) == port_of(own));
             protocol_of_route(*kind) == protocol_of(own) && is_for_port
         });
-        meant
-            .map(|(name, kind, route)| ranked_routes(name, route.priority, *kind, &cluster))
-            .collect()
+        meant.map(|(name, kind, route)| ranked_routes(name, route.priority, *kind, &cluster)).collect()
     }
 }
 
 /// The listener for the requests that the ingress passes on. Its one filter chain depends on the backends.
 fn egress_listener() -> envoy::Listener {
-    listener(
-        names::EGRESS_LISTENER,
-        socket_address(LOOPBACK, names::EGRESS_PORT),
-        TrafficDirection::Outbound,
-    )
+    listener(names::EGRESS_LISTENER, socket_address(LOOPBACK, names::EGRESS_PORT), TrafficDirection::Outbound)
 }
 
 fn protocol_of(own: &VirtualGatewayListener) -> Protocol {

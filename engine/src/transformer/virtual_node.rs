@@ -74,18 +74,11 @@ struct Node<'a> {
 
 impl Node<'_> {
     fn fragment(&self) -> NodeFragment {
-        let mut clusters: Vec<_> = self
-            .spec
-            .listeners()
-            .iter()
-            .map(|own| self.application_cluster(own))
-            .collect();
+        let mut clusters: Vec<_> =
+            self.spec.listeners().iter().map(|own| self.application_cluster(own)).collect();
         clusters.extend(self.outside_clusters());
-        let backends: BTreeSet<Arc<str>> = self
-            .spec
-            .backends()
-            .map(|backend| backend.virtual_service_name.as_str().into())
-            .collect();
+        let backends: BTreeSet<Arc<str>> =
+            self.spec.backends().map(|backend| backend.virtual_service_name.as_str().into()).collect();
         NodeFragment {
             transaction: self.transaction,
             clusters: clusters
@@ -104,11 +97,7 @@ impl Node<'_> {
                 .collect(),
             egress: Egress {
                 listener: self.egress_listener().encode_to_vec().into(),
-                access_logs: self
-                    .access_logs
-                    .iter()
-                    .map(|log| log.encode_to_vec().into())
-                    .collect(),
+                access_logs: self.access_logs.iter().map(|log| log.encode_to_vec().into()).collect(),
                 mode: EgressMode::Intercepted,
             },
             backends: backends.into_iter().collect(),
@@ -190,11 +179,8 @@ impl Node<'_> {
 
     /// Each listener for requests passes all of them to the application, within the listener's timeouts.
     fn ingress_route_configurations(&self) -> Vec<RouteConfiguration> {
-        let for_requests = self
-            .spec
-            .listeners()
-            .iter()
-            .filter(|own| own.port_mapping.protocol != Protocol::Tcp);
+        let for_requests =
+            self.spec.listeners().iter().filter(|own| own.port_mapping.protocol != Protocol::Tcp);
         for_requests
             .map(|own| {
                 let (protocol, port) = protocol_and_port(own);

@@ -53,19 +53,12 @@ struct Parts<'a> {
 
 impl<'a> Parts<'a> {
     fn new(service: &'a str, transaction: Transaction) -> Self {
-        Self {
-            service,
-            transaction,
-            clusters: BTreeMap::new(),
-            ports: BTreeMap::new(),
-        }
+        Self { service, transaction, clusters: BTreeMap::new(), ports: BTreeMap::new() }
     }
 
     /// A virtual node provides the service: at each of its ports, everything goes there.
     fn add_virtual_node(&mut self, targets: &'a Targets<'_>, name: &str) -> Result<(), TransformError> {
-        let node = targets
-            .get(name)
-            .ok_or_else(|| TransformError::NoVirtualNode(name.to_owned()))?;
+        let node = targets.get(name).ok_or_else(|| TransformError::NoVirtualNode(name.to_owned()))?;
         self.transaction = self.transaction.max(node.transaction);
         for listener in &node.listeners {
             let cluster = self.add_cluster(&listener.cluster);
@@ -133,8 +126,7 @@ impl<'a> Parts<'a> {
         };
         let shares = self.shares(targets, name, kind, port)?;
         if let Some(proxy) = connection_route(tcp, &shares) {
-            self.ports
-                .insert(port, Routing::TcpProxy(proxy.encode_to_vec().into()));
+            self.ports.insert(port, Routing::TcpProxy(proxy.encode_to_vec().into()));
         }
         Ok(())
     }
@@ -178,17 +170,9 @@ impl<'a> Parts<'a> {
         let endpoints = clusters.clone().filter_map(|cluster| cluster.endpoints.as_ref());
         ServiceFragment {
             transaction,
-            clusters: clusters
-                .map(|cluster| at_transaction(&cluster.cluster, transaction))
-                .collect(),
-            endpoints: endpoints
-                .map(|endpoints| at_transaction(endpoints, transaction))
-                .collect(),
-            ports: self
-                .ports
-                .into_iter()
-                .map(|(port, routing)| ServicePort { port, routing })
-                .collect(),
+            clusters: clusters.map(|cluster| at_transaction(&cluster.cluster, transaction)).collect(),
+            endpoints: endpoints.map(|endpoints| at_transaction(endpoints, transaction)).collect(),
+            ports: self.ports.into_iter().map(|(port, routing)| ServicePort { port, routing }).collect(),
         }
     }
 }

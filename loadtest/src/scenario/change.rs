@@ -87,11 +87,7 @@ impl Change {
             acks.push(self.last_ack(&mut accepted).await?.duration_since(started));
         }
         if let Ok(Some(stray)) = timeout(QUIET, accepted.recv()).await {
-            bail!(
-                "envoy {} received a {} response that nothing explains",
-                stray.envoy,
-                stray.resource_type
-            );
+            bail!("envoy {} received a {} response that nothing explains", stray.envoy, stray.resource_type);
         }
 
         println!(
@@ -135,14 +131,9 @@ impl Change {
         let mut seen = HashSet::new();
         let mut last = Instant::now();
         while seen.len() < self.consumers {
-            let received = timeout(PATIENCE, accepted.recv())
-                .await
-                .context("a consumer does not get the change")?;
-            let Accepted {
-                envoy,
-                resource_type,
-                at,
-            } = received.context("every envoy has ended")?;
+            let received =
+                timeout(PATIENCE, accepted.recv()).await.context("a consumer does not get the change")?;
+            let Accepted { envoy, resource_type, at } = received.context("every envoy has ended")?;
             if envoy >= self.consumers
                 || resource_type != ResourceType::RouteConfiguration
                 || !seen.insert(envoy)
@@ -161,9 +152,7 @@ fn print_quantiles(what: &str, durations: &mut [Duration]) {
         let position = (share * durations.len().saturating_sub(1) as f64).round();
         // a position within the slice
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        durations
-            .get(position as usize)
-            .map_or(f64::NAN, |duration| duration.as_secs_f64() * 1e3)
+        durations.get(position as usize).map_or(f64::NAN, |duration| duration.as_secs_f64() * 1e3)
     };
     println!(
         "{what}: p50 {:.2} ms, p99 {:.2} ms, max {:.2} ms",

@@ -55,10 +55,7 @@ impl Client {
             .timeout_global(Some(Duration::from_secs(CALL_SECONDS_MAX)))
             .proxy(None)
             .build();
-        Client {
-            agent: config.into(),
-            endpoint: endpoint.trim_end_matches('/').to_owned(),
-        }
+        Client { agent: config.into(), endpoint: endpoint.trim_end_matches('/').to_owned() }
     }
 
     /// Creates the resource if it does not exist, and otherwise asks for it to be as the document says: the version
@@ -75,11 +72,7 @@ impl Client {
         let before = version(&self.accepted(described)?);
         let updated = self.agent.put(&item).send_json(document.update_body());
         let after = version(&self.accepted(self.answered(updated)?)?);
-        Ok(if before == after {
-            Change::Unchanged
-        } else {
-            Change::Updated
-        })
+        Ok(if before == after { Change::Unchanged } else { Change::Updated })
     }
 
     fn url(&self, path: &str) -> String {
@@ -87,10 +80,8 @@ impl Client {
     }
 
     fn answered(&self, outcome: Result<Response<Body>, ureq::Error>) -> Result<Response<Body>, Failure> {
-        outcome.map_err(|error| Failure::Unreachable {
-            endpoint: self.endpoint.clone(),
-            error: Box::new(error),
-        })
+        outcome
+            .map_err(|error| Failure::Unreachable { endpoint: self.endpoint.clone(), error: Box::new(error) })
     }
 
     /// The body of an answer that says yes.

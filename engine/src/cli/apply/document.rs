@@ -44,19 +44,11 @@ pub(super) struct Malformed {
 impl Place {
     /// A file as a whole.
     pub(super) fn file(name: &str) -> Place {
-        Place {
-            file: name.to_owned(),
-            number: None,
-            line: None,
-        }
+        Place { file: name.to_owned(), number: None, line: None }
     }
 
     fn document(file: &str, number: usize, line: Option<u64>) -> Place {
-        Place {
-            file: file.to_owned(),
-            number: Some(number),
-            line,
-        }
+        Place { file: file.to_owned(), number: Some(number), line }
     }
 }
 
@@ -94,12 +86,8 @@ impl Document {
 /// The documents of a file, and what is wrong with those that are none. Reading ends where it is not clear any more
 /// where a document ends.
 pub(super) fn parse_all(source: &Source) -> Vec<Result<Document, Malformed>> {
-    let mut documents = Documents {
-        file: &source.name,
-        parsed: Vec::new(),
-        count: 0,
-        is_last_unparsable: false,
-    };
+    let mut documents =
+        Documents { file: &source.name, parsed: Vec::new(), count: 0, is_last_unparsable: false };
     if is_json(source) {
         documents.add_json(&source.text);
     } else {
@@ -120,9 +108,7 @@ fn is_json(source: &Source) -> bool {
     }
     let starts_as_json = source.text.trim_start().starts_with(['{', '[']);
     starts_as_json
-        && serde_json::Deserializer::from_str(&source.text)
-            .into_iter::<Value>()
-            .all(|value| value.is_ok())
+        && serde_json::Deserializer::from_str(&source.text).into_iter::<Value>().all(|value| value.is_ok())
 }
 
 struct Documents<'a> {
@@ -153,9 +139,7 @@ impl Documents<'_> {
         let mut reader = text.as_bytes();
         for value in serde_saphyr::read_with_options::<_, Spanned<Value>>(&mut reader, options) {
             match value {
-                Ok(Spanned {
-                    value, referenced, ..
-                }) => {
+                Ok(Spanned { value, referenced, .. }) => {
                     let line = Some(referenced.line()).filter(|line| *line > 0);
                     self.add(value, line);
                 }
@@ -204,10 +188,7 @@ fn recognise(value: Value) -> Result<(ResourceId, Map<String, Value>), String> {
     for key in members.keys() {
         if !name_keys.contains(&key.as_str()) && !OTHER_KEYS.contains(&key.as_str()) {
             let known = [&name_keys[..], &OTHER_KEYS[..]].concat().join(", ");
-            return Err(format!(
-                "{}: is not a key here; known keys are {known}",
-                excerpt(key)
-            ));
+            return Err(format!("{}: is not a key here; known keys are {known}", excerpt(key)));
         }
     }
     let kind = kind(&members)?;
@@ -223,11 +204,8 @@ fn recognise(value: Value) -> Result<(ResourceId, Map<String, Value>), String> {
 
 /// The kind whose name keys are exactly those of the document.
 fn kind(members: &Map<String, Value>) -> Result<Kind, String> {
-    let given: Vec<&str> = Kind::ALL
-        .map(Kind::name_key)
-        .into_iter()
-        .filter(|key| members.contains_key(*key))
-        .collect();
+    let given: Vec<&str> =
+        Kind::ALL.map(Kind::name_key).into_iter().filter(|key| members.contains_key(*key)).collect();
     let is_kind = |kind: &Kind| {
         let mut keys = vec![Kind::Mesh.name_key(), kind.name_key()];
         keys.extend(kind.parent().map(Kind::name_key));

@@ -24,14 +24,7 @@ pub(super) struct Report<'a, W: Write> {
 impl<'a, W: Write> Report<'a, W> {
     /// A printer to `out`.
     pub(super) fn new(out: &'a mut W, is_coloured: bool) -> Self {
-        Self {
-            out,
-            is_coloured,
-            created: 0,
-            updated: 0,
-            unchanged: 0,
-            failed: 0,
-        }
+        Self { out, is_coloured, created: 0, updated: 0, unchanged: 0, failed: 0 }
     }
 
     /// `what` was applied.
@@ -59,10 +52,8 @@ impl<'a, W: Write> Report<'a, W> {
 
     /// Something could not be read, so nothing else was tried.
     pub(super) fn nothing_applied(&mut self, others: usize) {
-        let _ = writeln!(
-            self.out,
-            "nothing was applied; {others} other documents wait for this to be corrected"
-        );
+        let _ =
+            writeln!(self.out, "nothing was applied; {others} other documents wait for this to be corrected");
     }
 
     /// There was nothing to apply.

@@ -61,8 +61,7 @@ fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 fn has_ending(path: &Path) -> bool {
-    path.extension()
-        .is_some_and(|ending| ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known)))
+    path.extension().is_some_and(|ending| ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known)))
 }
 
 fn read(path: &Path) -> Result<Source, Malformed> {
@@ -81,15 +80,9 @@ fn source(name: &str, bytes: io::Result<Vec<u8>>) -> Result<Source, Malformed> {
         place: Place::file(name),
         problem: format!("is not UTF-8 text: {error}"),
     })?;
-    Ok(Source {
-        name: name.to_owned(),
-        text: text.strip_prefix('\u{feff}').unwrap_or(text).to_owned(),
-    })
+    Ok(Source { name: name.to_owned(), text: text.strip_prefix('\u{feff}').unwrap_or(text).to_owned() })
 }
 
 fn unreadable(name: &str, error: &io::Error) -> Malformed {
-    Malformed {
-        place: Place::file(name),
-        problem: format!("cannot be read: {error}"),
-    }
+    Malformed { place: Place::file(name), problem: format!("cannot be read: {error}") }
 }

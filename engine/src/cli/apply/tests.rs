@@ -17,10 +17,7 @@ use crate::store::EmbeddedStore;
 
 /// What a text is parsed to, a line a document.
 fn check(name: &str, text: &str, expected: Expect) {
-    let source = Source {
-        name: name.to_owned(),
-        text: text.to_owned(),
-    };
+    let source = Source { name: name.to_owned(), text: text.to_owned() };
     let parsed = parse_all(&source);
     let lines: Vec<String> = parsed
         .iter()
@@ -222,17 +219,10 @@ impl Setup {
         let store = Arc::new(EmbeddedStore::open(data.path()).unwrap());
         let router = router(Frontend::new(store, FrontendSettings::default()));
         let runtime = Runtime::new().unwrap();
-        let listener = runtime
-            .block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
-            .unwrap();
+        let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).unwrap();
         let endpoint = format!("http://{}/", listener.local_addr().unwrap());
         runtime.spawn(async move { axum::serve(listener, router).await });
-        Setup {
-            _runtime: runtime,
-            endpoint,
-            files: TempDir::new().unwrap(),
-            _data: data,
-        }
+        Setup { _runtime: runtime, endpoint, files: TempDir::new().unwrap(), _data: data }
     }
 
     fn write(&self, name: &str, text: &str) {
@@ -249,25 +239,11 @@ impl Setup {
 
 fn check_apply(endpoint: &str, dir: &Path, files: &[&str], expected: Expect) {
     let path = |file: &&str| dir.join(file).display().to_string();
-    let args = ApplyArgs {
-        files: files.iter().map(path).collect(),
-        endpoint: endpoint.to_owned(),
-    };
+    let args = ApplyArgs { files: files.iter().map(path).collect(), endpoint: endpoint.to_owned() };
     let (mut out, mut errors) = (Vec::new(), Vec::new());
-    let code = apply(
-        &args,
-        &mut Report::new(&mut out, false),
-        &mut Report::new(&mut errors, false),
-    );
-    let text = |printed| {
-        String::from_utf8(printed)
-            .unwrap()
-            .replace(&dir.display().to_string(), "DIR")
-    };
-    let errors: String = text(errors)
-        .lines()
-        .map(|line| format!("error: {line}\n"))
-        .collect();
+    let code = apply(&args, &mut Report::new(&mut out, false), &mut Report::new(&mut errors, false));
+    let text = |printed| String::from_utf8(printed).unwrap().replace(&dir.display().to_string(), "DIR");
+    let errors: String = text(errors).lines().map(|line| format!("error: {line}\n")).collect();
     expected.assert_eq(&format!("{}{errors}exit code {code}\n", text(out)));
 }
 
@@ -357,10 +333,7 @@ fn half_of_it_is_good() {
 fn what_cannot_be_read_is_corrected_first() {
     let setup = Setup::new();
     setup.write("a.yaml", REST);
-    setup.write(
-        "b.yaml",
-        "{meshName: m, spec: {}, oops: 1}\n---\n{meshName: other, spec: {}}\n",
-    );
+    setup.write("b.yaml", "{meshName: m, spec: {}, oops: 1}\n---\n{meshName: other, spec: {}}\n");
     setup.write("c.yaml", "{meshName: m, spec: {}}\n");
     setup.check(&["a.yaml", "b.yaml", "c.yaml", "missing.yaml"], expect![[r#"
         error: failed    DIR/b.yaml, document 1 (line 1): oops: is not a key here; known keys are meshName, virtualNodeName, virtualRouterName, routeName, virtualServiceName, virtualGatewayName, gatewayRouteName, spec, tags, clientToken

@@ -57,58 +57,24 @@ async fn check_race(api: &Api, needed: (&str, Value), create: (&str, Value), del
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn nothing_refers_to_what_does_not_exist() {
     let api = Api::with_mesh().await;
-    let node = |name| {
-        (
-            "/meshes/m/virtualNodes",
-            json!({"virtualNodeName": name, "spec": {}}),
-        )
-    };
-    let service = (
-        "/meshes/m/virtualServices",
-        json!({"virtualServiceName": "s", "spec": {}}),
-    );
+    let node = |name| ("/meshes/m/virtualNodes", json!({"virtualNodeName": name, "spec": {}}));
+    let service = ("/meshes/m/virtualServices", json!({"virtualServiceName": "s", "spec": {}}));
     let route = json!({"name": "x", "routeName": "x", "spec": route_spec(&["a", "n"])});
     let provided = json!({"name": "p", "virtualServiceName": "p", "spec": node_provider("n")});
     let gateway_route = json!({"name": "x", "gatewayRouteName": "x", "spec": gateway_route_spec("s")});
-    check_race(
-        &api,
-        node("n"),
-        ("/meshes/m/virtualRouter/r/routes", route),
-        "/meshes/m/virtualNodes/n",
-    )
-    .await;
-    check_race(
-        &api,
-        node("n"),
-        ("/meshes/m/virtualServices", provided),
-        "/meshes/m/virtualNodes/n",
-    )
-    .await;
+    check_race(&api, node("n"), ("/meshes/m/virtualRouter/r/routes", route), "/meshes/m/virtualNodes/n")
+        .await;
+    check_race(&api, node("n"), ("/meshes/m/virtualServices", provided), "/meshes/m/virtualNodes/n").await;
     let path = "/meshes/m/virtualGateway/g/gatewayRoutes";
-    check_race(
-        &api,
-        service,
-        (path, gateway_route),
-        "/meshes/m/virtualServices/s",
-    )
-    .await;
+    check_race(&api, service, (path, gateway_route), "/meshes/m/virtualServices/s").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn nothing_lies_in_what_does_not_exist() {
     let api = Api::with_mesh().await;
-    let router = (
-        "/meshes/m/virtualRouters",
-        json!({"virtualRouterName": "q", "spec": router_spec()}),
-    );
+    let router = ("/meshes/m/virtualRouters", json!({"virtualRouterName": "q", "spec": router_spec()}));
     let route = json!({"name": "x", "routeName": "x", "spec": route_spec(&["a"])});
-    check_race(
-        &api,
-        router,
-        ("/meshes/m/virtualRouter/q/routes", route),
-        "/meshes/m/virtualRouters/q",
-    )
-    .await;
+    check_race(&api, router, ("/meshes/m/virtualRouter/q/routes", route), "/meshes/m/virtualRouters/q").await;
     let mesh = ("/meshes", json!({"meshName": "n", "spec": {}}));
     let node = json!({"name": "x", "virtualNodeName": "x", "spec": {}});
     check_race(&api, mesh, ("/meshes/n/virtualNodes", node), "/meshes/n").await;
@@ -118,9 +84,7 @@ async fn nothing_lies_in_what_does_not_exist() {
 async fn an_update_to_a_target_races_with_its_deletion() {
     let api = Api::with_mesh().await;
     let route = "/meshes/m/virtualRouter/r/routes";
-    api.put(route, &json!({"routeName": "x", "spec": route_spec(&["a"])}))
-        .await
-        .ok();
+    api.put(route, &json!({"routeName": "x", "spec": route_spec(&["a"])})).await.ok();
     for _ in 0..ROUNDS {
         let body = json!({"virtualNodeName": "n", "spec": {}});
         api.put("/meshes/m/virtualNodes", &body).await.ok();
@@ -133,9 +97,7 @@ async fn an_update_to_a_target_races_with_its_deletion() {
         let (update, deletion) = (update.await.unwrap(), deletion.await.unwrap());
         assert_ne!(update.is_ok(), deletion.is_ok());
         if update.is_ok() {
-            api.put(&format!("{route}/x"), &json!({"spec": route_spec(&["a"])}))
-                .await
-                .ok();
+            api.put(&format!("{route}/x"), &json!({"spec": route_spec(&["a"])})).await.ok();
             api.delete("/meshes/m/virtualNodes/n").await.ok();
         }
     }
@@ -146,13 +108,7 @@ async fn a_name_is_created_once() {
     let api = Api::with_mesh().await;
     let answers = all(20, |_| {
         let api = api.clone();
-        async move {
-            api.put(
-                "/meshes/m/virtualNodes",
-                &json!({"virtualNodeName": "n", "spec": {}}),
-            )
-            .await
-        }
+        async move { api.put("/meshes/m/virtualNodes", &json!({"virtualNodeName": "n", "spec": {}})).await }
     })
     .await;
     let (created, refused): (Vec<Answer>, Vec<Answer>) = answers.into_iter().partition(Answer::is_ok);
@@ -174,10 +130,8 @@ async fn no_update_is_lost() {
         async move { api.put("/meshes/m/virtualNodes/a", &json!({"spec": spec})).await }
     })
     .await;
-    let mut versions: Vec<u64> = answers
-        .into_iter()
-        .map(|answer| answer.ok()["metadata"]["version"].as_u64().unwrap())
-        .collect();
+    let mut versions: Vec<u64> =
+        answers.into_iter().map(|answer| answer.ok()["metadata"]["version"].as_u64().unwrap()).collect();
     versions.sort_unstable();
     assert_eq!(versions, (2..=WRITERS as u64 + 1).collect::<Vec<_>>());
     assert_eq!(api.transaction().await, before + WRITERS as u64);
@@ -197,17 +151,10 @@ async fn routes_of_one_router_do_not_get_in_each_others_way() {
     }
     let deleted = all(ROUTES, |index| {
         let api = api.clone();
-        async move {
-            api.delete(&format!("/meshes/m/virtualRouter/r/routes/{index}"))
-                .await
-        }
+        async move { api.delete(&format!("/meshes/m/virtualRouter/r/routes/{index}")).await }
     });
     for answer in deleted.await {
         answer.ok();
     }
-    assert_eq!(
-        api.records().await.len(),
-        5,
-        "no entry of a referrer is left over"
-    );
+    assert_eq!(api.records().await.len(), 5, "no entry of a referrer is left over");
 }

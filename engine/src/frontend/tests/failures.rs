@@ -85,21 +85,13 @@ fn on_fire() -> StoreError {
 
 fn conflict() -> CommitError {
     let key = "definitions/m/mesh".into();
-    CommitError::Conflict {
-        precondition: Precondition::Absent { key },
-    }
+    CommitError::Conflict { precondition: Precondition::Absent { key } }
 }
 
 #[tokio::test]
 async fn the_client_is_not_told_what_is_wrong_with_the_store() {
-    let damaged = StoreError::Damaged {
-        detail: "secret".to_owned(),
-    };
-    let record = Record {
-        key: "definitions/m/mesh".into(),
-        value: "secret".into(),
-        transaction: 1,
-    };
+    let damaged = StoreError::Damaged { detail: "secret".to_owned() };
+    let record = Record { key: "definitions/m/mesh".into(), value: "secret".into(), transaction: 1 };
     let unavailable = (503, "ServiceUnavailableException");
     let internal = (500, "InternalServerErrorException");
     for (read, commit, expected) in [
@@ -114,10 +106,7 @@ async fn the_client_is_not_told_what_is_wrong_with_the_store() {
         assert_eq!((status, body["code"].as_str().unwrap()), expected);
         assert!(!body.to_string().contains("secret"), "{body}");
     }
-    let store = Failing {
-        read: Ok(Some(record)),
-        commit: conflict(),
-    };
+    let store = Failing { read: Ok(Some(record)), commit: conflict() };
     let router = router(Frontend::new(Arc::new(store), FrontendSettings::default()));
     let request = Request::get("/v20190125/meshes/m").body(Body::empty()).unwrap();
     assert_eq!(router.oneshot(request).await.unwrap().status(), 500);
@@ -129,16 +118,13 @@ async fn requests_are_counted_by_operation_and_code() {
     let _guard = metrics::set_default_local_recorder(&recorder);
     let api = Api::with_mesh().await;
     api.put("/meshes", &json!({"meshName": "m"})).await;
-    api.put("/meshes/m/virtualNodes/a", &json!({"spec": {"x": 1}}))
-        .await;
+    api.put("/meshes/m/virtualNodes/a", &json!({"spec": {"x": 1}})).await;
     api.get("/meshes/m/virtualRouter/r/routes").await;
     api.delete("/meshes/m/virtualGateways/g").await;
     api.get("/elsewhere/m").await;
     let rendered = recorder.handle().render();
-    let mut counters: Vec<&str> = rendered
-        .lines()
-        .filter(|line| line.starts_with("legation_api_requests_total"))
-        .collect();
+    let mut counters: Vec<&str> =
+        rendered.lines().filter(|line| line.starts_with("legation_api_requests_total")).collect();
     counters.sort_unstable();
     assert_eq!(
         counters,

@@ -41,15 +41,8 @@ impl Api {
     fn new() -> Api {
         let dir = TempDir::new().unwrap();
         let store = Arc::new(EmbeddedStore::open(dir.path()).unwrap());
-        let settings = FrontendSettings {
-            body_bytes_max: 4096,
-            ..FrontendSettings::default()
-        };
-        Api {
-            router: router(Frontend::new(store.clone(), settings)),
-            store,
-            _dir: Arc::new(dir),
-        }
+        let settings = FrontendSettings { body_bytes_max: 4096, ..FrontendSettings::default() };
+        Api { router: router(Frontend::new(store.clone(), settings)), store, _dir: Arc::new(dir) }
     }
 
     /// The API with a mesh `m`, virtual nodes `a` and `b`, a virtual router `r` and a virtual gateway `g`.
@@ -57,22 +50,10 @@ impl Api {
         let api = Api::new();
         for (path, body) in [
             ("/meshes", json!({"meshName": "m", "spec": {}})),
-            (
-                "/meshes/m/virtualNodes",
-                json!({"virtualNodeName": "a", "spec": {}}),
-            ),
-            (
-                "/meshes/m/virtualNodes",
-                json!({"virtualNodeName": "b", "spec": {}}),
-            ),
-            (
-                "/meshes/m/virtualRouters",
-                json!({"virtualRouterName": "r", "spec": router_spec()}),
-            ),
-            (
-                "/meshes/m/virtualGateways",
-                json!({"virtualGatewayName": "g", "spec": gateway_spec()}),
-            ),
+            ("/meshes/m/virtualNodes", json!({"virtualNodeName": "a", "spec": {}})),
+            ("/meshes/m/virtualNodes", json!({"virtualNodeName": "b", "spec": {}})),
+            ("/meshes/m/virtualRouters", json!({"virtualRouterName": "r", "spec": router_spec()})),
+            ("/meshes/m/virtualGateways", json!({"virtualGatewayName": "g", "spec": gateway_spec()})),
         ] {
             api.put(path, &body).await.ok();
         }
@@ -80,22 +61,15 @@ impl Api {
     }
 
     async fn call(&self, method: &str, path: &str, body: impl Into<Body>) -> Answer {
-        let request = Request::builder()
-            .method(method)
-            .uri(format!("/v20190125{path}"))
-            .body(body.into())
-            .unwrap();
+        let request =
+            Request::builder().method(method).uri(format!("/v20190125{path}")).body(body.into()).unwrap();
         let response = self.router.clone().oneshot(request).await.unwrap();
         let status = response.status();
         let error_type = response.headers().get("x-amzn-ErrorType");
         let error_type = error_type.map(|value| value.to_str().unwrap().to_owned());
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
         let body = serde_json::from_slice(&bytes).unwrap();
-        Answer {
-            status,
-            error_type,
-            body,
-        }
+        Answer { status, error_type, body }
     }
 
     async fn put(&self, path: &str, body: &Value) -> Answer {
@@ -111,11 +85,7 @@ impl Api {
     }
 
     async fn transaction(&self) -> u64 {
-        self.store
-            .list(DEFINITIONS, At::Newest)
-            .await
-            .unwrap()
-            .transaction
+        self.store.list(DEFINITIONS, At::Newest).await.unwrap().transaction
     }
 
     async fn records(&self) -> Vec<Record> {
@@ -127,12 +97,7 @@ impl Answer {
     /// The body of an answer that says yes.
     #[track_caller]
     fn ok(self) -> Value {
-        assert_eq!(
-            (self.status, self.error_type.as_deref()),
-            (StatusCode::OK, None),
-            "{}",
-            self.body
-        );
+        assert_eq!((self.status, self.error_type.as_deref()), (StatusCode::OK, None), "{}", self.body);
         self.body
     }
 
@@ -160,10 +125,7 @@ fn gateway_spec() -> Value {
 
 /// A route to these virtual nodes.
 fn route_spec(nodes: &[&str]) -> Value {
-    let targets: Vec<Value> = nodes
-        .iter()
-        .map(|node| json!({"virtualNode": node, "weight": 1}))
-        .collect();
+    let targets: Vec<Value> = nodes.iter().map(|node| json!({"virtualNode": node, "weight": 1})).collect();
     json!({"httpRoute": {"match": {"prefix": "/"}, "action": {"weightedTargets": targets}}})
 }
 

@@ -6,14 +6,7 @@ use super::{Api, gateway_route_spec, gateway_spec, node_provider, route_spec, ro
 use crate::store::Store;
 
 /// Of each kind in the order of creation: collection, name key, name as in a path, name, specification, another one.
-fn one_of_each() -> Vec<(
-    &'static str,
-    &'static str,
-    &'static str,
-    &'static str,
-    Value,
-    Value,
-)> {
+fn one_of_each() -> Vec<(&'static str, &'static str, &'static str, &'static str, Value, Value)> {
     let odd = ("svc.a.local%2Fx%20y%25", "svc.a.local/x y%");
     let filter = json!({"egressFilter": {"type": "ALLOW_ALL"}});
     let discovery = json!({"serviceDiscovery": {"dns": {"hostname": "a.local"}}});
@@ -24,22 +17,8 @@ fn one_of_each() -> Vec<(
     let other_port = json!({"listeners": [{"portMapping": {"port": 81, "protocol": "http"}}]});
     vec![
         ("/meshes", "meshName", "m", "m", json!({}), filter),
-        (
-            "/meshes/m/virtualNodes",
-            "virtualNodeName",
-            odd.0,
-            odd.1,
-            json!({}),
-            discovery,
-        ),
-        (
-            "/meshes/m/virtualRouters",
-            "virtualRouterName",
-            "r%20r",
-            "r r",
-            router_spec(),
-            other_port.clone(),
-        ),
+        ("/meshes/m/virtualNodes", "virtualNodeName", odd.0, odd.1, json!({}), discovery),
+        ("/meshes/m/virtualRouters", "virtualRouterName", "r%20r", "r r", router_spec(), other_port.clone()),
         (
             "/meshes/m/virtualRouter/r%20r/routes",
             "routeName",
@@ -48,22 +27,8 @@ fn one_of_each() -> Vec<(
             route_spec(&[odd.1]),
             ranked(route_spec(&[odd.1])),
         ),
-        (
-            "/meshes/m/virtualServices",
-            "virtualServiceName",
-            odd.0,
-            odd.1,
-            json!({}),
-            node_provider(odd.1),
-        ),
-        (
-            "/meshes/m/virtualGateways",
-            "virtualGatewayName",
-            "g",
-            "g",
-            gateway_spec(),
-            other_port,
-        ),
+        ("/meshes/m/virtualServices", "virtualServiceName", odd.0, odd.1, json!({}), node_provider(odd.1)),
+        ("/meshes/m/virtualGateways", "virtualGatewayName", "g", "g", gateway_spec(), other_port),
         (
             "/meshes/m/virtualGateway/g/gatewayRoutes",
             "gatewayRouteName",
@@ -92,17 +57,10 @@ async fn every_kind_lives_from_creation_to_deletion() {
         assert_eq!(api.get(&item).await.ok(), created);
 
         let transaction = api.transaction().await;
-        assert_eq!(
-            api.put(&item, &json!({"spec": spec})).await.ok(),
-            created,
-            "nothing to update"
-        );
+        assert_eq!(api.put(&item, &json!({"spec": spec})).await.ok(), created, "nothing to update");
         assert_eq!(api.transaction().await, transaction);
 
-        let updated = api
-            .put(&item, &json!({"spec": other, "clientToken": token}))
-            .await
-            .ok();
+        let updated = api.put(&item, &json!({"spec": other, "clientToken": token})).await.ok();
         assert_eq!(updated["spec"], other);
         assert_eq!(updated["metadata"]["version"], 2);
         assert_eq!(updated["metadata"]["uid"], created["metadata"]["uid"]);
@@ -113,20 +71,9 @@ async fn every_kind_lives_from_creation_to_deletion() {
 
         let member = collection.rsplit('/').next().unwrap();
         let listed = api.get(collection).await.ok();
-        assert_eq!(
-            listed.as_object().unwrap().len(),
-            1,
-            "no token after the last page"
-        );
+        assert_eq!(listed.as_object().unwrap().len(), 1, "no token after the last page");
         let reference = &listed[member][0];
-        for key in [
-            "arn",
-            "createdAt",
-            "lastUpdatedAt",
-            "meshOwner",
-            "resourceOwner",
-            "version",
-        ] {
+        for key in ["arn", "createdAt", "lastUpdatedAt", "meshOwner", "resourceOwner", "version"] {
             assert_eq!(reference[key], updated["metadata"][key], "{key}");
         }
         assert_eq!(reference[name_key], name);
@@ -151,15 +98,7 @@ async fn metadata_is_app_meshs() {
     let metadata = created["metadata"].as_object().unwrap();
     let mut keys: Vec<&str> = metadata.keys().map(String::as_str).collect();
     keys.sort_unstable();
-    let expected = [
-        "arn",
-        "createdAt",
-        "lastUpdatedAt",
-        "meshOwner",
-        "resourceOwner",
-        "uid",
-        "version",
-    ];
+    let expected = ["arn", "createdAt", "lastUpdatedAt", "meshOwner", "resourceOwner", "uid", "version"];
     assert_eq!(keys, expected);
     let arn = "arn:aws:appmesh:us-east-1:000000000000:mesh/m/virtualRouter/r/route/x";
     assert_eq!(metadata["arn"], arn);
@@ -172,10 +111,7 @@ async fn metadata_is_app_meshs() {
 #[tokio::test]
 async fn a_mesh_needs_no_specification() {
     let api = Api::new();
-    assert_eq!(
-        api.put("/meshes", &json!({"meshName": "m"})).await.ok()["spec"],
-        json!({})
-    );
+    assert_eq!(api.put("/meshes", &json!({"meshName": "m"})).await.ok()["spec"], json!({}));
     let spec = json!({"egressFilter": {"type": "ALLOW_ALL"}});
     api.put("/meshes/m", &json!({"spec": spec})).await.ok();
     assert_eq!(api.put("/meshes/m", &json!({})).await.ok()["spec"], json!({}));
@@ -185,18 +121,11 @@ async fn a_mesh_needs_no_specification() {
 async fn the_journal_has_operation_and_author() {
     let api = Api::with_mesh().await;
     let path = "/meshes/m/virtualRouter/r/routes";
-    api.put(path, &json!({"routeName": "x", "spec": route_spec(&["a"])}))
-        .await
-        .ok();
-    api.put(&format!("{path}/x"), &json!({"spec": route_spec(&["a", "b"])}))
-        .await
-        .ok();
+    api.put(path, &json!({"routeName": "x", "spec": route_spec(&["a"])})).await.ok();
+    api.put(&format!("{path}/x"), &json!({"spec": route_spec(&["a", "b"])})).await.ok();
     api.delete(&format!("{path}/x")).await.ok();
     let journal = api.store.journal(0, 100).await.unwrap();
-    let last: Vec<&str> = journal[journal.len() - 3..]
-        .iter()
-        .map(|entry| entry.operation.as_str())
-        .collect();
+    let last: Vec<&str> = journal[journal.len() - 3..].iter().map(|entry| entry.operation.as_str()).collect();
     assert_eq!(last, ["CreateRoute", "UpdateRoute", "DeleteRoute"]);
     assert!(journal.iter().all(|entry| entry.author == "anonymous"));
 }
@@ -205,14 +134,8 @@ async fn the_journal_has_operation_and_author() {
 async fn the_owner_may_be_named() {
     let api = Api::with_mesh().await;
     api.get("/meshes/m?meshOwner=000000000000").await.ok();
-    let message = api
-        .get("/meshes/m?meshOwner=111111111111")
-        .await
-        .refused(404, "NotFoundException");
+    let message = api.get("/meshes/m?meshOwner=111111111111").await.refused(404, "NotFoundException");
     assert!(message.contains("111111111111"), "{message}");
-    let message = api
-        .get("/meshes/m?meshOwner=me")
-        .await
-        .refused(400, "BadRequestException");
+    let message = api.get("/meshes/m?meshOwner=me").await.refused(400, "BadRequestException");
     assert!(message.contains("meshOwner"), "{message}");
 }

@@ -27,17 +27,10 @@ async fn virtual_nodes_that_are_targets_or_providers() {
     let api = Api::with_mesh().await;
     create(&api, ROUTES, "routeName", "x", route_spec(&["a", "b"])).await;
     create(&api, SERVICES, "virtualServiceName", "s", node_provider("a")).await;
-    check_in_use(
-        &api,
-        "/meshes/m/virtualNodes/a",
-        "route \"x\" of virtual router \"r\"",
-    )
-    .await;
+    check_in_use(&api, "/meshes/m/virtualNodes/a", "route \"x\" of virtual router \"r\"").await;
     check_in_use(&api, "/meshes/m/virtualNodes/a", "virtual service \"s\"").await;
 
-    api.put(&format!("{ROUTES}/x"), &json!({"spec": route_spec(&["b"])}))
-        .await
-        .ok();
+    api.put(&format!("{ROUTES}/x"), &json!({"spec": route_spec(&["b"])})).await.ok();
     check_in_use(&api, "/meshes/m/virtualNodes/a", "virtual service \"s\"").await;
     api.delete(&format!("{SERVICES}/s")).await.ok();
     api.delete("/meshes/m/virtualNodes/a").await.ok();
@@ -63,20 +56,8 @@ async fn virtual_routers_that_have_routes_or_are_providers() {
 async fn virtual_services_and_gateways_with_gateway_routes() {
     let api = Api::with_mesh().await;
     create(&api, SERVICES, "virtualServiceName", "s", json!({})).await;
-    create(
-        &api,
-        GATEWAY_ROUTES,
-        "gatewayRouteName",
-        "x",
-        gateway_route_spec("s"),
-    )
-    .await;
-    check_in_use(
-        &api,
-        &format!("{SERVICES}/s"),
-        "gateway route \"x\" of virtual gateway \"g\"",
-    )
-    .await;
+    create(&api, GATEWAY_ROUTES, "gatewayRouteName", "x", gateway_route_spec("s")).await;
+    check_in_use(&api, &format!("{SERVICES}/s"), "gateway route \"x\" of virtual gateway \"g\"").await;
     check_in_use(&api, "/meshes/m/virtualGateways/g", "gateway route \"x\"").await;
     api.delete(&format!("{GATEWAY_ROUTES}/x")).await.ok();
     api.delete(&format!("{SERVICES}/s")).await.ok();
@@ -113,14 +94,7 @@ async fn a_deleted_route_moves_the_transaction_of_its_router() {
     let api = Api::with_mesh().await;
     create(&api, SERVICES, "virtualServiceName", "s", json!({})).await;
     create(&api, ROUTES, "routeName", "x", route_spec(&["a"])).await;
-    create(
-        &api,
-        GATEWAY_ROUTES,
-        "gatewayRouteName",
-        "x",
-        gateway_route_spec("s"),
-    )
-    .await;
+    create(&api, GATEWAY_ROUTES, "gatewayRouteName", "x", gateway_route_spec("s")).await;
     for (parent, child) in [("virtualRouter/r", ROUTES), ("virtualGateway/g", GATEWAY_ROUTES)] {
         let key = format!("definitions/m/{parent}");
         let before = api.store.get(&key).await.unwrap().unwrap();

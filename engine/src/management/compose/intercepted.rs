@@ -30,11 +30,7 @@ const ALLOW_ALL: &str = "mesh-allow-all";
 /// What the backends have at one port.
 enum Port<'a> {
     /// Requests, by host.
-    Requests {
-        virtual_hosts: Vec<Bytes>,
-        hosts: Hosts,
-        transaction: Transaction,
-    },
+    Requests { virtual_hosts: Vec<Bytes>, hosts: Hosts, transaction: Transaction },
     /// Connections, to the only backend that can be there.
     Connections(&'a [u8]),
 }
@@ -51,11 +47,7 @@ pub(super) fn compose(
     let mut problems = Vec::new();
     for (port, routing) in ports(backends, &mut problems) {
         let chain = match routing {
-            Port::Requests {
-                mut virtual_hosts,
-                transaction,
-                ..
-            } => {
+            Port::Requests { mut virtual_hosts, transaction, .. } => {
                 virtual_hosts.extend(allow_all.clone());
                 let name = names::egress_route_configuration(port);
                 let routes = RouteConfiguration { name, virtual_hosts };
@@ -71,17 +63,9 @@ pub(super) fn compose(
         };
         egress.listener.filter_chains.push(chain);
     }
-    let listener = Resource::encode(
-        ResourceType::Listener,
-        &egress.listener.name,
-        transaction,
-        &egress.listener,
-    );
-    Ok(ComposedEgress {
-        listener,
-        route_configurations,
-        problems,
-    })
+    let listener =
+        Resource::encode(ResourceType::Listener, &egress.listener.name, transaction, &egress.listener);
+    Ok(ComposedEgress { listener, route_configurations, problems })
 }
 
 /// The ports of all backends. At one port there can be requests for many backends, told apart by host, or connections to
@@ -102,10 +86,7 @@ fn ports<'a>(backends: &[Backend<'a>], problems: &mut Vec<String>) -> BTreeMap<u
         }
     }
     // one that has no provider is known nowhere by its port, and must not be taken for what is outside the mesh
-    for backend in backends
-        .iter()
-        .filter(|backend| backend.fragment.ports.is_empty())
-    {
+    for backend in backends.iter().filter(|backend| backend.fragment.ports.is_empty()) {
         for port in ports.values_mut() {
             add_without_routes(port, backend);
         }
@@ -138,17 +119,8 @@ fn add_requests<'a>(
     virtual_host: &Bytes,
 ) -> bool {
     let own_hosts = [backend.name.to_owned(), format!("{}:{port}", backend.name)];
-    let requests = Port::Requests {
-        virtual_hosts: Vec::new(),
-        hosts: Hosts::default(),
-        transaction: 0,
-    };
-    let Port::Requests {
-        virtual_hosts,
-        hosts,
-        transaction,
-    } = ports.entry(port).or_insert(requests)
-    else {
+    let requests = Port::Requests { virtual_hosts: Vec::new(), hosts: Hosts::default(), transaction: 0 };
+    let Port::Requests { virtual_hosts, hosts, transaction } = ports.entry(port).or_insert(requests) else {
         return false;
     };
     if !hosts.take(&own_hosts) {
@@ -161,21 +133,12 @@ fn add_requests<'a>(
 
 /// Adds a virtual host without routes, under which requests are answered with 404.
 fn add_without_routes(port: &mut Port<'_>, backend: &Backend<'_>) {
-    let Port::Requests {
-        virtual_hosts,
-        hosts,
-        transaction,
-    } = port
-    else {
+    let Port::Requests { virtual_hosts, hosts, transaction } = port else {
         return;
     };
     let domains = vec![backend.name.to_owned()];
     if hosts.take(&domains) {
-        virtual_hosts.push(
-            virtual_host(backend.name, domains, Vec::new())
-                .encode_to_vec()
-                .into(),
-        );
+        virtual_hosts.push(virtual_host(backend.name, domains, Vec::new()).encode_to_vec().into());
         *transaction = backend.fragment.transaction.max(*transaction);
     }
 }
@@ -202,10 +165,7 @@ fn chain(protocol: &str, port: u16, filter: NetworkFilter) -> FilterChain {
 /// Where the mesh allows all, a request at a backend's port that is for no backend goes on to where it was going, as it
 /// would at any other port.
 fn allow_all_virtual_host(node: &NodeFragment) -> Option<Bytes> {
-    let cluster = node
-        .clusters
-        .iter()
-        .find(|cluster| names::is_allow_all_cluster(&cluster.name))?;
+    let cluster = node.clusters.iter().find(|cluster| names::is_allow_all_cluster(&cluster.name))?;
     let action = to_cluster(&cluster.name, Timeouts::NONE);
     let routes = vec![route(ALLOW_ALL, everything(), Action::Route(action))];
     let virtual_host = virtual_host(ALLOW_ALL, vec!["*".to_owned()], routes);

@@ -31,31 +31,16 @@ pub(super) fn compose(
     let mut egress = DecodedEgress::new(&node.egress)?;
     let routes_name = names::egress_route_configuration(port);
     let manager = http_connection_manager(names::EGRESS_STAT_PREFIX, &routes_name, &egress.access_logs);
-    egress.listener.filter_chains = vec![default_filter_chain(
-        &format!("egress_http_{port}"),
-        http_connection_manager::filter(&manager),
-    )];
-    let listener = Resource::encode(
-        ResourceType::Listener,
-        &egress.listener.name,
-        transaction,
-        &egress.listener,
-    );
+    egress.listener.filter_chains =
+        vec![default_filter_chain(&format!("egress_http_{port}"), http_connection_manager::filter(&manager))];
+    let listener =
+        Resource::encode(ResourceType::Listener, &egress.listener.name, transaction, &egress.listener);
 
     let mut problems = Vec::new();
     let virtual_hosts = virtual_hosts(node, backends, &mut problems)?;
     let routes = route_configuration(&routes_name, virtual_hosts);
-    let routes = Resource::encode(
-        ResourceType::RouteConfiguration,
-        &routes_name,
-        transaction,
-        &routes,
-    );
-    Ok(ComposedEgress {
-        listener,
-        route_configurations: vec![routes],
-        problems,
-    })
+    let routes = Resource::encode(ResourceType::RouteConfiguration, &routes_name, transaction, &routes);
+    Ok(ComposedEgress { listener, route_configurations: vec![routes], problems })
 }
 
 /// The virtual hosts of all backends, and the default one for the requests that say by a header where they go.
@@ -95,11 +80,7 @@ fn virtual_hosts(
         only_without_header(&mut virtual_host.routes);
         virtual_host.routes.splice(0..0, routes_by_header.iter().cloned());
     }
-    virtual_hosts.push(virtual_host(
-        names::DEFAULT_BACKEND,
-        vec!["*".to_owned()],
-        routes_by_header,
-    ));
+    virtual_hosts.push(virtual_host(names::DEFAULT_BACKEND, vec!["*".to_owned()], routes_by_header));
     Ok(virtual_hosts)
 }
 
@@ -142,9 +123,7 @@ fn by_header(route: &Route, virtual_service: &str) -> Route {
     let condition = route.r#match.get_or_insert_default();
     let names_it = header(names::VIRTUAL_SERVICE_HEADER, exactly(virtual_service));
     condition.headers.push(names_it);
-    route
-        .request_headers_to_remove
-        .push(names::VIRTUAL_SERVICE_HEADER.to_owned());
+    route.request_headers_to_remove.push(names::VIRTUAL_SERVICE_HEADER.to_owned());
     route
 }
 

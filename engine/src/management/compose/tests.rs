@@ -15,19 +15,15 @@ use crate::transformer::tests::snapshot::check_references;
 
 /// A node that has these backends, of a mesh with this specification.
 fn consumer(mesh: Value, backends: &[&str]) -> Definitions {
-    let backends: Vec<_> = backends
-        .iter()
-        .map(|name| json!({"virtualService": {"virtualServiceName": name}}))
-        .collect();
+    let backends: Vec<_> =
+        backends.iter().map(|name| json!({"virtualService": {"virtualServiceName": name}})).collect();
     let logging = json!({"accessLog": {"file": {"path": "/log"}}});
     Definitions::of_mesh(mesh).virtual_node("consumer", json!({"backends": backends, "logging": logging}))
 }
 
 /// A virtual service of the same name, provided by a node that listens at these ports.
 fn with_service(definitions: Definitions, name: &str, listeners: &[(u16, &str)]) -> Definitions {
-    definitions
-        .listening_node(name, listeners)
-        .provided_by_node(name, name)
+    definitions.listening_node(name, listeners).provided_by_node(name, name)
 }
 
 fn names(snapshot: &Snapshot, resource_type: ResourceType) -> Vec<&str> {
@@ -36,17 +32,10 @@ fn names(snapshot: &Snapshot, resource_type: ResourceType) -> Vec<&str> {
 
 /// The filter chains that backends added to the egress of the consumer, a line each.
 fn added_chains(snapshot: &Snapshot) -> String {
-    let egress = snapshot
-        .set(ResourceType::Listener)
-        .get("lds_egress_0.0.0.0_15001")
-        .unwrap();
+    let egress = snapshot.set(ResourceType::Listener).get("lds_egress_0.0.0.0_15001").unwrap();
     let rendered = render::listener(&render::decoded(egress));
-    let chains: Vec<_> = rendered
-        .lines()
-        .skip(1)
-        .filter(|line| !line.contains("amazonaws"))
-        .map(str::trim)
-        .collect();
+    let chains: Vec<_> =
+        rendered.lines().skip(1).filter(|line| !line.contains("amazonaws")).map(str::trim).collect();
     chains.join("\n")
 }
 
@@ -95,35 +84,23 @@ fn a_sidecar_has_a_filter_chain_for_every_port_of_its_backends() {
 
 #[test]
 fn of_backends_that_cannot_share_a_port_requests_or_the_first_by_name_have_it() {
-    let table: [(&str, &str, &str); 3] = [
-        ("tcp", "tcp", "tcp a"),
-        ("tcp", "http", "http b"),
-        ("http", "tcp", "http a"),
-    ];
+    let table: [(&str, &str, &str); 3] =
+        [("tcp", "tcp", "tcp a"), ("tcp", "http", "http b"), ("http", "tcp", "http a")];
     for (first, second, expected) in table {
         let definitions = with_service(consumer(json!({}), &["b", "a"]), "a", &[(80, first)]);
         let definitions = with_service(definitions, "b", &[(80, second)]);
         let problems = definitions.node_problems("consumer");
-        assert!(
-            problems.len() == 1 && problems[0].contains("left out at port 80"),
-            "{problems:?}"
-        );
+        assert!(problems.len() == 1 && problems[0].contains("left out at port 80"), "{problems:?}");
         let snapshot = definitions.node_snapshot("consumer");
         check_references(&snapshot);
         let (protocol, name) = expected.split_once(' ').unwrap();
         let chains = added_chains(&snapshot);
-        assert!(
-            chains.lines().count() == 1 && chains.contains(&format!("egress_{protocol}_80")),
-            "{chains}"
-        );
+        assert!(chains.lines().count() == 1 && chains.contains(&format!("egress_{protocol}_80")), "{chains}");
         if protocol == "http" {
             let hosts = virtual_hosts(&snapshot, "rds_egress_http_80");
             assert_eq!(hosts, format!("{{name {name}, domains{{{name}, {name}:80}}}}"));
         } else {
-            assert!(
-                chains.contains(&format!("cds_egress_m_{name}_tcp_80")),
-                "{chains}"
-            );
+            assert!(chains.contains(&format!("cds_egress_m_{name}_tcp_80")), "{chains}");
         }
     }
 }
@@ -177,26 +154,12 @@ fn a_change_to_a_backend_leaves_other_ports_alone() {
         let routes = snapshot.set(ResourceType::RouteConfiguration);
         routes.get(name).unwrap().version
     };
-    assert_eq!(
-        version(&before, "rds_egress_http_80"),
-        version(&after, "rds_egress_http_80")
-    );
+    assert_eq!(version(&before, "rds_egress_http_80"), version(&after, "rds_egress_http_80"));
     assert_eq!(version(&after, "rds_egress_http_80").transaction, 1);
-    assert_ne!(
-        version(&before, "rds_egress_http_81"),
-        version(&after, "rds_egress_http_81")
-    );
+    assert_ne!(version(&before, "rds_egress_http_81"), version(&after, "rds_egress_http_81"));
     assert_eq!(version(&after, "rds_egress_http_81").transaction, 9);
-    for unchanged in [
-        ResourceType::Cluster,
-        ResourceType::Listener,
-        ResourceType::Endpoints,
-    ] {
-        assert_eq!(
-            before.set(unchanged).version(),
-            after.set(unchanged).version(),
-            "{unchanged}"
-        );
+    for unchanged in [ResourceType::Cluster, ResourceType::Listener, ResourceType::Endpoints] {
+        assert_eq!(before.set(unchanged).version(), after.set(unchanged).version(), "{unchanged}");
     }
     assert_eq!(after.transaction(), 9);
 }
@@ -232,9 +195,7 @@ fn a_gateway_has_one_filter_chain_for_all_its_backends() {
     let definitions = gateway(&[target("a"), target("b"), target("nothing")]);
     let definitions = with_service(definitions, "a", &[(80, "http"), (81, "http2"), (82, "tcp")]);
     let definitions = with_service(definitions, "b", &[(80, "grpc")]);
-    let snapshot = definitions
-        .virtual_service("nothing", json!({}))
-        .gateway_snapshot("gateway");
+    let snapshot = definitions.virtual_service("nothing", json!({})).gateway_snapshot("gateway");
     check_references(&snapshot);
     expect!["{filters {name envoy.filters.network.http_connection_manager, HttpConnectionManager{stat_prefix egress, http_filters {name envoy.filters.http.router, Router}, tracing, upgrade_configs upgrade_type websocket, normalize_path true, merge_slashes true, Rds {config_source{resource_api_version V3, Ads AggregatedConfigSource}, route_config_name rds_egress_http_15001}}}, name egress_http_15001}"].assert_eq(&added_chains(&snapshot));
     assert_eq!(
@@ -254,22 +215,17 @@ fn a_gateway_has_one_filter_chain_for_all_its_backends() {
 /// Without the part of each route that is the same everywhere.
 fn without_retries(rendered: &str) -> String {
     let lines =
-        rendered.lines().map(
-            |line| match (line.find("retry_policy{"), line.find("WeightedClusters")) {
-                (Some(start), Some(end)) => format!("{}{}", &line[..start], &line[end..]),
-                _ => line.to_owned(),
-            },
-        );
+        rendered.lines().map(|line| match (line.find("retry_policy{"), line.find("WeightedClusters")) {
+            (Some(start), Some(end)) => format!("{}{}", &line[..start], &line[end..]),
+            _ => line.to_owned(),
+        });
     lines.collect::<Vec<_>>().join("\n")
 }
 
 #[test]
 fn requests_that_keep_their_host_are_told_by_the_header_and_nothing_else() {
-    let definitions = gateway(&[
-        target("a"),
-        keeping_host(target("b")),
-        keeping_host(with_port(target("c"), 81)),
-    ]);
+    let definitions =
+        gateway(&[target("a"), keeping_host(target("b")), keeping_host(with_port(target("c"), 81))]);
     let definitions = with_service(definitions, "a", &[(80, "http")]);
     let definitions = with_service(definitions, "b", &[(80, "http")]);
     let definitions = with_service(definitions, "c", &[(80, "http"), (81, "http")]);
@@ -303,10 +259,7 @@ fn the_header_is_named_as_it_is_written() {
     let snapshot = with_service(gateway(&[keeping_host(target("100%"))]), "100%", &[(80, "http")])
         .gateway_snapshot("gateway");
     let rendered = route_configuration(&snapshot, "rds_egress_http_15001");
-    assert!(
-        rendered.contains("name x-app-mesh-virtual-service, StringMatch Exact 100%}"),
-        "{rendered}"
-    );
+    assert!(rendered.contains("name x-app-mesh-virtual-service, StringMatch Exact 100%}"), "{rendered}");
 }
 
 #[test]
@@ -321,27 +274,14 @@ fn what_cannot_be_decoded_is_an_error() {
     assert!(compose(&broken_node, &[]).is_err());
 
     let fragment = service(Routing::TcpProxy(malformed.clone()));
-    let backend = Backend {
-        name: "a",
-        fragment: &fragment,
-    };
+    let backend = Backend { name: "a", fragment: &fragment };
     let error = compose(&NodeFragment::default(), &[backend]).unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .starts_with("cannot compose: the TCP proxy of a backend cannot be decoded")
-    );
+    assert!(error.to_string().starts_with("cannot compose: the TCP proxy of a backend cannot be decoded"));
 
     let fragment = service(Routing::VirtualHost(malformed));
-    let backend = Backend {
-        name: "a",
-        fragment: &fragment,
-    };
+    let backend = Backend { name: "a", fragment: &fragment };
     let node = Definitions::new()
-        .virtual_gateway(
-            "g",
-            json!({"listeners": [{"portMapping": {"port": 1, "protocol": "http"}}]}),
-        )
+        .virtual_gateway("g", json!({"listeners": [{"portMapping": {"port": 1, "protocol": "http"}}]}))
         .gateway("g");
     assert!(compose(&node, &[backend]).is_err());
 }
@@ -349,9 +289,7 @@ fn what_cannot_be_decoded_is_an_error() {
 #[test]
 fn a_backend_without_a_provider_has_a_virtual_host_without_routes() {
     let definitions = with_service(consumer(json!({}), &["a", "nothing"]), "a", &[(80, "http")]);
-    let snapshot = definitions
-        .virtual_service("nothing", json!({}))
-        .node_snapshot("consumer");
+    let snapshot = definitions.virtual_service("nothing", json!({})).node_snapshot("consumer");
     expect![[r#"
         {name a, domains{a, a:80}}
         {name nothing, domains nothing}"#]]

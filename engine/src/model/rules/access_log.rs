@@ -79,12 +79,7 @@ impl<'a> Command<'a> {
         }
         rest = rest.strip_prefix('%')?;
         let text = &text[..text.len() - rest.len()];
-        (!name.is_empty()).then_some(Command {
-            text,
-            name,
-            arguments,
-            length,
-        })
+        (!name.is_empty()).then_some(Command { text, name, arguments, length })
     }
 
     fn check(&self) -> Result<(), &'static str> {
@@ -119,10 +114,7 @@ impl Arguments {
                 parts.len() > 1 && kinds.contains(&parts[0]),
                 "needs a kind of metadata, a namespace and keys in parentheses",
             ),
-            State => (
-                is_state(&parts),
-                "needs a key in parentheses, and perhaps :PLAIN or :TYPED",
-            ),
+            State => (is_state(&parts), "needs a key in parentheses, and perhaps :PLAIN or :TYPED"),
             Duration => (
                 parts.len() == 3 && ["ms", "us", "ns"].contains(&parts[2]),
                 "needs two points in time and ms, us or ns in parentheses",

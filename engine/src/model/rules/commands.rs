@@ -3,14 +3,7 @@
 use super::access_log::Arguments;
 
 /// The kinds of metadata that `%METADATA(...)%` takes in every Envoy from 1.36 to 1.40.
-const METADATA: [&str; 6] = [
-    "DYNAMIC",
-    "CLUSTER",
-    "ROUTE",
-    "UPSTREAM_HOST",
-    "LISTENER",
-    "VIRTUAL_HOST",
-];
+const METADATA: [&str; 6] = ["DYNAMIC", "CLUSTER", "ROUTE", "UPSTREAM_HOST", "LISTENER", "VIRTUAL_HOST"];
 
 /// The commands that both Envoy 1.36 and 1.40 take, as their documentation lists them ("Substitution Formatter") and the
 /// binaries accept them, but without those that are languages of their own, such as `%CEL(...)%` and `%COALESCE(...)%`.

@@ -41,12 +41,7 @@ pub(super) fn check(route: &GatewayRouteSpec, at: &Path, errors: &mut Errors) {
 fn check_http_route(route: &HttpGatewayRoute, at: &Path, errors: &mut Errors) {
     check_http_match(&route.r#match, &at.field("match"), errors);
     if let Some(rewrite) = &route.action.rewrite {
-        check_rewrite(
-            rewrite,
-            &route.r#match,
-            &at.field("action").field("rewrite"),
-            errors,
-        );
+        check_rewrite(rewrite, &route.r#match, &at.field("action").field("rewrite"), errors);
     }
 }
 
@@ -70,11 +65,7 @@ fn check_http_match(condition: &HttpGatewayRouteMatch, at: &Path, errors: &mut E
     }
     check_hostname_match(condition.hostname.as_ref(), at, errors);
     check_headers(condition.headers.iter().flatten(), &at.field("headers"), errors);
-    check_query_parameters(
-        condition.query_parameters.iter().flatten(),
-        &at.field("queryParameters"),
-        errors,
-    );
+    check_query_parameters(condition.query_parameters.iter().flatten(), &at.field("queryParameters"), errors);
 }
 
 /// Paths that begin with `/aws-appmesh` or `/aws-app-mesh` are reserved.
@@ -83,10 +74,7 @@ fn check_not_reserved(path: &str, at: &Path, errors: &mut Errors) {
         if path.starts_with(reserved) {
             errors.report(
                 at,
-                format_args!(
-                    "{} is reserved, like all that starts with {reserved}",
-                    quote(path)
-                ),
+                format_args!("{} is reserved, like all that starts with {reserved}", quote(path)),
             );
         }
     }
@@ -97,10 +85,7 @@ fn check_grpc_match(condition: &GrpcGatewayRouteMatch, at: &Path, errors: &mut E
     if let Some(service) = &condition.service_name
         && (service.starts_with(RESERVED_SERVICE_PREFIX) || service == RESERVED_SERVICE)
     {
-        errors.report(
-            &at.field("serviceName"),
-            format_args!("{} is reserved", quote(service)),
-        );
+        errors.report(&at.field("serviceName"), format_args!("{} is reserved", quote(service)));
     }
     check_hostname_match(condition.hostname.as_ref(), at, errors);
     check_headers(condition.metadata.iter().flatten(), &at.field("metadata"), errors);
@@ -112,10 +97,7 @@ fn check_hostname_match(hostname: Option<&GatewayRouteHostnameMatch>, at: &Path,
         return;
     };
     let at = at.field("hostname");
-    let ways = [
-        ("exact", hostname.exact.is_some()),
-        ("suffix", hostname.suffix.is_some()),
-    ];
+    let ways = [("exact", hostname.exact.is_some()), ("suffix", hostname.suffix.is_some())];
     check_exactly_one(&ways, &at, errors);
     if let Some(exact) = &hostname.exact {
         check_hostname(exact, &at.field("exact"), errors);
@@ -139,10 +121,7 @@ fn check_rewrite(
         if condition.prefix.is_none() {
             errors.report(&at, "needs a match by prefix");
         }
-        let ways = [
-            ("defaultPrefix", prefix.default_prefix.is_some()),
-            ("value", prefix.value.is_some()),
-        ];
+        let ways = [("defaultPrefix", prefix.default_prefix.is_some()), ("value", prefix.value.is_some())];
         check_exactly_one(&ways, &at, errors);
         if let Some(value) = &prefix.value {
             let at = at.field("value");

@@ -12,11 +12,7 @@ use crate::model::virtual_router::VirtualRouterListener;
 
 /// The rules on the listeners of a virtual node, which are `at` this path.
 pub(super) fn check_virtual_node(listeners: &[Listener], at: &Path, errors: &mut Errors) {
-    check_ports(
-        listeners.iter().map(|listener| listener.port_mapping.port),
-        at,
-        errors,
-    );
+    check_ports(listeners.iter().map(|listener| listener.port_mapping.port), at, errors);
     for (index, listener) in listeners.iter().enumerate() {
         let at = at.index(index);
         let protocol = listener.port_mapping.protocol;
@@ -27,11 +23,8 @@ pub(super) fn check_virtual_node(listeners: &[Listener], at: &Path, errors: &mut
             check_protocol(timeout.protocol(), protocol, &at.field("timeout"), errors);
         }
         if let Some(policy) = &listener.health_check {
-            let asked = HealthCheck {
-                protocol: policy.protocol,
-                path: policy.path.as_deref(),
-                port: policy.port,
-            };
+            let asked =
+                HealthCheck { protocol: policy.protocol, path: policy.path.as_deref(), port: policy.port };
             let at = at.field("healthCheck");
             asked.check(listener.port_mapping.port, &at, errors);
             check_grpc_health(policy.protocol, protocol, &at, errors);
@@ -48,11 +41,7 @@ pub(super) fn check_virtual_gateway(listeners: &[VirtualGatewayListener], at: &P
     if listeners.is_empty() {
         errors.report(at, "has no items; give at least one");
     }
-    check_ports(
-        listeners.iter().map(|listener| listener.port_mapping.port),
-        at,
-        errors,
-    );
+    check_ports(listeners.iter().map(|listener| listener.port_mapping.port), at, errors);
     for (index, listener) in listeners.iter().enumerate() {
         let at = at.index(index);
         if let Some(pool) = &listener.connection_pool {
@@ -61,11 +50,7 @@ pub(super) fn check_virtual_gateway(listeners: &[VirtualGatewayListener], at: &P
         }
         if let Some(policy) = &listener.health_check {
             let protocol = policy.protocol.into();
-            let asked = HealthCheck {
-                protocol,
-                path: policy.path.as_deref(),
-                port: policy.port,
-            };
+            let asked = HealthCheck { protocol, path: policy.path.as_deref(), port: policy.port };
             asked.check(listener.port_mapping.port, &at.field("healthCheck"), errors);
         }
     }
@@ -73,11 +58,7 @@ pub(super) fn check_virtual_gateway(listeners: &[VirtualGatewayListener], at: &P
 
 /// The rules on the listeners of a virtual router, which are `at` this path.
 pub(super) fn check_virtual_router(listeners: &[VirtualRouterListener], at: &Path, errors: &mut Errors) {
-    check_ports(
-        listeners.iter().map(|listener| listener.port_mapping.port),
-        at,
-        errors,
-    );
+    check_ports(listeners.iter().map(|listener| listener.port_mapping.port), at, errors);
 }
 
 /// No two listeners of one resource have the same port.
@@ -92,10 +73,7 @@ fn check_ports(ports: impl Iterator<Item = Port>, at: &Path, errors: &mut Errors
 /// Connection pools and timeouts are those of the listener's protocol.
 fn check_protocol(given: Protocol, listener: Protocol, at: &Path, errors: &mut Errors) {
     if given != listener {
-        errors.report(
-            at,
-            format_args!("is for {given}, and the listener speaks {listener}"),
-        );
+        errors.report(at, format_args!("is for {given}, and the listener speaks {listener}"));
     }
 }
 
@@ -114,20 +92,14 @@ impl HealthCheck<'_> {
         match self.path {
             Some(path) if by_path => check_path(path, &at.field("path"), errors),
             None if by_path => {
-                errors.report(
-                    &at.field("path"),
-                    format_args!("is required with {}", self.protocol),
-                );
+                errors.report(&at.field("path"), format_args!("is required with {}", self.protocol));
             }
             _ => {}
         }
         if let Some(port) = self.port
             && port != listener
         {
-            errors.report(
-                &at.field("port"),
-                format_args!("{port} is not the listener's port, {listener}"),
-            );
+            errors.report(&at.field("port"), format_args!("{port} is not the listener's port, {listener}"));
         }
     }
 }

@@ -9,11 +9,7 @@ use crate::model::shape::{Errors, Path};
 /// A condition on a path is exactly one of `exact` and `regex`; `exact` is a path and `regex` a regular
 /// expression.
 pub(super) fn check_path_match(path: &HttpPathMatch, at: &Path, errors: &mut Errors) {
-    check_exactly_one(
-        &[("exact", path.exact.is_some()), ("regex", path.regex.is_some())],
-        at,
-        errors,
-    );
+    check_exactly_one(&[("exact", path.exact.is_some()), ("regex", path.regex.is_some())], at, errors);
     if let Some(exact) = &path.exact {
         check_path(exact, &at.field("exact"), errors);
     }
@@ -35,10 +31,7 @@ pub(super) fn check_headers<'a>(
         let at = at.field("match");
         match &header.r#match {
             Some(HeaderMatchMethod::Range(range)) if range.start >= range.end => {
-                let problem = format!(
-                    "starts at {}, which is not below its end, {}",
-                    range.start, range.end
-                );
+                let problem = format!("starts at {}, which is not below its end, {}", range.start, range.end);
                 errors.report(&at.field("range"), problem);
             }
             Some(HeaderMatchMethod::Regex(regex)) => check_regex(regex, &at.field("regex"), errors),

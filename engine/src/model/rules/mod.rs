@@ -50,11 +50,7 @@ pub(super) fn check(spec: &Spec, at: &Path, errors: &mut Errors) {
 fn check_backends(node: &VirtualNodeSpec, at: &Path, errors: &mut Errors) {
     let mut names = Vec::new();
     for (index, backend) in node.backends().enumerate() {
-        let at = at
-            .field("backends")
-            .index(index)
-            .field("virtualService")
-            .field("virtualServiceName");
+        let at = at.field("backends").index(index).field("virtualService").field("virtualServiceName");
         if backend.virtual_service_name.is_empty() {
             errors.report(&at, "is empty");
         }

@@ -59,10 +59,7 @@ fn check_targets(action: &RouteAction, at: &Path, errors: &mut Errors) {
 
 /// An HTTP route matches by exactly one of `prefix` and `path`, and a prefix is a path.
 fn check_http_match(condition: &HttpRouteMatch, at: &Path, errors: &mut Errors) {
-    let ways = [
-        ("prefix", condition.prefix.is_some()),
-        ("path", condition.path.is_some()),
-    ];
+    let ways = [("prefix", condition.prefix.is_some()), ("path", condition.path.is_some())];
     check_exactly_one(&ways, at, errors);
     if let Some(prefix) = &condition.prefix {
         check_path(prefix, &at.field("prefix"), errors);
@@ -71,11 +68,7 @@ fn check_http_match(condition: &HttpRouteMatch, at: &Path, errors: &mut Errors) 
         check_path_match(path, &at.field("path"), errors);
     }
     check_headers(condition.headers.iter().flatten(), &at.field("headers"), errors);
-    check_query_parameters(
-        condition.query_parameters.iter().flatten(),
-        &at.field("queryParameters"),
-        errors,
-    );
+    check_query_parameters(condition.query_parameters.iter().flatten(), &at.field("queryParameters"), errors);
 }
 
 /// A gRPC route that names a method names its service too.
@@ -100,10 +93,7 @@ fn check_grpc_retry_policy(policy: &GrpcRetryPolicy, at: &Path, errors: &mut Err
         || policy.http_retry_events.is_some()
         || policy.tcp_retry_events.is_some();
     if !has_event {
-        errors.report(
-            at,
-            "has no event; give grpcRetryEvents, httpRetryEvents or tcpRetryEvents",
-        );
+        errors.report(at, "has no event; give grpcRetryEvents, httpRetryEvents or tcpRetryEvents");
     }
     check_http_retry_events(policy.http_retry_events.as_ref(), at, errors);
 }
@@ -114,10 +104,7 @@ fn check_http_retry_events(events: Option<&List<Text<1, 25>, 1, 25>>, at: &Path,
     for (index, event) in events.into_iter().flatten().enumerate() {
         if !HTTP_RETRY_EVENTS.contains(&event.as_str()) {
             let known = HTTP_RETRY_EVENTS.join(", ");
-            errors.report(
-                &at.index(index),
-                format_args!("{} is not one of {known}", quote(event)),
-            );
+            errors.report(&at.index(index), format_args!("{} is not one of {known}", quote(event)));
         }
     }
 }

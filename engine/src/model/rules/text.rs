@@ -35,10 +35,7 @@ pub(super) fn check_hostname(hostname: &str, at: &Path, errors: &mut Errors) {
 /// The end of a host name consists of letters, digits, `-`, `_` and dots.
 pub(super) fn check_hostname_suffix(suffix: &str, at: &Path, errors: &mut Errors) {
     if !suffix.chars().all(|c| c == '.' || is_label_char(c)) {
-        errors.report(
-            at,
-            format_args!("{} is not the end of a host name", quote(suffix)),
-        );
+        errors.report(at, format_args!("{} is not the end of a host name", quote(suffix)));
     }
 }
 

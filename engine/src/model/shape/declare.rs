@@ -111,11 +111,7 @@ pub(crate) struct Field {
 impl Field {
     /// The field with this Rust identifier, of the type `T`.
     pub(crate) const fn of<T: Shape>(identifier: &'static str) -> Field {
-        Field {
-            identifier,
-            required: T::REQUIRED,
-            check: T::check,
-        }
+        Field { identifier, required: T::REQUIRED, check: T::check }
     }
 
     /// The identifier in camel case, as serde's `rename_all` makes it.
@@ -124,11 +120,7 @@ impl Field {
         for word in self.identifier.trim_start_matches("r#").split('_') {
             let (first, others) = word.split_at(word.len().min(1));
             let is_first_word = name.is_empty();
-            name += &if is_first_word {
-                first.to_ascii_lowercase()
-            } else {
-                first.to_ascii_uppercase()
-            };
+            name += &if is_first_word { first.to_ascii_lowercase() } else { first.to_ascii_uppercase() };
             name += others;
         }
         name
@@ -159,10 +151,8 @@ pub(crate) fn check_union(members: &[Field], value: &Value, at: &Path, errors: &
         return;
     };
     refuse_unknown(members, given, at, errors);
-    let present: Vec<&Field> = members
-        .iter()
-        .filter(|member| given.contains_key(&member.wire_name()))
-        .collect();
+    let present: Vec<&Field> =
+        members.iter().filter(|member| given.contains_key(&member.wire_name())).collect();
     for member in &present {
         let name = member.wire_name();
         if let Some(content) = given.get(&name) {
@@ -176,10 +166,7 @@ pub(crate) fn check_union(members: &[Field], value: &Value, at: &Path, errors: &
     if present.len() > 1 {
         let count = present.len();
         let present = wire_names(present);
-        errors.report(
-            at,
-            format_args!("has {count} members ({present}); give exactly one of {known}"),
-        );
+        errors.report(at, format_args!("has {count} members ({present}); give exactly one of {known}"));
     }
 }
 
@@ -190,10 +177,7 @@ pub(crate) fn check_enum(known: &[&str], value: &Value, at: &Path, errors: &mut 
         return;
     };
     if !known.contains(&given.as_str()) {
-        errors.report(
-            at,
-            format_args!("{} is not one of {}", quote(given), known.join(", ")),
-        );
+        errors.report(at, format_args!("{} is not one of {}", quote(given), known.join(", ")));
     }
 }
 
@@ -207,9 +191,5 @@ fn refuse_unknown(known: &[Field], given: &Map<String, Value>, at: &Path, errors
 }
 
 fn wire_names<'a>(fields: impl IntoIterator<Item = &'a Field>) -> String {
-    fields
-        .into_iter()
-        .map(Field::wire_name)
-        .collect::<Vec<_>>()
-        .join(", ")
+    fields.into_iter().map(Field::wire_name).collect::<Vec<_>>().join(", ")
 }

@@ -45,10 +45,7 @@ impl Path {
 
     /// The error that the value here has `problem`.
     pub fn error(&self, problem: impl Display) -> FieldError {
-        FieldError {
-            path: self.0.clone(),
-            problem: problem.to_string(),
-        }
+        FieldError { path: self.0.clone(), problem: problem.to_string() }
     }
 }
 
@@ -118,11 +115,7 @@ fn not_an_integer(given: &Number) -> String {
 
 /// A text of the user's as an error may show it: escaped, and cut short.
 pub fn excerpt(text: &str) -> String {
-    let mut shown: String = text
-        .chars()
-        .take(EXCERPT_CHARS)
-        .flat_map(char::escape_debug)
-        .collect();
+    let mut shown: String = text.chars().take(EXCERPT_CHARS).flat_map(char::escape_debug).collect();
     if text.chars().nth(EXCERPT_CHARS).is_some() {
         shown.push_str("...");
     }

@@ -90,10 +90,7 @@ impl<'de> Visitor<'de> for StrictValue {
         while let Some(name) = access.next_key::<String>()? {
             let value = access.next_value_seed(StrictValue)?;
             if members.contains_key(&name) {
-                return Err(A::Error::custom(format_args!(
-                    "the key {} is repeated",
-                    quote(&name)
-                )));
+                return Err(A::Error::custom(format_args!("the key {} is repeated", quote(&name))));
             }
             members.insert(name, value);
         }
@@ -114,14 +111,8 @@ mod tests {
         let expected = json!({"a": [1, -2, 0.5, true, null, "b"], "c": {"a": {}}});
         assert_eq!(parsed(whole), Ok(expected));
         for (text, expected) in [
-            (
-                r#"{"port":80,"port":81}"#,
-                r#"the key "port" is repeated at line 1 column 21"#,
-            ),
-            (
-                r#"[{"a": {"b": 1, "b": null}}]"#,
-                r#"the key "b" is repeated at line 1 column 26"#,
-            ),
+            (r#"{"port":80,"port":81}"#, r#"the key "port" is repeated at line 1 column 21"#),
+            (r#"[{"a": {"b": 1, "b": null}}]"#, r#"the key "b" is repeated at line 1 column 26"#),
             ("{} {}", "trailing characters at line 1 column 4"),
         ] {
             assert_eq!(parsed(text), Err(expected.to_owned()));

@@ -37,11 +37,7 @@ impl<const MIN: i64, const MAX: i64> TryFrom<i64> for Int<MIN, MAX> {
     type Error = OutOfLimits;
 
     fn try_from(number: i64) -> Result<Self, OutOfLimits> {
-        if (MIN..=MAX).contains(&number) {
-            Ok(Int(number))
-        } else {
-            Err(not_in::<MIN, MAX>(number))
-        }
+        if (MIN..=MAX).contains(&number) { Ok(Int(number)) } else { Err(not_in::<MIN, MAX>(number)) }
     }
 }
 
@@ -85,9 +81,7 @@ impl<const MIN: usize, const MAX: usize> Text<MIN, MAX> {
         if (MIN..=MAX).contains(&chars) {
             return Ok(());
         }
-        Err(OutOfLimits(format!(
-            "has {chars} characters; {MIN} to {MAX} are allowed"
-        )))
+        Err(OutOfLimits(format!("has {chars} characters; {MIN} to {MAX} are allowed")))
     }
 }
 
@@ -136,11 +130,7 @@ impl<T, const MIN: usize, const MAX: usize> List<T, MIN, MAX> {
         if (MIN..=MAX).contains(&items) {
             return Ok(());
         }
-        let allowed = if MIN == MAX {
-            format!("exactly {MIN}")
-        } else {
-            format!("{MIN} to {MAX}")
-        };
+        let allowed = if MIN == MAX { format!("exactly {MIN}") } else { format!("{MIN} to {MAX}") };
         Err(OutOfLimits(format!("has {items} items; {allowed} are allowed")))
     }
 }

@@ -33,22 +33,10 @@ fn a_record_of_another_kind_is_refused() {
     let definition = definition();
     let other = ResourceId::virtual_node("m", "a");
     let error = Definition::decode(&other, &definition.encode()).unwrap_err();
-    assert!(matches!(
-        error,
-        DecodeError::OtherKind {
-            found: Kind::Route,
-            ..
-        }
-    ));
-    assert_eq!(
-        error.to_string(),
-        r#"the record of virtual node "a" in mesh "m" is that of a route"#
-    );
+    assert!(matches!(error, DecodeError::OtherKind { found: Kind::Route, .. }));
+    assert_eq!(error.to_string(), r#"the record of virtual node "a" in mesh "m" is that of a route"#);
     let error = Definition::decode(&other, b"{}").unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        r#"the record of virtual node "a" in mesh "m" cannot be read"#
-    );
+    assert_eq!(error.to_string(), r#"the record of virtual node "a" in mesh "m" cannot be read"#);
     assert!(error.source().is_some());
 }
 
@@ -56,25 +44,14 @@ fn a_record_of_another_kind_is_refused() {
 fn updates_count_up() {
     let created = Metadata::created("u".to_owned(), "123456789012", 5);
     let updated = created.updated(9);
-    assert_eq!(
-        (created.version, created.created_at_ms, created.last_updated_at_ms),
-        (1, 5, 5)
-    );
-    assert_eq!(
-        (updated.version, updated.created_at_ms, updated.last_updated_at_ms),
-        (2, 5, 9)
-    );
-    assert_eq!(
-        (updated.uid, updated.mesh_owner),
-        (created.uid, created.mesh_owner)
-    );
+    assert_eq!((created.version, created.created_at_ms, created.last_updated_at_ms), (1, 5, 5));
+    assert_eq!((updated.version, updated.created_at_ms, updated.last_updated_at_ms), (2, 5, 9));
+    assert_eq!((updated.uid, updated.mesh_owner), (created.uid, created.mesh_owner));
 }
 
 #[test]
 fn a_route_has_its_kind_and_targets() {
-    let Spec::Route(route) = definition().spec else {
-        panic!("not a route")
-    };
+    let Spec::Route(route) = definition().spec else { panic!("not a route") };
     let kind = route.kind().unwrap();
     assert!(matches!(kind, RouteKind::Tcp(_)));
     assert_eq!(kind.weighted_targets()[0].port.unwrap().to_u32(), 80);

@@ -117,10 +117,7 @@ fn headers() -> Value {
 
 /// Full specifications of every kind, as far as they are supported.
 fn full_specs() -> Vec<(Kind, Value)> {
-    let mut node = without(
-        virtual_node_with_everything(),
-        &["tls", "backendDefaults", "serviceDiscovery"],
-    );
+    let mut node = without(virtual_node_with_everything(), &["tls", "backendDefaults", "serviceDiscovery"]);
     node["backends"] = json!([{"virtualService": {"clientPolicy": {}, "virtualServiceName": "b"}}]);
     node["serviceDiscovery"] = json!({"dns": {"hostname": "a.local", "ipPreference": "IPv4_PREFERRED", "responseType": "ENDPOINTS"}});
     let targets = json!({"weightedTargets": [
@@ -137,13 +134,8 @@ fn full_specs() -> Vec<(Kind, Value)> {
     });
     let http = json!({"action": targets, "match": http_match, "retryPolicy": http_retry, "timeout": timeout});
     let mut grpc_retry = http_retry.clone();
-    grpc_retry["grpcRetryEvents"] = json!([
-        "cancelled",
-        "deadline-exceeded",
-        "internal",
-        "resource-exhausted",
-        "unavailable"
-    ]);
+    grpc_retry["grpcRetryEvents"] =
+        json!(["cancelled", "deadline-exceeded", "internal", "resource-exhausted", "unavailable"]);
     let grpc_match = json!({"metadata": headers(), "methodName": "m", "port": 80, "serviceName": "pkg.S"});
     let grpc = json!({"action": targets, "match": grpc_match, "retryPolicy": grpc_retry, "timeout": timeout});
     let tcp =
@@ -175,30 +167,15 @@ fn full_specs() -> Vec<(Kind, Value)> {
             Kind::VirtualNode,
             json!({"logging": {"accessLog": {"file": {"format": {"text": "%PROTOCOL%\n"}, "path": "/log"}}}}),
         ),
-        (
-            Kind::VirtualRouter,
-            json!({"listeners": [{"portMapping": {"port": 80, "protocol": "tcp"}}]}),
-        ),
+        (Kind::VirtualRouter, json!({"listeners": [{"portMapping": {"port": 80, "protocol": "tcp"}}]})),
         (Kind::Route, json!({"httpRoute": http, "priority": 0})),
         (Kind::Route, json!({"http2Route": http, "priority": 1000})),
         (Kind::Route, json!({"grpcRoute": grpc})),
         (Kind::Route, json!({"tcpRoute": tcp})),
-        (
-            Kind::VirtualService,
-            json!({"provider": {"virtualNode": {"virtualNodeName": "n"}}}),
-        ),
-        (
-            Kind::VirtualService,
-            json!({"provider": {"virtualRouter": {"virtualRouterName": "r"}}}),
-        ),
-        (
-            Kind::VirtualGateway,
-            without(virtual_gateway_with_everything(), &["tls", "backendDefaults"]),
-        ),
-        (
-            Kind::GatewayRoute,
-            json!({"httpRoute": gateway_http, "priority": 5}),
-        ),
+        (Kind::VirtualService, json!({"provider": {"virtualNode": {"virtualNodeName": "n"}}})),
+        (Kind::VirtualService, json!({"provider": {"virtualRouter": {"virtualRouterName": "r"}}})),
+        (Kind::VirtualGateway, without(virtual_gateway_with_everything(), &["tls", "backendDefaults"])),
+        (Kind::GatewayRoute, json!({"httpRoute": gateway_http, "priority": 5})),
         (Kind::GatewayRoute, json!({"http2Route": gateway_path})),
         (Kind::GatewayRoute, json!({"grpcRoute": gateway_grpc})),
     ]
@@ -242,26 +219,11 @@ fn walkthroughs_of_app_mesh_are_valid() {
                 "backends": [{"virtualService": {"virtualServiceName": "colorteller.local"}}],
             }),
         ),
-        (
-            Kind::VirtualRouter,
-            json!({"listeners": [{"portMapping": {"port": 9080, "protocol": "http2"}}]}),
-        ),
-        (
-            Kind::Route,
-            json!({"http2Route": {"action": to_node, "match": {"prefix": "/tell"}}}),
-        ),
-        (
-            Kind::VirtualService,
-            json!({"provider": {"virtualRouter": {"virtualRouterName": "colorteller"}}}),
-        ),
-        (
-            Kind::VirtualGateway,
-            json!({"listeners": [{"portMapping": {"port": 9080, "protocol": "http"}}]}),
-        ),
-        (
-            Kind::GatewayRoute,
-            json!({"httpRoute": {"action": to_service, "match": {"prefix": "/color1"}}}),
-        ),
+        (Kind::VirtualRouter, json!({"listeners": [{"portMapping": {"port": 9080, "protocol": "http2"}}]})),
+        (Kind::Route, json!({"http2Route": {"action": to_node, "match": {"prefix": "/tell"}}})),
+        (Kind::VirtualService, json!({"provider": {"virtualRouter": {"virtualRouterName": "colorteller"}}})),
+        (Kind::VirtualGateway, json!({"listeners": [{"portMapping": {"port": 9080, "protocol": "http"}}]})),
+        (Kind::GatewayRoute, json!({"httpRoute": {"action": to_service, "match": {"prefix": "/color1"}}})),
     ] {
         assert_eq!(Spec::parse(kind, &spec).unwrap().to_json(), spec);
     }
@@ -317,16 +279,11 @@ fn what_passes_the_checks_is_decoded_and_encoded_again() {
                     assert_eq!(Spec::parse(kind, &spec.to_json()), Ok(spec));
                 }
                 Err(errors) => assert!(
-                    errors
-                        .iter()
-                        .all(|error| !error.problem.starts_with("cannot be decoded")),
+                    errors.iter().all(|error| !error.problem.starts_with("cannot be decoded")),
                     "{errors:?} in {mutated}"
                 ),
             }
         }
     }
-    assert!(
-        valid > 100,
-        "only {valid} valid mutations: the test tests nothing"
-    );
+    assert!(valid > 100, "only {valid} valid mutations: the test tests nothing");
 }

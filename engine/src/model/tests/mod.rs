@@ -16,11 +16,7 @@ use super::{Kind, Spec};
 fn reported(kind: Kind, spec: &Value) -> String {
     match Spec::parse(kind, spec) {
         Ok(_) => "valid".to_owned(),
-        Err(errors) => errors
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join("\n"),
+        Err(errors) => errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
     }
 }
 

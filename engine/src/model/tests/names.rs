@@ -35,17 +35,11 @@ fn keys_are_one_segment_a_name() {
 
 #[test]
 fn keys_arns_and_paths_round_trip() {
-    assert_eq!(
-        one_of_each().iter().map(ResourceId::kind).collect::<Vec<_>>(),
-        Kind::ALL
-    );
+    assert_eq!(one_of_each().iter().map(ResourceId::kind).collect::<Vec<_>>(), Kind::ALL);
     for id in one_of_each() {
         assert_eq!(ResourceId::from_key(&id.key()), Some(id.clone()));
         assert_eq!(ResourceId::from_path(&id.path()), Some(id.clone()));
-        assert_eq!(
-            ResourceId::from_arn(&id.arn("us-east-1", "123456789012")),
-            Some(id.clone())
-        );
+        assert_eq!(ResourceId::from_arn(&id.arn("us-east-1", "123456789012")), Some(id.clone()));
         let again = ResourceId::from_parts(id.kind(), id.mesh_name(), id.parent_name(), id.name());
         assert_eq!(again, Some(id));
     }
@@ -53,10 +47,8 @@ fn keys_arns_and_paths_round_trip() {
 
 #[test]
 fn arns_and_display_are_those_of_app_mesh_and_of_people() {
-    let lines: Vec<String> = one_of_each()
-        .iter()
-        .map(|id| format!("{} = {id}", id.arn("us-east-1", "123456789012")))
-        .collect();
+    let lines: Vec<String> =
+        one_of_each().iter().map(|id| format!("{} = {id}", id.arn("us-east-1", "123456789012"))).collect();
     expect![[r#"
         arn:aws:appmesh:us-east-1:123456789012:mesh/m %2F = mesh "m %2F"
         arn:aws:appmesh:us-east-1:123456789012:mesh/m %2F/virtualNode/svc.a.local/x y% = virtual node "svc.a.local/x y%" in mesh "m %2F"
@@ -107,29 +99,17 @@ fn what_is_no_key_or_path_is_nothing() {
     ] {
         assert_eq!(ResourceId::from_path(path), None, "{path}");
     }
-    for arn in [
-        "",
-        "arn:aws:appmesh:r:a",
-        "arn:aws:s3:r:a:mesh/m",
-        "urn:aws:appmesh:r:a:mesh/m",
-        "mesh/m",
-    ] {
+    for arn in ["", "arn:aws:appmesh:r:a", "arn:aws:s3:r:a:mesh/m", "urn:aws:appmesh:r:a:mesh/m", "mesh/m"] {
         assert_eq!(ResourceId::from_arn(arn), None, "{arn}");
     }
     let colons = ResourceId::virtual_node("m:1", "n:2");
-    assert_eq!(
-        ResourceId::from_arn("arn:aws-cn:appmesh:r:a:mesh/m:1/virtualNode/n:2"),
-        Some(colons)
-    );
+    assert_eq!(ResourceId::from_arn("arn:aws-cn:appmesh:r:a:mesh/m:1/virtualNode/n:2"), Some(colons));
 }
 
 #[test]
 fn parents_are_given_where_there_are_any() {
     assert_eq!(ResourceId::from_parts(Kind::Route, "m", None, "a"), None);
-    assert_eq!(
-        ResourceId::from_parts(Kind::VirtualNode, "m", Some("r"), "a"),
-        None
-    );
+    assert_eq!(ResourceId::from_parts(Kind::VirtualNode, "m", Some("r"), "a"), None);
     assert_eq!(ResourceId::from_parts(Kind::Mesh, "m", None, "a"), None);
     assert_eq!(ResourceId::from_parts(Kind::VirtualNode, "m", None, ""), None);
 }
@@ -141,10 +121,7 @@ fn containers_come_first() {
     assert_eq!(router.container(), Some(ResourceId::mesh("m")));
     assert_eq!(ResourceId::mesh("m").container(), None);
     for id in one_of_each() {
-        assert!(
-            id.container()
-                .is_none_or(|container| container.kind() < id.kind())
-        );
+        assert!(id.container().is_none_or(|container| container.kind() < id.kind()));
     }
 }
 
@@ -181,26 +158,10 @@ fn names_are_checked() {
     let table = [
         (Kind::VirtualNode, "a/b c*%", expect!["valid"]),
         (Kind::VirtualService, "svc.a.local/x y%", expect!["valid"]),
-        (
-            Kind::VirtualNode,
-            "",
-            expect!["virtualNodeName: has 0 characters; 1 to 255 are allowed"],
-        ),
-        (
-            Kind::Route,
-            long.as_str(),
-            expect!["routeName: has 256 characters; 1 to 255 are allowed"],
-        ),
-        (
-            Kind::GatewayRoute,
-            "a\u{0}",
-            expect!["gatewayRouteName: has a control character"],
-        ),
-        (
-            Kind::Mesh,
-            "a/b",
-            expect!["meshName: has a /, which the name of a mesh may not have"],
-        ),
+        (Kind::VirtualNode, "", expect!["virtualNodeName: has 0 characters; 1 to 255 are allowed"]),
+        (Kind::Route, long.as_str(), expect!["routeName: has 256 characters; 1 to 255 are allowed"]),
+        (Kind::GatewayRoute, "a\u{0}", expect!["gatewayRouteName: has a control character"]),
+        (Kind::Mesh, "a/b", expect!["meshName: has a /, which the name of a mesh may not have"]),
         (
             Kind::VirtualRouter,
             "a/b",

@@ -58,22 +58,13 @@ fn an_http_route_matches_by_prefix_or_path() {
         (json!({"prefix": "/"}), expect!["valid"]),
         (json!({"path": {"exact": "/a"}}), expect!["valid"]),
         (json!({"path": {"regex": "/a/.*"}}), expect!["valid"]),
-        (
-            json!({}),
-            expect!["spec.httpRoute.match: has none of prefix, path; give exactly one"],
-        ),
+        (json!({}), expect!["spec.httpRoute.match: has none of prefix, path; give exactly one"]),
         (
             json!({"prefix": "/", "path": {"exact": "/a"}}),
             expect!["spec.httpRoute.match: has prefix, path; give exactly one of prefix, path"],
         ),
-        (
-            json!({"prefix": "a"}),
-            expect![[r#"spec.httpRoute.match.prefix: "a" does not start with /"#]],
-        ),
-        (
-            json!({"prefix": ""}),
-            expect![[r#"spec.httpRoute.match.prefix: "" does not start with /"#]],
-        ),
+        (json!({"prefix": "a"}), expect![[r#"spec.httpRoute.match.prefix: "a" does not start with /"#]]),
+        (json!({"prefix": ""}), expect![[r#"spec.httpRoute.match.prefix: "" does not start with /"#]]),
         (
             json!({"path": {}}),
             expect!["spec.httpRoute.match.path: has none of exact, regex; give exactly one"],
@@ -94,10 +85,7 @@ fn an_http_route_matches_by_prefix_or_path() {
 fn conditions_make_sense() {
     for (header, expected) in [
         (json!({"name": "a"}), None),
-        (
-            json!({"name": "a", "match": {"range": {"start": -1, "end": 1}}}),
-            None,
-        ),
+        (json!({"name": "a", "match": {"range": {"start": -1, "end": 1}}}), None),
         (
             json!({"name": "a", "match": {"range": {"start": 1, "end": 1}}}),
             Some("match.range: starts at 1, which is not below its end, 1"),
@@ -111,20 +99,13 @@ fn conditions_make_sense() {
             json!({"name": "a", "match": {"regex": "(a"}}),
             Some(r#"match.regex: "(a" is not a regular expression: unclosed group"#),
         ),
-        (
-            json!({"name": "a\r\nb"}),
-            Some(r#"name: "a\r\nb" has a control character"#),
-        ),
+        (json!({"name": "a\r\nb"}), Some(r#"name: "a\r\nb" has a control character"#)),
     ] {
-        let expected = expected.map_or("valid".to_owned(), |problem| {
-            format!("spec.httpRoute.match.headers[0].{problem}")
-        });
+        let expected = expected
+            .map_or("valid".to_owned(), |problem| format!("spec.httpRoute.match.headers[0].{problem}"));
         let condition = json!({"prefix": "/", "headers": [header]});
         assert_eq!(reported(Kind::Route, &http(&condition)), expected);
-        assert_eq!(
-            reported(Kind::GatewayRoute, &gateway_http(&condition, &json!(null))),
-            expected
-        );
+        assert_eq!(reported(Kind::GatewayRoute, &gateway_http(&condition, &json!(null))), expected);
     }
     let range = json!({"metadata": [{"name": "a", "match": {"range": {"start": 2, "end": 1}}}]});
     check(
@@ -147,11 +128,7 @@ fn conditions_make_sense() {
 #[test]
 fn a_grpc_method_has_a_service() {
     check(Kind::Route, grpc(&json!({})), expect!["valid"]);
-    check(
-        Kind::Route,
-        grpc(&json!({"serviceName": "s", "methodName": "m"})),
-        expect!["valid"],
-    );
+    check(Kind::Route, grpc(&json!({"serviceName": "s", "methodName": "m"})), expect!["valid"]);
     check(
         Kind::Route,
         grpc(&json!({"methodName": "m"})),
@@ -163,10 +140,7 @@ fn a_grpc_method_has_a_service() {
 fn targets_are_distinct_and_may_weigh_nothing() {
     let target = |port: Option<u16>, weight| json!({"virtualNode": "n", "port": port, "weight": weight});
     for (targets, expected) in [
-        (
-            json!([target(Some(80), 0), target(Some(81), 1), target(None, 1)]),
-            expect!["valid"],
-        ),
+        (json!([target(Some(80), 0), target(Some(81), 1), target(None, 1)]), expect!["valid"]),
         (
             json!([target(None, 1), target(None, 2)]),
             expect![
@@ -180,11 +154,7 @@ fn targets_are_distinct_and_may_weigh_nothing() {
             ],
         ),
     ] {
-        check(
-            Kind::Route,
-            json!({"tcpRoute": {"action": {"weightedTargets": targets}}}),
-            expected,
-        );
+        check(Kind::Route, json!({"tcpRoute": {"action": {"weightedTargets": targets}}}), expected);
     }
 }
 
@@ -239,20 +209,13 @@ fn gateway_routes_match_by_prefix_or_path_or_neither() {
             json!({"prefix": "/a", "path": {"exact": "/a"}}),
             expect!["spec.httpRoute.match: has prefix, path; give at most one of prefix, path"],
         ),
-        (
-            json!({"prefix": "a"}),
-            expect![[r#"spec.httpRoute.match.prefix: "a" does not start with /"#]],
-        ),
+        (json!({"prefix": "a"}), expect![[r#"spec.httpRoute.match.prefix: "a" does not start with /"#]]),
         (
             json!({"path": {"exact": "a"}}),
             expect![[r#"spec.httpRoute.match.path.exact: "a" does not start with /"#]],
         ),
     ] {
-        check(
-            Kind::GatewayRoute,
-            gateway_http(&condition, &json!(null)),
-            expected,
-        );
+        check(Kind::GatewayRoute, gateway_http(&condition, &json!(null)), expected);
     }
 }
 
@@ -279,34 +242,16 @@ fn some_paths_and_services_are_reserved() {
             ]],
         ),
     ] {
-        check(
-            Kind::GatewayRoute,
-            gateway_http(&condition, &json!(null)),
-            expected,
-        );
+        check(Kind::GatewayRoute, gateway_http(&condition, &json!(null)), expected);
     }
     for (service, expected) in [
         ("aws.other", expect!["valid"]),
-        (
-            "aws.appmesh",
-            expect![[r#"spec.grpcRoute.match.serviceName: "aws.appmesh" is reserved"#]],
-        ),
-        (
-            "aws.app-mesh.v1",
-            expect![[r#"spec.grpcRoute.match.serviceName: "aws.app-mesh.v1" is reserved"#]],
-        ),
+        ("aws.appmesh", expect![[r#"spec.grpcRoute.match.serviceName: "aws.appmesh" is reserved"#]]),
+        ("aws.app-mesh.v1", expect![[r#"spec.grpcRoute.match.serviceName: "aws.app-mesh.v1" is reserved"#]]),
     ] {
-        check(
-            Kind::GatewayRoute,
-            gateway_grpc(&json!({"serviceName": service})),
-            expected,
-        );
+        check(Kind::GatewayRoute, gateway_grpc(&json!({"serviceName": service})), expected);
     }
-    check(
-        Kind::Route,
-        http(&json!({"prefix": "/aws-appmesh"})),
-        expect!["valid"],
-    );
+    check(Kind::Route, http(&json!({"prefix": "/aws-appmesh"})), expect!["valid"]);
 }
 
 #[test]
@@ -314,10 +259,7 @@ fn hosts_match_exactly_or_by_suffix() {
     for (hostname, expected) in [
         (json!({"exact": "a.example.com"}), expect!["valid"]),
         (json!({"suffix": ".example.com"}), expect!["valid"]),
-        (
-            json!({}),
-            expect!["spec.grpcRoute.match.hostname: has none of exact, suffix; give exactly one"],
-        ),
+        (json!({}), expect!["spec.grpcRoute.match.hostname: has none of exact, suffix; give exactly one"]),
         (
             json!({"exact": "a", "suffix": "a"}),
             expect!["spec.grpcRoute.match.hostname: has exact, suffix; give exactly one of exact, suffix"],
@@ -333,11 +275,7 @@ fn hosts_match_exactly_or_by_suffix() {
             ]],
         ),
     ] {
-        check(
-            Kind::GatewayRoute,
-            gateway_grpc(&json!({"hostname": hostname})),
-            expected,
-        );
+        check(Kind::GatewayRoute, gateway_grpc(&json!({"hostname": hostname})), expected);
     }
 }
 
@@ -345,19 +283,11 @@ fn hosts_match_exactly_or_by_suffix() {
 fn what_was_matched_is_what_is_rewritten() {
     let (prefix, path) = (json!({"prefix": "/a"}), json!({"path": {"exact": "/a"}}));
     for (condition, rewrite, expected) in [
-        (
-            &prefix,
-            json!({"prefix": {"defaultPrefix": "DISABLED"}}),
-            expect!["valid"],
-        ),
+        (&prefix, json!({"prefix": {"defaultPrefix": "DISABLED"}}), expect!["valid"]),
         (&prefix, json!({"prefix": {"value": "/b/"}}), expect!["valid"]),
         (&prefix, json!({"prefix": {"value": "/"}}), expect!["valid"]),
         (&path, json!({"path": {"exact": "/b"}}), expect!["valid"]),
-        (
-            &path,
-            json!({"hostname": {"defaultTargetHostname": "DISABLED"}}),
-            expect!["valid"],
-        ),
+        (&path, json!({"hostname": {"defaultTargetHostname": "DISABLED"}}), expect!["valid"]),
         (
             &path,
             json!({"prefix": {"value": "/b/"}}),
@@ -383,11 +313,7 @@ fn what_was_matched_is_what_is_rewritten() {
                 spec.httpRoute.action.rewrite.prefix.value: "b" does not start with /
                 spec.httpRoute.action.rewrite.prefix.value: "b" does not end with /"#]],
         ),
-        (
-            &path,
-            json!({"path": {}}),
-            expect!["spec.httpRoute.action.rewrite.path.exact: is required"],
-        ),
+        (&path, json!({"path": {}}), expect!["spec.httpRoute.action.rewrite.path.exact: is required"]),
         (
             &path,
             json!({"path": {"exact": "b"}}),

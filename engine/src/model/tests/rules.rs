@@ -73,11 +73,7 @@ fn health_checks_by_http_have_a_path() {
         ("http", Some("/ping"), "valid".to_owned()),
         ("http2", Some("/ping"), "valid".to_owned()),
         ("http", None, path_error("is required with http")),
-        (
-            "http2",
-            Some("ping"),
-            path_error(r#""ping" does not start with /"#),
-        ),
+        ("http2", Some("ping"), path_error(r#""ping" does not start with /"#)),
         ("grpc", None, "valid".to_owned()),
         ("grpc", Some("/ignored"), "valid".to_owned()),
     ] {
@@ -101,11 +97,7 @@ fn health_checks_by_grpc_need_http2() {
         );
     }
     for speaks in ["http2", "grpc"] {
-        check(
-            Kind::VirtualNode,
-            json!({"listeners": [listener(speaks)]}),
-            expect!["valid"],
-        );
+        check(Kind::VirtualNode, json!({"listeners": [listener(speaks)]}), expect!["valid"]);
     }
 }
 
@@ -132,25 +124,13 @@ fn commands_in_access_logs_are_envoys() {
         ("%REQ(a?b?c)%", "needs the name of a header in parentheses"),
         ("%TRAILER%", "needs the name of a header in parentheses"),
         ("%DYNAMIC_METADATA()%", "needs a namespace in parentheses"),
-        (
-            "%METADATA(X:a)%",
-            "needs a kind of metadata, a namespace and keys in parentheses",
-        ),
-        (
-            "%FILTER_STATE(a:b)%",
-            "needs a key in parentheses, and perhaps :PLAIN or :TYPED",
-        ),
-        (
-            "%COMMON_DURATION(a:b)%",
-            "needs two points in time and ms, us or ns in parentheses",
-        ),
+        ("%METADATA(X:a)%", "needs a kind of metadata, a namespace and keys in parentheses"),
+        ("%FILTER_STATE(a:b)%", "needs a key in parentheses, and perhaps :PLAIN or :TYPED"),
+        ("%COMMON_DURATION(a:b)%", "needs two points in time and ms, us or ns in parentheses"),
         ("%RESPONSE_CODE(1)%", "takes nothing in parentheses"),
         ("%PROTOCOL:3%", "takes no length"),
         ("%REQ(A):%", "has a length that is not a number"),
-        (
-            "%GRPC_STATUS(X)%",
-            "takes CAMEL_STRING, SNAKE_STRING or NUMBER in parentheses",
-        ),
+        ("%GRPC_STATUS(X)%", "takes CAMEL_STRING, SNAKE_STRING or NUMBER in parentheses"),
     ] {
         assert_eq!(reported(text), format!("\"{text}\" {expected}"));
     }
@@ -193,10 +173,7 @@ fn names_of_query_parameters_are_within_envoys_limit() {
 fn health_checks_are_at_the_listeners_port() {
     for (number, expected) in [
         (80, expect!["valid"]),
-        (
-            81,
-            expect!["spec.listeners[0].healthCheck.port: 81 is not the listener's port, 80"],
-        ),
+        (81, expect!["spec.listeners[0].healthCheck.port: 81 is not the listener's port, 80"]),
     ] {
         let mut policy = health_check("tcp", None);
         policy["port"] = json!(number);
@@ -223,11 +200,7 @@ fn outlier_detection_takes_time() {
 #[test]
 fn backends_are_distinct() {
     let backend = |name| json!({"virtualService": {"virtualServiceName": name}});
-    check(
-        Kind::VirtualNode,
-        json!({"backends": [backend("a"), backend("b")]}),
-        expect!["valid"],
-    );
+    check(Kind::VirtualNode, json!({"backends": [backend("a"), backend("b")]}), expect!["valid"]);
     let repeated = json!({"backends": [backend("a"), backend("b"), backend("a"), backend("")]});
     check(
         Kind::VirtualNode,
@@ -246,26 +219,11 @@ fn dns_resolves_host_names() {
         ("a.mesh.local", expect!["valid"]),
         ("a_b-c.mesh.local.", expect!["valid"]),
         ("127.0.0.1", expect!["valid"]),
-        (
-            "",
-            expect![[r#"spec.serviceDiscovery.dns.hostname: "" is not a host name"#]],
-        ),
-        (
-            ".",
-            expect![[r#"spec.serviceDiscovery.dns.hostname: "." is not a host name"#]],
-        ),
-        (
-            "a..local",
-            expect![[r#"spec.serviceDiscovery.dns.hostname: "a..local" is not a host name"#]],
-        ),
-        (
-            "a b",
-            expect![[r#"spec.serviceDiscovery.dns.hostname: "a b" is not a host name"#]],
-        ),
-        (
-            "http://a",
-            expect![[r#"spec.serviceDiscovery.dns.hostname: "http://a" is not a host name"#]],
-        ),
+        ("", expect![[r#"spec.serviceDiscovery.dns.hostname: "" is not a host name"#]]),
+        (".", expect![[r#"spec.serviceDiscovery.dns.hostname: "." is not a host name"#]]),
+        ("a..local", expect![[r#"spec.serviceDiscovery.dns.hostname: "a..local" is not a host name"#]]),
+        ("a b", expect![[r#"spec.serviceDiscovery.dns.hostname: "a b" is not a host name"#]]),
+        ("http://a", expect![[r#"spec.serviceDiscovery.dns.hostname: "http://a" is not a host name"#]]),
         (
             label.as_str(),
             expect![[
@@ -279,21 +237,14 @@ fn dns_resolves_host_names() {
             ]],
         ),
     ] {
-        check(
-            Kind::VirtualNode,
-            json!({"serviceDiscovery": {"dns": {"hostname": hostname}}}),
-            expected,
-        );
+        check(Kind::VirtualNode, json!({"serviceDiscovery": {"dns": {"hostname": hostname}}}), expected);
     }
 }
 
 #[test]
 fn access_logs_have_formats_that_envoy_reads() {
     for (format, expected) in [
-        (
-            json!({"text": "%START_TIME(%Y)% %REQ(X-ID?:PATH):10% 100%% %PROTOCOL%\n"}),
-            expect!["valid"],
-        ),
+        (json!({"text": "%START_TIME(%Y)% %REQ(X-ID?:PATH):10% 100%% %PROTOCOL%\n"}), expect!["valid"]),
         (
             json!({"text": "100% sure"}),
             expect![[r#"spec.logging.accessLog.file.format.text: "% sure" is not a command of Envoy's"#]],

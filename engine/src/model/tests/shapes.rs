@@ -20,18 +20,9 @@ fn integers_have_a_range() {
     for (port, expected) in [
         (json!(1), expect!["valid"]),
         (json!(65535), expect!["valid"]),
-        (
-            json!(0),
-            expect!["spec.listeners[0].portMapping.port: 0 is not in 1..=65535"],
-        ),
-        (
-            json!(70000),
-            expect!["spec.listeners[0].portMapping.port: 70000 is not in 1..=65535"],
-        ),
-        (
-            json!(-1),
-            expect!["spec.listeners[0].portMapping.port: -1 is not in 1..=65535"],
-        ),
+        (json!(0), expect!["spec.listeners[0].portMapping.port: 0 is not in 1..=65535"]),
+        (json!(70000), expect!["spec.listeners[0].portMapping.port: 70000 is not in 1..=65535"]),
+        (json!(-1), expect!["spec.listeners[0].portMapping.port: -1 is not in 1..=65535"]),
         (
             json!(18_446_744_073_709_551_615_u64),
             expect!["spec.listeners[0].portMapping.port: 18446744073709551615 is not in 1..=65535"],
@@ -62,24 +53,11 @@ fn integers_have_a_range() {
             json!(true),
             expect!["spec.listeners[0].portMapping.port: true is a boolean; an integer is expected"],
         ),
-        (
-            json!([80]),
-            expect!["spec.listeners[0].portMapping.port: is a list; an integer is expected"],
-        ),
-        (
-            json!({}),
-            expect!["spec.listeners[0].portMapping.port: is an object; an integer is expected"],
-        ),
-        (
-            json!(null),
-            expect!["spec.listeners[0].portMapping.port: is required"],
-        ),
+        (json!([80]), expect!["spec.listeners[0].portMapping.port: is a list; an integer is expected"]),
+        (json!({}), expect!["spec.listeners[0].portMapping.port: is an object; an integer is expected"]),
+        (json!(null), expect!["spec.listeners[0].portMapping.port: is required"]),
     ] {
-        check(
-            Kind::VirtualNode,
-            node(&json!({"portMapping": {"port": port, "protocol": "http"}})),
-            expected,
-        );
+        check(Kind::VirtualNode, node(&json!({"portMapping": {"port": port, "protocol": "http"}})), expected);
     }
 }
 
@@ -119,11 +97,7 @@ fn texts_have_a_length_in_characters() {
 #[test]
 fn lists_have_a_length_and_their_items_are_checked() {
     let target = |index: usize| json!({"virtualNode": format!("n{index}"), "weight": 1});
-    check(
-        Kind::Route,
-        route_to(&json!((0..10).map(target).collect::<Vec<_>>())),
-        expect!["valid"],
-    );
+    check(Kind::Route, route_to(&json!((0..10).map(target).collect::<Vec<_>>())), expect!["valid"]);
     check(
         Kind::Route,
         route_to(&json!((0..11).map(target).collect::<Vec<_>>())),
@@ -153,18 +127,12 @@ fn lists_have_a_length_and_their_items_are_checked() {
 fn enums_take_their_strings_only() {
     for (given, expected) in [
         (json!("ALLOW_ALL"), expect!["valid"]),
-        (
-            json!("ALLOW"),
-            expect![[r#"spec.egressFilter.type: "ALLOW" is not one of ALLOW_ALL, DROP_ALL"#]],
-        ),
+        (json!("ALLOW"), expect![[r#"spec.egressFilter.type: "ALLOW" is not one of ALLOW_ALL, DROP_ALL"#]]),
         (
             json!("allow_all"),
             expect![[r#"spec.egressFilter.type: "allow_all" is not one of ALLOW_ALL, DROP_ALL"#]],
         ),
-        (
-            json!(1),
-            expect!["spec.egressFilter.type: 1 is a number; a string is expected"],
-        ),
+        (json!(1), expect!["spec.egressFilter.type: 1 is a number; a string is expected"]),
     ] {
         check(Kind::Mesh, json!({"egressFilter": {"type": given}}), expected);
     }
@@ -175,20 +143,14 @@ fn unions_take_exactly_one_member() {
     let (to_node, to_router) = (json!({"virtualNodeName": "n"}), json!({"virtualRouterName": "r"}));
     for (provider, expected) in [
         (json!({"virtualNode": to_node}), expect!["valid"]),
-        (
-            json!({"virtualNode": to_node, "virtualRouter": null}),
-            expect!["valid"],
-        ),
+        (json!({"virtualNode": to_node, "virtualRouter": null}), expect!["valid"]),
         (
             json!({"virtualNode": to_node, "virtualRouter": to_router}),
             expect![
                 "spec.provider: has 2 members (virtualNode, virtualRouter); give exactly one of virtualNode, virtualRouter"
             ],
         ),
-        (
-            json!({}),
-            expect!["spec.provider: has no member; give exactly one of virtualNode, virtualRouter"],
-        ),
+        (json!({}), expect!["spec.provider: has no member; give exactly one of virtualNode, virtualRouter"]),
         (
             json!({"virtualNode": null}),
             expect!["spec.provider: has no member; give exactly one of virtualNode, virtualRouter"],
@@ -221,26 +183,10 @@ fn fields_are_required_or_absent_and_others_unknown() {
         json!({"foo": 1}),
         expect!["spec.foo: is not a field here; known fields are egressFilter, serviceDiscovery"],
     );
-    check(
-        Kind::Mesh,
-        json!({"egressFilter": {}}),
-        expect!["spec.egressFilter.type: is required"],
-    );
-    check(
-        Kind::Mesh,
-        json!(null),
-        expect!["spec: is null; an object is expected"],
-    );
-    check(
-        Kind::Mesh,
-        json!([]),
-        expect!["spec: is a list; an object is expected"],
-    );
-    check(
-        Kind::VirtualGateway,
-        json!({}),
-        expect!["spec.listeners: is required"],
-    );
+    check(Kind::Mesh, json!({"egressFilter": {}}), expect!["spec.egressFilter.type: is required"]);
+    check(Kind::Mesh, json!(null), expect!["spec: is null; an object is expected"]);
+    check(Kind::Mesh, json!([]), expect!["spec: is a list; an object is expected"]);
+    check(Kind::VirtualGateway, json!({}), expect!["spec.listeners: is required"]);
     check(
         Kind::VirtualNode,
         node(&json!({"tcp": 1})),

@@ -22,19 +22,9 @@ pub(crate) async fn a_list_is_sorted_and_has_its_prefix_only(fresh: &Fresh) {
     assert_eq!(all.transaction, newest(store).await);
     let some = store.list("definitions/b", At::Newest).await.unwrap();
     assert_eq!(text(&some), [("definitions/b".into(), "2".into(), first)]);
-    assert_eq!(
-        store.get("definitions/a").await.unwrap().unwrap().transaction,
-        second
-    );
+    assert_eq!(store.get("definitions/a").await.unwrap().unwrap().transaction, second);
     assert_eq!(store.list("", At::Newest).await.unwrap().records.len(), 4);
-    assert!(
-        store
-            .list("definitions/c", At::Newest)
-            .await
-            .unwrap()
-            .records
-            .is_empty()
-    );
+    assert!(store.list("definitions/c", At::Newest).await.unwrap().records.is_empty());
 }
 
 pub(crate) async fn get_gives_the_newest_record(fresh: &Fresh) {
@@ -44,10 +34,7 @@ pub(crate) async fn get_gives_the_newest_record(fresh: &Fresh) {
     let transaction = put(store, "definitions/a", "2").await;
     put(store, "definitions/b", "3").await;
     let record = store.get("definitions/a").await.unwrap().unwrap();
-    assert_eq!(
-        (lossy(&record.value), record.transaction),
-        ("2".to_owned(), transaction)
-    );
+    assert_eq!((lossy(&record.value), record.transaction), ("2".to_owned(), transaction));
     delete(store, "definitions/a").await;
     assert_eq!(store.get("definitions/a").await.unwrap(), None);
     assert_eq!(store.get("definitions/").await.unwrap(), None);
@@ -83,21 +70,12 @@ pub(crate) async fn every_precondition_holds_or_conflicts(fresh: &Fresh) {
     ];
     for batch in failing {
         let expected = batch.preconditions[0].clone();
-        assert_eq!(
-            conflict(store, batch.put("definitions/other", "y")).await,
-            expected
-        );
+        assert_eq!(conflict(store, batch.put("definitions/other", "y")).await, expected);
     }
 
     let derived = || Batch::derived().put("derived/b", "x");
-    store
-        .commit(derived().if_equal("derived/a", "d1").if_unchanged(a, new))
-        .await
-        .unwrap();
-    store
-        .commit(derived().if_absent("derived/none").if_empty("derived/c"))
-        .await
-        .unwrap();
+    store.commit(derived().if_equal("derived/a", "d1").if_unchanged(a, new)).await.unwrap();
+    store.commit(derived().if_absent("derived/none").if_empty("derived/c")).await.unwrap();
     for batch in [
         derived().if_absent("derived/a"),
         derived().if_equal("derived/a", "d0"),
@@ -109,14 +87,7 @@ pub(crate) async fn every_precondition_holds_or_conflicts(fresh: &Fresh) {
     assert_eq!(store.get("definitions/other").await.unwrap().unwrap().value, "x");
 
     delete(store, a).await;
-    store
-        .commit(
-            definitions()
-                .if_empty("definitions/a/")
-                .put("definitions/other", "z"),
-        )
-        .await
-        .unwrap();
+    store.commit(definitions().if_empty("definitions/a/").put("definitions/other", "z")).await.unwrap();
 }
 
 pub(crate) async fn the_first_precondition_that_fails_is_named(fresh: &Fresh) {
@@ -128,12 +99,7 @@ pub(crate) async fn the_first_precondition_that_fails_is_named(fresh: &Fresh) {
         .if_present("definitions/none")
         .put("definitions/b", "1");
     let precondition = conflict(store, batch).await;
-    assert_eq!(
-        precondition,
-        Precondition::Absent {
-            key: "definitions/a".into()
-        }
-    );
+    assert_eq!(precondition, Precondition::Absent { key: "definitions/a".into() });
     assert_eq!(precondition.to_string(), "definitions/a must not exist");
 }
 
@@ -164,10 +130,7 @@ pub(crate) async fn a_batch_without_a_change_left_takes_no_number(fresh: &Fresh)
     let batch = definitions().delete("definitions/none").delete("definitions/a");
     let second = store.commit(batch).await.unwrap();
     let journal = store.journal(first, 100).await.unwrap();
-    assert_eq!(
-        (journal.len(), journal[0].transaction, journal[0].changes.len()),
-        (1, second, 1)
-    );
+    assert_eq!((journal.len(), journal[0].transaction, journal[0].changes.len()), (1, second, 1));
 }
 
 pub(crate) async fn numbers_only_grow_under_concurrent_writers(fresh: &Fresh) {
@@ -183,11 +146,7 @@ pub(crate) async fn numbers_only_grow_under_concurrent_writers(fresh: &Fresh) {
                 let key = format!("definitions/{writer}/{commit}");
                 let number = put(store.as_ref(), &key, "x").await;
                 assert!(number > last, "a writer's numbers grow");
-                let read = store
-                    .get(&key)
-                    .await
-                    .unwrap()
-                    .expect("a writer reads what it wrote");
+                let read = store.get(&key).await.unwrap().expect("a writer reads what it wrote");
                 assert_eq!(read.transaction, number);
                 last = number;
                 numbers.push(number);
@@ -248,10 +207,7 @@ pub(crate) async fn derived_data_takes_no_number_and_no_journal_entry(fresh: &Fr
     put_derived(store, "derived/a", "2").await;
     let record = store.get("derived/a").await.unwrap().unwrap();
     assert_eq!(record.value, "2");
-    assert!(
-        record.transaction >= transaction,
-        "it carries what the store had reached"
-    );
+    assert!(record.transaction >= transaction, "it carries what the store had reached");
     assert_eq!(store.journal(0, 100).await.unwrap().len(), 1);
     store.commit(Batch::derived().delete("derived/a")).await.unwrap();
     assert_eq!(store.get("derived/a").await.unwrap(), None);
@@ -260,35 +216,23 @@ pub(crate) async fn derived_data_takes_no_number_and_no_journal_entry(fresh: &Fr
 pub(crate) async fn the_journal_is_exact(fresh: &Fresh) {
     let store = fresh.store.as_ref();
     let started = now_ms();
-    let create = Batch::definitions("alice", "Create")
-        .put("definitions/a", "1")
-        .put("definitions/b", "");
+    let create = Batch::definitions("alice", "Create").put("definitions/a", "1").put("definitions/b", "");
     let first = store.commit(create).await.unwrap();
-    let change = Batch::definitions("bob", "Change")
-        .delete("definitions/b")
-        .put("definitions/a", "2");
+    let change = Batch::definitions("bob", "Change").delete("definitions/b").put("definitions/a", "2");
     let second = store.commit(change).await.unwrap();
 
     let journal = store.journal(0, 100).await.unwrap();
-    let told: Vec<_> = journal
-        .iter()
-        .map(|e| (e.transaction, e.author.as_str(), e.operation.as_str()))
-        .collect();
+    let told: Vec<_> =
+        journal.iter().map(|e| (e.transaction, e.author.as_str(), e.operation.as_str())).collect();
     assert_eq!(told, [(first, "alice", "Create"), (second, "bob", "Change")]);
     let change = |key: &str, before: Option<&'static str>, after: Option<&'static str>| Change {
         key: key.to_owned(),
         before: before.map(Bytes::from),
         after: after.map(Bytes::from),
     };
-    let expected = [
-        change("definitions/a", None, Some("1")),
-        change("definitions/b", None, Some("")),
-    ];
+    let expected = [change("definitions/a", None, Some("1")), change("definitions/b", None, Some(""))];
     assert_eq!(journal[0].changes, expected);
-    let expected = [
-        change("definitions/b", Some(""), None),
-        change("definitions/a", Some("1"), Some("2")),
-    ];
+    let expected = [change("definitions/b", Some(""), None), change("definitions/a", Some("1"), Some("2"))];
     assert_eq!(journal[1].changes, expected);
     for entry in journal {
         assert!((started..=now_ms()).contains(&entry.committed_at_ms));

@@ -16,10 +16,7 @@ async fn exists(store: &dyn Store, key: &str) -> bool {
 async fn wait_for_deletion(watch: &mut Watch, key: &str) {
     loop {
         let events = next(watch).await;
-        if events
-            .iter()
-            .any(|event| event.key.as_ref() == key && event.value.is_none())
-        {
+        if events.iter().any(|event| event.key.as_ref() == key && event.value.is_none()) {
             return;
         }
     }
@@ -67,10 +64,7 @@ pub(crate) async fn a_revoked_lease_takes_its_keys_along(fresh: &Fresh) {
     store.revoke(lease).await.unwrap();
     assert!(!exists(store, "hosts/a").await && !exists(store, "hosts/b").await);
     let events = next(&mut watch).await;
-    let told: Vec<_> = events
-        .iter()
-        .map(|event| (event.key.as_ref(), event.value.is_none()))
-        .collect();
+    let told: Vec<_> = events.iter().map(|event| (event.key.as_ref(), event.value.is_none())).collect();
     assert_eq!(told, [("hosts/a", true), ("hosts/b", true)]);
 }
 
@@ -83,10 +77,7 @@ pub(crate) async fn a_key_leaves_its_lease_when_it_is_put_again(fresh: &Fresh) {
     }
     put_derived(store, "hosts/free", "y").await;
     put_leased(store, "hosts/moved", second).await;
-    store
-        .commit(Batch::derived().delete("hosts/deleted"))
-        .await
-        .unwrap();
+    store.commit(Batch::derived().delete("hosts/deleted")).await.unwrap();
     put_derived(store, "hosts/deleted", "again").await;
     put_leased(store, "hosts/kept", first).await;
     store.revoke(first).await.unwrap();
@@ -106,16 +97,8 @@ pub(crate) async fn a_lease_that_ended_is_unknown(fresh: &Fresh) {
     wait_for_deletion(&mut watch, "hosts/a").await;
     assert!(is_unknown(&store.keep_alive(lease).await, lease));
     assert!(is_unknown(&store.revoke(lease).await, lease));
-    let batch = Batch::derived()
-        .put("hosts/other", "x")
-        .put_with_lease("hosts/a", "x", lease);
+    let batch = Batch::derived().put("hosts/other", "x").put_with_lease("hosts/a", "x", lease);
     let refused = store.commit(batch).await;
-    assert!(
-        matches!(refused, Err(CommitError::Store(StoreError::UnknownLease { .. }))),
-        "{refused:?}"
-    );
-    assert!(
-        !exists(store, "hosts/other").await,
-        "nothing of the batch was committed"
-    );
+    assert!(matches!(refused, Err(CommitError::Store(StoreError::UnknownLease { .. }))), "{refused:?}");
+    assert!(!exists(store, "hosts/other").await, "nothing of the batch was committed");
 }

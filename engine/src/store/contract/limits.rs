@@ -22,34 +22,16 @@ pub(crate) async fn what_breaks_a_limit_is_refused(fresh: &Fresh) {
 
     assert_eq!(refusal(store, definitions()).await, InvalidBatch::NoChanges);
     assert_eq!(refusal(store, Batch::derived()).await, InvalidBatch::NoChanges);
-    assert_eq!(
-        refusal(store, Batch::derived().put("", "x")).await,
-        InvalidBatch::EmptyKey
-    );
+    assert_eq!(refusal(store, Batch::derived().put("", "x")).await, InvalidBatch::EmptyKey);
 
-    let (key, bytes, limit) = (
-        long_key(limits.key_bytes + 1),
-        limits.key_bytes + 1,
-        limits.key_bytes,
-    );
-    let too_long = InvalidBatch::KeyTooLong {
-        key: key.clone(),
-        bytes,
-        limit,
-    };
+    let (key, bytes, limit) = (long_key(limits.key_bytes + 1), limits.key_bytes + 1, limits.key_bytes);
+    let too_long = InvalidBatch::KeyTooLong { key: key.clone(), bytes, limit };
     assert_eq!(refusal(store, good().put(key.clone(), "x")).await, too_long);
     assert_eq!(refusal(store, good().if_absent(key)).await, too_long);
 
     let (bytes, limit) = (limits.value_bytes + 1, limits.value_bytes);
-    let too_large = InvalidBatch::ValueTooLarge {
-        key: "definitions/large".into(),
-        bytes,
-        limit,
-    };
-    assert_eq!(
-        refusal(store, good().put("definitions/large", vec![0; bytes])).await,
-        too_large
-    );
+    let too_large = InvalidBatch::ValueTooLarge { key: "definitions/large".into(), bytes, limit };
+    assert_eq!(refusal(store, good().put("definitions/large", vec![0; bytes])).await, too_large);
     assert!(too_large.to_string().contains("definitions/large"));
 
     let (count, limit) = (limits.changes + 1, limits.changes);
@@ -60,24 +42,15 @@ pub(crate) async fn what_breaks_a_limit_is_refused(fresh: &Fresh) {
         demanding = demanding.if_absent(format!("definitions/{index}"));
     }
     let key = format!("definitions/{limit}");
-    let too_many = InvalidBatch::TooManyChanges {
-        key: key.clone(),
-        count,
-        limit,
-    };
+    let too_many = InvalidBatch::TooManyChanges { key: key.clone(), count, limit };
     assert_eq!(refusal(store, many).await, too_many);
     let too_many = InvalidBatch::TooManyPreconditions { key, count, limit };
     assert_eq!(refusal(store, demanding).await, too_many);
 
-    let twice = InvalidBatch::ChangedTwice {
-        key: "definitions/good".into(),
-    };
+    let twice = InvalidBatch::ChangedTwice { key: "definitions/good".into() };
     assert_eq!(refusal(store, good().delete("definitions/good")).await, twice);
 
-    assert!(
-        store.list("", At::Newest).await.unwrap().records.is_empty(),
-        "nothing was written"
-    );
+    assert!(store.list("", At::Newest).await.unwrap().records.is_empty(), "nothing was written");
     assert!(store.journal(0, 10).await.unwrap().is_empty());
 }
 
@@ -88,9 +61,7 @@ pub(crate) async fn what_mixes_kinds_is_refused(fresh: &Fresh) {
     let mixed = InvalidBatch::MixedKinds { key: key() };
     assert_eq!(refusal(store, good().put(key(), "x")).await, mixed);
     assert_eq!(refusal(store, good().delete(key())).await, mixed);
-    let mixed = InvalidBatch::MixedKinds {
-        key: "definitions/a".into(),
-    };
+    let mixed = InvalidBatch::MixedKinds { key: "definitions/a".into() };
     let batch = Batch::derived().put(key(), "x").delete("definitions/a");
     assert_eq!(refusal(store, batch).await, mixed);
 
@@ -103,9 +74,7 @@ pub(crate) async fn what_mixes_kinds_is_refused(fresh: &Fresh) {
     let batch = Batch::derived().put("derived/b", "x").if_unchanged(key(), 1);
     assert_eq!(refusal(store, batch).await, no_transaction);
 
-    let leased = InvalidBatch::LeasedDefinition {
-        key: "definitions/a".into(),
-    };
+    let leased = InvalidBatch::LeasedDefinition { key: "definitions/a".into() };
     let batch = definitions().put_with_lease("definitions/a", "x", LeaseId(1));
     assert_eq!(refusal(store, batch).await, leased);
     assert!(store.list("", At::Newest).await.unwrap().records.is_empty());
@@ -114,20 +83,14 @@ pub(crate) async fn what_mixes_kinds_is_refused(fresh: &Fresh) {
 pub(crate) async fn what_is_at_a_limit_is_committed(fresh: &Fresh) {
     let store = fresh.store.as_ref();
     let limits = store.limits();
-    store
-        .commit(definitions().put(long_key(limits.key_bytes), "x"))
-        .await
-        .unwrap();
+    store.commit(definitions().put(long_key(limits.key_bytes), "x")).await.unwrap();
     let mut many = definitions();
     for index in 0..limits.changes {
         let key = format!("definitions/{index}");
         many = many.if_absent(key.clone()).put(key, "x");
     }
     store.commit(many).await.unwrap();
-    store
-        .commit(definitions().put("definitions/large", vec![7; limits.value_bytes]))
-        .await
-        .unwrap();
+    store.commit(definitions().put("definitions/large", vec![7; limits.value_bytes])).await.unwrap();
     let large = store.get("definitions/large").await.unwrap().unwrap();
     assert_eq!(large.value.len(), limits.value_bytes);
 }

@@ -100,10 +100,7 @@ async fn put_derived(store: &dyn Store, key: &str, value: &str) -> Transaction {
 }
 
 async fn delete(store: &dyn Store, key: &str) -> Transaction {
-    store
-        .commit(definitions().delete(key))
-        .await
-        .expect("a plain delete is committed")
+    store.commit(definitions().delete(key)).await.expect("a plain delete is committed")
 }
 
 async fn newest(store: &dyn Store) -> Transaction {
@@ -128,17 +125,11 @@ async fn next(watch: &mut Watch) -> Vec<Event> {
 
 /// Whether the watch has nothing to give for a while.
 async fn is_quiet(watch: &mut Watch) -> bool {
-    tokio::time::timeout(Duration::from_millis(50), watch.next())
-        .await
-        .is_err()
+    tokio::time::timeout(Duration::from_millis(50), watch.next()).await.is_err()
 }
 
 fn event(key: &str, value: Option<&str>, transaction: Transaction) -> Event {
-    Event {
-        key: key.into(),
-        value: value.map(|value| Bytes::from(value.to_owned())),
-        transaction,
-    }
+    Event { key: key.into(), value: value.map(|value| Bytes::from(value.to_owned())), transaction }
 }
 
 /// A listing as text, for comparisons that can be read.
@@ -160,14 +151,8 @@ struct Follower {
 
 impl Follower {
     fn new(listing: Listing) -> Self {
-        let state = listing
-            .records
-            .into_iter()
-            .map(|record| (record.key, record.value));
-        Self {
-            state: state.collect(),
-            transaction: listing.transaction,
-        }
+        let state = listing.records.into_iter().map(|record| (record.key, record.value));
+        Self { state: state.collect(), transaction: listing.transaction }
     }
 
     /// Takes over events, which must come in order.

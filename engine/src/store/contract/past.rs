@@ -23,10 +23,7 @@ pub(crate) async fn the_past_needs_a_known_transaction_of_definitions(fresh: &Fr
         let list = store.list(prefix, At::Transaction(newest)).await.map(drop);
         let watch = store.watch(prefix, newest).await.map(drop);
         for result in [list, watch] {
-            assert!(
-                matches!(result, Err(StoreError::NoHistory { .. })),
-                "{prefix}: {result:?}"
-            );
+            assert!(matches!(result, Err(StoreError::NoHistory { .. })), "{prefix}: {result:?}");
         }
     }
 }
@@ -68,11 +65,7 @@ pub(crate) async fn past_listings_equal_a_model(fresh: &Fresh) {
     let handle = Handle::current();
     let case = AtomicUsize::new(0);
     tokio::task::block_in_place(|| {
-        let config = Config {
-            cases: 48,
-            failure_persistence: None,
-            ..Config::default()
-        };
+        let config = Config { cases: 48, failure_persistence: None, ..Config::default() };
         let checked = TestRunner::new(config).run(&steps(), |steps| {
             // every case has a prefix of its own in the same store
             let prefix = format!("definitions/{}/", case.fetch_add(1, Ordering::Relaxed));
@@ -129,6 +122,5 @@ fn batch(prefix: &str, step: &Step) -> Batch {
 
 fn rows(listing: &Listing) -> BTreeMap<String, (String, Transaction)> {
     let rows = text(listing).into_iter();
-    rows.map(|(key, value, transaction)| (key, (value, transaction)))
-        .collect()
+    rows.map(|(key, value, transaction)| (key, (value, transaction))).collect()
 }

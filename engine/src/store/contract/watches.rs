@@ -10,10 +10,7 @@ pub(crate) async fn a_watch_gives_changes_and_deletions(fresh: &Fresh) {
     let (listing, mut watch) = store.list_and_watch("definitions/").await.unwrap();
     assert!(listing.records.is_empty());
     let created = put(store, "definitions/a", "1").await;
-    assert_eq!(
-        next(&mut watch).await,
-        [event("definitions/a", Some("1"), created)]
-    );
+    assert_eq!(next(&mut watch).await, [event("definitions/a", Some("1"), created)]);
     let deleted = delete(store, "definitions/a").await;
     assert_eq!(next(&mut watch).await, [event("definitions/a", None, deleted)]);
     assert!(is_quiet(&mut watch).await);
@@ -57,18 +54,12 @@ pub(crate) async fn a_watch_resumes_from_a_transaction(fresh: &Fresh) {
     let last = |key: &str| events.iter().rfind(|event| event.key.as_ref() == key).cloned();
     assert_eq!(last("definitions/a"), None, "it did not change since");
     assert_eq!(last("definitions/b"), Some(event("definitions/b", None, deleted)));
-    assert_eq!(
-        last("definitions/c"),
-        Some(event("definitions/c", Some("2"), changed))
-    );
+    assert_eq!(last("definitions/c"), Some(event("definitions/c", Some("2"), changed)));
 
     let mut watch = store.watch("definitions/", changed).await.unwrap();
     assert!(is_quiet(&mut watch).await, "nothing changed since");
     let created = put(store, "definitions/d", "1").await;
-    assert_eq!(
-        next(&mut watch).await,
-        [event("definitions/d", Some("1"), created)]
-    );
+    assert_eq!(next(&mut watch).await, [event("definitions/d", Some("1"), created)]);
 }
 
 pub(crate) async fn a_watch_gives_a_transaction_whole(fresh: &Fresh) {
@@ -78,9 +69,7 @@ pub(crate) async fn a_watch_gives_a_transaction_whole(fresh: &Fresh) {
     let writer = tokio::spawn(async move {
         for round in 0..ROUNDS {
             let value = round.to_string();
-            let batch = definitions()
-                .put("definitions/a", value.clone())
-                .put("definitions/b", value);
+            let batch = definitions().put("definitions/a", value.clone()).put("definitions/b", value);
             store.commit(batch).await.unwrap();
         }
     });
@@ -88,10 +77,7 @@ pub(crate) async fn a_watch_gives_a_transaction_whole(fresh: &Fresh) {
     while last != (ROUNDS - 1).to_string() {
         let events = next(&mut watch).await;
         let newest = events.iter().map(|event| event.transaction).max();
-        let whole = events
-            .iter()
-            .filter(|event| Some(event.transaction) == newest)
-            .count();
+        let whole = events.iter().filter(|event| Some(event.transaction) == newest).count();
         assert_eq!(whole, 2, "both changes of the transaction: {events:?}");
         last = events[0].value.as_deref().map(lossy).unwrap();
     }
@@ -109,19 +95,13 @@ pub(crate) async fn a_slow_watcher_gets_the_latest_state(fresh: &Fresh) {
     put(store, "definitions/c", "1").await;
     put(store, "definitions/a", "last").await;
     let events = next(&mut watch).await;
-    let told: Vec<_> = events
-        .iter()
-        .map(|e| (e.key.as_ref(), e.value.as_deref().map(lossy)))
-        .collect();
+    let told: Vec<_> = events.iter().map(|e| (e.key.as_ref(), e.value.as_deref().map(lossy))).collect();
     let expected = [
         ("definitions/b", None),
         ("definitions/c", Some("1".to_owned())),
         ("definitions/a", Some("last".to_owned())),
     ];
-    assert_eq!(
-        told, expected,
-        "one event a key, in the order of their last changes"
-    );
+    assert_eq!(told, expected, "one event a key, in the order of their last changes");
     assert!(is_quiet(&mut watch).await);
 }
 
@@ -138,11 +118,7 @@ fn spawn_writer(store: Arc<dyn Store>, prefix: &'static str, rounds: usize) -> J
     tokio::spawn(async move {
         for round in 0..rounds {
             let key = format!("{prefix}{}", round % 7);
-            let batch = if prefix.starts_with("definitions/") {
-                definitions()
-            } else {
-                Batch::derived()
-            };
+            let batch = if prefix.starts_with("definitions/") { definitions() } else { Batch::derived() };
             let batch = match round % 5 {
                 4 => batch.delete(key),
                 _ => batch.put(key, round.to_string()),
@@ -150,15 +126,8 @@ fn spawn_writer(store: Arc<dyn Store>, prefix: &'static str, rounds: usize) -> J
             store.commit(batch).await.unwrap();
             tokio::task::yield_now().await;
         }
-        let batch = if prefix.starts_with("definitions/") {
-            definitions()
-        } else {
-            Batch::derived()
-        };
-        store
-            .commit(batch.put(format!("{prefix}end"), "end"))
-            .await
-            .unwrap();
+        let batch = if prefix.starts_with("definitions/") { definitions() } else { Batch::derived() };
+        store.commit(batch.put(format!("{prefix}end"), "end")).await.unwrap();
     })
 }
 

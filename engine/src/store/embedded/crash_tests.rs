@@ -44,11 +44,7 @@ async fn commits_until_it_is_killed() {
 /// Starts the writing process, kills it after `life`, and gives what it acknowledged: number to key and length.
 fn run_and_kill(dir: &Path, life: Duration) -> BTreeMap<Transaction, (String, usize)> {
     let mut child = Command::new(env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "store::embedded::crash_tests::commits_until_it_is_killed",
-            "--nocapture",
-        ])
+        .args(["--exact", "store::embedded::crash_tests::commits_until_it_is_killed", "--nocapture"])
         .env(DIR, dir)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -60,10 +56,7 @@ fn run_and_kill(dir: &Path, life: Duration) -> BTreeMap<Transaction, (String, us
     child.kill().unwrap(); // SIGKILL
     child.wait().unwrap();
     let lines = reader.join().unwrap();
-    lines
-        .iter()
-        .filter_map(|line| acknowledgement(&String::from_utf8_lossy(line)))
-        .collect()
+    lines.iter().filter_map(|line| acknowledgement(&String::from_utf8_lossy(line))).collect()
 }
 
 fn acknowledgement(line: &str) -> Option<(Transaction, (String, usize))> {
@@ -95,10 +88,7 @@ fn what_was_acknowledged_survives_a_kill() {
         for (transaction, (key, length)) in &acknowledged {
             let entry = &journal[usize::try_from(transaction - 1).unwrap()];
             let change = &entry.changes[0];
-            assert_eq!(
-                (&change.key, change.after.as_ref().unwrap().len()),
-                (key, *length)
-            );
+            assert_eq!((&change.key, change.after.as_ref().unwrap().len()), (key, *length));
         }
         // each writer has at most one commit that it had not heard of yet
         let last = acknowledged.keys().last().copied().unwrap_or(former);
@@ -110,20 +100,13 @@ fn what_was_acknowledged_survives_a_kill() {
         let mut expected: BTreeMap<&str, (Transaction, usize)> = BTreeMap::new();
         for entry in &journal {
             let change = &entry.changes[0];
-            expected.insert(
-                &change.key,
-                (entry.transaction, change.after.as_ref().unwrap().len()),
-            );
+            expected.insert(&change.key, (entry.transaction, change.after.as_ref().unwrap().len()));
         }
         let found = listing.records.iter().map(|record| {
             let row = (record.transaction, record.value.len());
             (record.key.as_ref(), row)
         });
-        assert_eq!(
-            found.collect::<BTreeMap<_, _>>(),
-            expected,
-            "the state is what the journal says"
-        );
+        assert_eq!(found.collect::<BTreeMap<_, _>>(), expected, "the state is what the journal says");
         former = listing.transaction;
     }
     assert!(former > 0, "something was committed before a kill");

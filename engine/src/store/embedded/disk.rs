@@ -49,15 +49,8 @@ impl Disk {
     /// Opens a database, and makes a store of it if it is empty. `path` names it in errors.
     pub(super) fn prepare(open: OpenDatabase, path: &Path) -> Result<Self, OpenError> {
         let database = RwLock::new(Some(open()?));
-        let disk = Self {
-            database,
-            open,
-            has_failed: AtomicBool::new(false),
-        };
-        let unreadable = |error| OpenError::Unreadable {
-            path: path.to_owned(),
-            error,
-        };
+        let disk = Self { database, open, has_failed: AtomicBool::new(false) };
+        let unreadable = |error| OpenError::Unreadable { path: path.to_owned(), error };
         match disk.format().map_err(unreadable)? {
             None => disk.initialise().map_err(unreadable)?,
             Some(found) if found > FORMAT_SUPPORTED => {
@@ -88,20 +81,12 @@ impl Disk {
 
     fn begin_read(&self) -> Result<ReadTransaction, StoreError> {
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
-        database
-            .as_ref()
-            .ok_or_else(not_open)?
-            .begin_read()
-            .map_err(failure)
+        database.as_ref().ok_or_else(not_open)?.begin_read().map_err(failure)
     }
 
     fn begin_write(&self) -> Result<WriteTransaction, StoreError> {
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
-        database
-            .as_ref()
-            .ok_or_else(not_open)?
-            .begin_write()
-            .map_err(failure)
+        database.as_ref().ok_or_else(not_open)?.begin_write().map_err(failure)
     }
 
     fn format(&self) -> Result<Option<u64>, StoreError> {
@@ -135,11 +120,7 @@ impl Disk {
             let (key, row) = row.map_err(failure)?;
             let (transaction, value) = row.value();
             let key: Arc<str> = key.value().into();
-            let record = Record {
-                key: Arc::clone(&key),
-                value: Bytes::copy_from_slice(value),
-                transaction,
-            };
+            let record = Record { key: Arc::clone(&key), value: Bytes::copy_from_slice(value), transaction };
             records.insert(key, record);
         }
         let journal = read.open_table(JOURNAL).map_err(failure)?;
@@ -174,14 +155,10 @@ impl Disk {
                 }
                 .map_err(failure)?;
                 let exists = value.is_some();
-                history
-                    .insert((key, entry.transaction), exists)
-                    .map_err(failure)?;
+                history.insert((key, entry.transaction), exists).map_err(failure)?;
             }
             let encoded = entry.encode_to_vec();
-            journal
-                .insert(entry.transaction, encoded.as_slice())
-                .map_err(failure)?;
+            journal.insert(entry.transaction, encoded.as_slice()).map_err(failure)?;
         }
         drop((definitions, journal, history));
         write.commit().map_err(failure)
@@ -222,11 +199,7 @@ impl Disk {
             for change in decode(transaction, encoded.value())?.changes.into_iter().rev() {
                 let key: Arc<str> = change.key.into();
                 if key.starts_with(prefix) && seen.insert(Arc::clone(&key)) {
-                    events.push(Event {
-                        key,
-                        value: change.after,
-                        transaction,
-                    });
+                    events.push(Event { key, value: change.after, transaction });
                 }
             }
         }
@@ -269,11 +242,7 @@ impl Disk {
                 if *last == transaction
                     && let Some(value) = change.after
                 {
-                    records.push(Record {
-                        key: Arc::clone(key),
-                        value,
-                        transaction,
-                    });
+                    records.push(Record { key: Arc::clone(key), value, transaction });
                 }
             }
         }
@@ -283,9 +252,8 @@ impl Disk {
 }
 
 fn decode(transaction: Transaction, encoded: &[u8]) -> Result<JournalEntry, StoreError> {
-    JournalEntry::decode(Bytes::copy_from_slice(encoded)).map_err(|error| StoreError::Damaged {
-        detail: format!("journal entry {transaction}: {error}"),
-    })
+    JournalEntry::decode(Bytes::copy_from_slice(encoded))
+        .map_err(|error| StoreError::Damaged { detail: format!("journal entry {transaction}: {error}") })
 }
 
 fn not_open() -> StoreError {

@@ -16,13 +16,9 @@ pub(super) struct Expiry {
 impl Expiry {
     pub(super) fn start(shared: Arc<Shared>) -> io::Result<Self> {
         let state = Arc::clone(&shared);
-        let thread = thread::Builder::new()
-            .name("store-leases".to_owned())
-            .spawn(move || state.end_leases())?;
-        Ok(Self {
-            shared,
-            thread: Some(thread),
-        })
+        let thread =
+            thread::Builder::new().name("store-leases".to_owned()).spawn(move || state.end_leases())?;
+        Ok(Self { shared, thread: Some(thread) })
     }
 }
 

@@ -29,11 +29,7 @@ impl Leases {
         self.granted += 1;
         let id = LeaseId(self.granted);
         let time_to_live = time_to_live.min(TIME_TO_LIVE_MAX);
-        let lease = Lease {
-            time_to_live,
-            deadline: now + time_to_live,
-            keys: BTreeSet::new(),
-        };
+        let lease = Lease { time_to_live, deadline: now + time_to_live, keys: BTreeSet::new() };
         self.alive.insert(id, lease);
         id
     }

@@ -82,21 +82,13 @@ impl EmbeddedStore {
     fn with_database(open: OpenDatabase, path: &Path) -> Result<Self, OpenError> {
         metrics::describe();
         let disk = Arc::new(Disk::prepare(open, path)?);
-        let (transaction, records) = disk.load().map_err(|error| OpenError::Unreadable {
-            path: path.to_owned(),
-            error,
-        })?;
+        let (transaction, records) =
+            disk.load().map_err(|error| OpenError::Unreadable { path: path.to_owned(), error })?;
         metrics::transaction(transaction);
         let shared = Arc::new(Shared::new(transaction, records));
         let expiry = Expiry::start(Arc::clone(&shared)).map_err(OpenError::Thread)?;
         let writer = Writer::start(Arc::clone(&shared), Arc::clone(&disk)).map_err(OpenError::Thread)?;
-        Ok(Self {
-            writer,
-            _expiry: expiry,
-            shared,
-            disk,
-            limits: Limits::default(),
-        })
+        Ok(Self { writer, _expiry: expiry, shared, disk, limits: Limits::default() })
     }
 
     async fn commit_checked(&self, batch: Batch) -> Result<Transaction, CommitError> {
@@ -187,9 +179,7 @@ impl Store for EmbeddedStore {
         }
         // the queue gets what is newer than `newest`, the journal has the rest
         let prefix = prefix.to_owned();
-        let past = self
-            .read(move |disk| disk.changes(&prefix, after, newest))
-            .await?;
+        let past = self.read(move |disk| disk.changes(&prefix, after, newest)).await?;
         Ok(Watch::new(past, queue, registration))
     }
 

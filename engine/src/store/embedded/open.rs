@@ -81,10 +81,7 @@ pub(super) fn path(dir: &Path) -> PathBuf {
 
 /// Opens the database in `dir`, and creates both if needed. After a crash redb checks the whole file here.
 pub(super) fn database(dir: &Path) -> Result<Database, OpenError> {
-    let unusable = |error| OpenError::Directory {
-        path: dir.to_owned(),
-        error,
-    };
+    let unusable = |error| OpenError::Directory { path: dir.to_owned(), error };
     fs::create_dir_all(dir).map_err(unusable)?;
     // one process at a time decides whether the file is to be created; redb's own lock holds from then on
     let opening = File::create(dir.join(LOCK_FILE)).map_err(unusable)?;
@@ -99,10 +96,7 @@ pub(super) fn database(dir: &Path) -> Result<Database, OpenError> {
 /// Creates an empty database. It gets its name when it is whole, so that a crash meanwhile leaves no file that
 /// could be taken for a damaged one.
 fn create(dir: &Path, path: &Path) -> Result<(), OpenError> {
-    let unusable = |error| OpenError::Directory {
-        path: dir.to_owned(),
-        error,
-    };
+    let unusable = |error| OpenError::Directory { path: dir.to_owned(), error };
     let unfinished = dir.join(UNFINISHED_FILE);
     File::create(&unfinished).map_err(unusable)?;
     drop(open(&unfinished)?);
@@ -125,10 +119,7 @@ fn sync_directory(dir: &Path) -> io::Result<()> {
     match File::open(dir).and_then(|dir| dir.sync_all()) {
         // a parent may be closed to us, or on a file system without the call; then it is not ours to sync
         Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput
-            ) =>
+            if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput) =>
         {
             Ok(())
         }
@@ -141,14 +132,10 @@ fn refusal(error: DatabaseError, path: &Path) -> OpenError {
     match error {
         DatabaseError::DatabaseAlreadyOpen => OpenError::Locked { path },
         DatabaseError::Storage(StorageError::Corrupted(detail)) => OpenError::Damaged { path, detail },
-        DatabaseError::Storage(StorageError::Io(error)) if is_damage(error.kind()) => OpenError::Damaged {
-            path,
-            detail: error.to_string(),
-        },
-        other => OpenError::File {
-            path,
-            error: Box::new(other.into()),
-        },
+        DatabaseError::Storage(StorageError::Io(error)) if is_damage(error.kind()) => {
+            OpenError::Damaged { path, detail: error.to_string() }
+        }
+        other => OpenError::File { path, error: Box::new(other.into()) },
     }
 }
 

@@ -41,10 +41,7 @@ impl Shared {
             leases: Leases::default(),
             closed: false,
         };
-        Self {
-            state: Mutex::new(state),
-            lease_granted: Condvar::new(),
-        }
+        Self { state: Mutex::new(state), lease_granted: Condvar::new() }
     }
 
     /// Locks the state. A poisoned lock is taken as it is: a panic under it would be a bug of ours in one request,
@@ -68,10 +65,7 @@ impl Shared {
                 state.end_lease(lease);
             }
             state = match state.leases.next_deadline() {
-                None => self
-                    .lease_granted
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner),
+                None => self.lease_granted.wait(state).unwrap_or_else(PoisonError::into_inner),
                 Some(deadline) => {
                     let wait = deadline.saturating_duration_since(now);
                     let woken = self.lease_granted.wait_timeout(state, wait);
@@ -109,10 +103,7 @@ impl State {
     }
 
     pub(super) fn list(&self, prefix: &str) -> Listing {
-        Listing {
-            transaction: self.transaction,
-            records: under(&self.records, prefix).cloned().collect(),
-        }
+        Listing { transaction: self.transaction, records: under(&self.records, prefix).cloned().collect() }
     }
 
     /// Takes over a durable commit of definitions.
@@ -129,10 +120,7 @@ impl State {
             return Err(CommitError::Conflict { precondition });
         }
         for change in &batch.changes {
-            if let Change::Put {
-                lease: Some(lease), ..
-            } = change
-            {
+            if let Change::Put { lease: Some(lease), .. } = change {
                 self.leases.check(*lease, Instant::now())?;
             }
         }
@@ -158,11 +146,7 @@ impl State {
     }
 
     fn end_lease(&mut self, lease: LeaseId) {
-        let deleted = |key| Event {
-            key,
-            value: None,
-            transaction: self.transaction,
-        };
+        let deleted = |key| Event { key, value: None, transaction: self.transaction };
         let events: Vec<Event> = self.leases.end(lease).into_iter().map(deleted).collect();
         self.apply(&events);
     }
@@ -173,11 +157,8 @@ impl State {
                 self.records.remove(&event.key);
                 continue;
             };
-            let record = Record {
-                key: Arc::clone(&event.key),
-                value: value.clone(),
-                transaction: event.transaction,
-            };
+            let record =
+                Record { key: Arc::clone(&event.key), value: value.clone(), transaction: event.transaction };
             self.records.insert(Arc::clone(&event.key), record);
         }
         self.watchers.publish(events);

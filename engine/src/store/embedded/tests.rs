@@ -31,17 +31,10 @@ fn put(key: &str, value: &str) -> Batch {
 async fn a_reopened_store_has_every_definition_and_goes_on_counting() {
     let dir = TempDir::new().unwrap();
     let store = EmbeddedStore::open(&dir.path().join("deep/er")).unwrap();
-    for (key, value) in [
-        ("definitions/a", "1"),
-        ("definitions/b", "1"),
-        ("definitions/a", "2"),
-    ] {
+    for (key, value) in [("definitions/a", "1"), ("definitions/b", "1"), ("definitions/a", "2")] {
         store.commit(put(key, value)).await.unwrap();
     }
-    store
-        .commit(Batch::definitions("tester", "Test").delete("definitions/b"))
-        .await
-        .unwrap();
+    store.commit(Batch::definitions("tester", "Test").delete("definitions/b")).await.unwrap();
     let listing = store.list("", At::Newest).await.unwrap();
     let journal = store.journal(0, 100).await.unwrap();
     assert_eq!(listing.transaction, 4);
@@ -75,10 +68,7 @@ async fn derived_data_is_gone_after_a_reopen() {
     let dir = TempDir::new().unwrap();
     let store = EmbeddedStore::open(dir.path()).unwrap();
     store.commit(put("definitions/a", "1")).await.unwrap();
-    store
-        .commit(Batch::derived().put("fragments/a", "f"))
-        .await
-        .unwrap();
+    store.commit(Batch::derived().put("fragments/a", "f")).await.unwrap();
     assert_eq!(store.list("", At::Newest).await.unwrap().records.len(), 2);
     drop(store);
     let store = EmbeddedStore::open(dir.path()).unwrap();
@@ -99,10 +89,7 @@ fn a_directory_is_opened_once() {
     let dir = TempDir::new().unwrap();
     let store = EmbeddedStore::open(dir.path()).unwrap();
     let file = open::path(dir.path());
-    assert_eq!(
-        refusal(dir.path()),
-        format!("{} is in use by another process", file.display())
-    );
+    assert_eq!(refusal(dir.path()), format!("{} is in use by another process", file.display()));
     drop(store);
     EmbeddedStore::open(dir.path()).unwrap();
 }
@@ -113,10 +100,7 @@ fn a_foreign_or_damaged_file_is_refused() {
         let dir = TempDir::new().unwrap();
         fs::write(open::path(dir.path()), content).unwrap();
         let refusal = refusal(dir.path());
-        assert!(
-            refusal.contains("is damaged or not a store of legation"),
-            "{refusal}"
-        );
+        assert!(refusal.contains("is damaged or not a store of legation"), "{refusal}");
     }
     let dir = TempDir::new().unwrap();
     drop(EmbeddedStore::open(dir.path()).unwrap());
@@ -124,10 +108,7 @@ fn a_foreign_or_damaged_file_is_refused() {
     let content = fs::read(&file).unwrap();
     fs::write(&file, &content[..content.len() / 3]).unwrap();
     let refusal = refusal(dir.path());
-    assert!(
-        refusal.contains("is damaged or not a store of legation"),
-        "{refusal}"
-    );
+    assert!(refusal.contains("is damaged or not a store of legation"), "{refusal}");
 }
 
 #[test]
@@ -157,10 +138,7 @@ fn a_newer_format_is_refused() {
     drop(EmbeddedStore::open(dir.path()).unwrap());
     disk::set_format(&open::database(dir.path()).unwrap(), 2);
     let refusal = refusal(dir.path());
-    assert!(
-        refusal.ends_with("has format 2, this version of legation knows up to 1"),
-        "{refusal}"
-    );
+    assert!(refusal.ends_with("has format 2, this version of legation knows up to 1"), "{refusal}");
 }
 
 #[test]
@@ -192,11 +170,7 @@ async fn a_watch_ends_with_its_store() {
     let (_, mut watch) = store.list_and_watch("definitions/").await.unwrap();
     store.commit(put("definitions/a", "1")).await.unwrap();
     drop(store);
-    assert_eq!(
-        watch.next().await.unwrap().len(),
-        1,
-        "what is pending comes first"
-    );
+    assert_eq!(watch.next().await.unwrap().len(), 1, "what is pending comes first");
     assert!(matches!(watch.next().await, Err(StoreError::Closed)));
 }
 
@@ -244,17 +218,11 @@ async fn a_failed_write_is_an_error_to_all_and_changes_nothing() {
     let inner = Arc::new(InMemoryBackend::new());
     let fragile = {
         let full = Arc::clone(&full);
-        move || Fragile {
-            inner: Arc::clone(&inner),
-            full: Arc::clone(&full),
-        }
+        move || Fragile { inner: Arc::clone(&inner), full: Arc::clone(&full) }
     };
     let open = move || {
         let opened = Database::builder().create_with_backend(fragile());
-        opened.map_err(|error| OpenError::File {
-            path: "fragile".into(),
-            error: Box::new(error.into()),
-        })
+        opened.map_err(|error| OpenError::File { path: "fragile".into(), error: Box::new(error.into()) })
     };
     let store = Arc::new(EmbeddedStore::with_database(Box::new(open), Path::new("fragile")).unwrap());
     store.commit(put("definitions/a", "1")).await.unwrap();
@@ -268,32 +236,19 @@ async fn a_failed_write_is_an_error_to_all_and_changes_nothing() {
         tasks.spawn(async move { store.commit(batch).await });
     }
     for outcome in tasks.join_all().await {
-        assert!(
-            matches!(outcome, Err(CommitError::Store(StoreError::Storage(_)))),
-            "{outcome:?}"
-        );
+        assert!(matches!(outcome, Err(CommitError::Store(StoreError::Storage(_)))), "{outcome:?}");
     }
     assert_eq!(store.list("", At::Newest).await.unwrap(), before);
 
     // what does not need the disk goes on, and nothing of the failure was published
-    store
-        .commit(Batch::derived().put("fragments/a", "f"))
-        .await
-        .unwrap();
-    let expected = Event {
-        key: "fragments/a".into(),
-        value: Some("f".into()),
-        transaction: 1,
-    };
+    store.commit(Batch::derived().put("fragments/a", "f")).await.unwrap();
+    let expected = Event { key: "fragments/a".into(), value: Some("f".into()), transaction: 1 };
     assert_eq!(watch.next().await.unwrap(), [expected]);
 
     // and once there is room again, so do commits; one that failed may have reached the disk, and is known then
     full.store(false, Ordering::SeqCst);
     let transaction = store.commit(put("definitions/b", "3")).await.unwrap();
-    assert_eq!(
-        store.get("definitions/b").await.unwrap().unwrap().transaction,
-        transaction
-    );
+    assert_eq!(store.get("definitions/b").await.unwrap().unwrap().transaction, transaction);
     let journal = store.journal(0, 100).await.unwrap();
     let numbers: Vec<_> = journal.iter().map(|entry| entry.transaction).collect();
     assert_eq!(numbers, (1..=transaction).collect::<Vec<_>>());
@@ -311,9 +266,5 @@ async fn what_is_queued_when_the_store_closes_is_answered_truthfully() {
     drop(store);
     let store = EmbeddedStore::open(dir.path()).unwrap();
     let listing = store.list("", At::Newest).await.unwrap();
-    assert_eq!(
-        (listing.transaction, listing.records.len()),
-        (20, 20),
-        "what was queued was committed"
-    );
+    assert_eq!((listing.transaction, listing.records.len()), (20, 20), "what was queued was committed");
 }

@@ -57,9 +57,9 @@ impl<'a> View<'a> {
         match precondition {
             Precondition::Absent { key } => self.get(key).is_none(),
             Precondition::Present { key } => self.get(key).is_some(),
-            Precondition::Unchanged { key, transaction } => self
-                .get(key)
-                .is_some_and(|record| record.transaction == *transaction),
+            Precondition::Unchanged { key, transaction } => {
+                self.get(key).is_some_and(|record| record.transaction == *transaction)
+            }
             Precondition::Equal { key, value } => self.get(key).is_some_and(|record| record.value == *value),
             Precondition::Empty { prefix } => self.is_empty(prefix),
         }
@@ -67,9 +67,7 @@ impl<'a> View<'a> {
 
     /// The first precondition that does not hold.
     pub(super) fn first_conflict(&self, preconditions: Vec<Precondition>) -> Option<Precondition> {
-        preconditions
-            .into_iter()
-            .find(|precondition| !self.holds(precondition))
+        preconditions.into_iter().find(|precondition| !self.holds(precondition))
     }
 
     /// What `changes` do at `transaction`: a deletion of what does not exist does nothing.
@@ -81,11 +79,7 @@ impl<'a> View<'a> {
                 Change::Delete { key } if self.get(key).is_some() => (key, None),
                 Change::Delete { .. } => continue,
             };
-            events.push(Event {
-                key: Arc::clone(key),
-                value,
-                transaction,
-            });
+            events.push(Event { key: Arc::clone(key), value, transaction });
         }
         events
     }
@@ -105,21 +99,14 @@ mod tests {
     use super::*;
 
     fn record(key: &str, value: &'static str) -> (Arc<str>, Record) {
-        let record = Record {
-            key: key.into(),
-            value: value.into(),
-            transaction: 1,
-        };
+        let record = Record { key: key.into(), value: value.into(), transaction: 1 };
         (key.into(), record)
     }
 
     #[test]
     fn what_is_staged_hides_what_is_recorded() {
-        let records = Records::from([
-            record("a/deleted", "1"),
-            record("b/kept", "1"),
-            record("c/changed", "1"),
-        ]);
+        let records =
+            Records::from([record("a/deleted", "1"), record("b/kept", "1"), record("c/changed", "1")]);
         let mut staged = Staged::from([("a/deleted".into(), None)]);
         for (key, record) in [record("c/changed", "2"), record("d/created", "2")] {
             staged.insert(key, Some(record));

@@ -31,10 +31,7 @@ impl Watchers {
     /// A queue that gets every event under `prefix` from now on.
     pub(super) fn register(&mut self, prefix: &str) -> (WatcherId, Arc<Queue>) {
         self.registered += 1;
-        let id = WatcherId {
-            prefix: prefix.into(),
-            number: self.registered,
-        };
+        let id = WatcherId { prefix: prefix.into(), number: self.registered };
         let queue = Arc::new(Queue::default());
         let queues = self.by_prefix.entry(Arc::clone(&id.prefix)).or_default();
         if queues.is_empty() {

@@ -57,10 +57,7 @@ impl Writer {
         let thread = thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || run(requests, &shared, &disk))?;
-        Ok(Self {
-            queue: Some(queue),
-            thread: Some(thread),
-        })
+        Ok(Self { queue: Some(queue), thread: Some(thread) })
     }
 
     /// Commits a batch of definitions that is within the limits.
@@ -160,11 +157,7 @@ struct Group {
 
 impl Group {
     fn after(transaction: Transaction) -> Self {
-        Self {
-            transaction,
-            staged: Staged::new(),
-            commits: Vec::new(),
-        }
+        Self { transaction, staged: Staged::new(), commits: Vec::new() }
     }
 
     /// Adds a batch if its preconditions hold; one that conflicts leaves no trace.
@@ -186,13 +179,7 @@ impl Group {
             Kind::Definitions { author, operation } => (author, operation),
             Kind::Derived => (String::new(), String::new()),
         };
-        let entry = JournalEntry {
-            transaction,
-            committed_at_ms: now_ms(),
-            author,
-            operation,
-            changes,
-        };
+        let entry = JournalEntry { transaction, committed_at_ms: now_ms(), author, operation, changes };
         self.commits.push(Commit { entry, events });
         self.transaction = transaction;
         Ok(transaction)

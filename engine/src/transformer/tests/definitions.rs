@@ -13,14 +13,8 @@ fn definitions_come_in_any_order_and_what_lies_nowhere_is_left_out() {
     let definitions = vec![
         (5, definition(ResourceId::route("a", "router", "route"), &route)),
         (4, definition(ResourceId::route("a", "gone", "route"), &route)),
-        (
-            3,
-            definition(ResourceId::virtual_router("a", "router"), &json!({})),
-        ),
-        (
-            2,
-            definition(ResourceId::virtual_node("gone", "node"), &json!({})),
-        ),
+        (3, definition(ResourceId::virtual_router("a", "router"), &json!({}))),
+        (2, definition(ResourceId::virtual_node("gone", "node"), &json!({}))),
         (1, definition(ResourceId::mesh("a"), &json!({}))),
         (6, definition(ResourceId::mesh("b"), &json!({}))),
     ];
@@ -37,11 +31,7 @@ fn definitions_come_in_any_order_and_what_lies_nowhere_is_left_out() {
 /// transaction 9.
 fn transactions(change: &str) -> [u64; 3] {
     let at = |definitions: Definitions, name: &str| {
-        if name == change {
-            definitions.at(9)
-        } else {
-            definitions.at(1)
-        }
+        if name == change { definitions.at(9) } else { definitions.at(1) }
     };
     let target = json!({"virtualService": {"virtualServiceName": "service"}});
     let mut definitions = at(Definitions::new(), "mesh");
@@ -53,15 +43,9 @@ fn transactions(change: &str) -> [u64; 3] {
     definitions = at(definitions.route("router", "route", route), "route");
     definitions = at(definitions.provided_by_router("service", "router"), "service");
     let listener = json!({"portMapping": {"port": 80, "protocol": "http"}});
-    definitions = at(
-        definitions.virtual_gateway("gateway", json!({"listeners": [listener]})),
-        "gateway",
-    );
+    definitions = at(definitions.virtual_gateway("gateway", json!({"listeners": [listener]})), "gateway");
     let gateway_route = json!({"httpRoute": {"match": {"prefix": "/"}, "action": {"target": target}}});
-    definitions = at(
-        definitions.gateway_route("gateway", "route", gateway_route),
-        "gateway-route",
-    );
+    definitions = at(definitions.gateway_route("gateway", "route", gateway_route), "gateway-route");
     [
         Fragment::Service(definitions.service("service")),
         Fragment::Node(definitions.node("node")),
@@ -90,10 +74,8 @@ fn a_fragment_has_the_transaction_of_the_newest_definition_that_went_into_it() {
 
 #[test]
 fn the_resources_of_a_fragment_have_its_transaction() {
-    let definitions = Definitions::new()
-        .listening_node("node", &[(80, "http")])
-        .provided_by_node("service", "node")
-        .at(7);
+    let definitions =
+        Definitions::new().listening_node("node", &[(80, "http")]).provided_by_node("service", "node").at(7);
     let fragment = definitions.service("service");
     assert_eq!(fragment.clusters[0].version.transaction, 7);
     let whole = Fragment::Service(fragment);

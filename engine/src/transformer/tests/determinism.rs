@@ -37,9 +37,7 @@ fn hashes(definitions: Vec<(Transaction, Definition)>) -> String {
 
 #[test]
 fn each_time_and_on_each_thread_the_same() {
-    let threads: Vec<_> = (0..8)
-        .map(|_| std::thread::spawn(|| hashes(examples())))
-        .collect();
+    let threads: Vec<_> = (0..8).map(|_| std::thread::spawn(|| hashes(examples()))).collect();
     let first = hashes(examples());
     for thread in threads {
         assert_eq!(thread.join().unwrap(), first);

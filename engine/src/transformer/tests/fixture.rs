@@ -45,10 +45,7 @@ impl Definitions {
             .collect();
         let hostname = format!("{}.local", name.replace([':', '%'], "-"));
         let discovery = json!({"dns": {"hostname": hostname}});
-        self.virtual_node(
-            name,
-            json!({"listeners": listeners, "serviceDiscovery": discovery}),
-        )
+        self.virtual_node(name, json!({"listeners": listeners, "serviceDiscovery": discovery}))
     }
 
     pub(crate) fn virtual_service(self, name: &str, spec: Value) -> Self {
@@ -71,11 +68,7 @@ impl Definitions {
             .iter()
             .map(|(port, protocol)| json!({"portMapping": {"port": port, "protocol": protocol}}))
             .collect();
-        let spec = if listeners.is_empty() {
-            json!({})
-        } else {
-            json!({"listeners": listeners})
-        };
+        let spec = if listeners.is_empty() { json!({}) } else { json!({"listeners": listeners}) };
         self.add(ResourceId::virtual_router(MESH, name), spec)
     }
 
@@ -160,11 +153,7 @@ impl Definitions {
 }
 
 pub(crate) fn key(mesh: &str, kind: FragmentKind, name: &str) -> FragmentKey {
-    FragmentKey {
-        mesh: mesh.into(),
-        kind,
-        name: name.into(),
-    }
+    FragmentKey { mesh: mesh.into(), kind, name: name.into() }
 }
 
 /// What the Envoys of the node of `key` should have.
@@ -187,30 +176,19 @@ fn composed_with_problems(transformed: &Transformed, key: &FragmentKey) -> Compo
             }
         })
         .collect();
-    let backends: Vec<_> = backends
-        .into_iter()
-        .map(|(name, fragment)| Backend { name, fragment })
-        .collect();
+    let backends: Vec<_> = backends.into_iter().map(|(name, fragment)| Backend { name, fragment }).collect();
     compose(node, &backends).unwrap()
 }
 
 pub(crate) fn definition(id: ResourceId, spec: &Value) -> Definition {
     let spec = Spec::parse(id.kind(), spec).unwrap_or_else(|errors| panic!("{id}: {errors:?}"));
-    Definition {
-        id,
-        spec,
-        metadata: Metadata::created(String::new(), "000000000000", 0),
-        tags: Vec::new(),
-    }
+    Definition { id, spec, metadata: Metadata::created(String::new(), "000000000000", 0), tags: Vec::new() }
 }
 
 /// The definitions of every example mesh, of transaction 1.
 pub(crate) fn examples() -> Vec<(Transaction, Definition)> {
     let mut files = Vec::new();
-    add_files(
-        &Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples"),
-        &mut files,
-    );
+    add_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples"), &mut files);
     files.sort();
     let texts = files.iter().map(|file| std::fs::read_to_string(file).unwrap());
     texts.flat_map(|text| from_documents(&text)).collect()

@@ -211,10 +211,7 @@ fn a_targets_port_is_part_of_the_host() {
     let mut kept = route.clone();
     kept["action"]["rewrite"] = json!({"hostname": {"defaultTargetHostname": "DISABLED"}});
     let rendered = routes(&gateway_with(&json!({"httpRoute": kept})), 0);
-    assert!(
-        rendered.contains("key x-app-mesh-virtual-service, value service:81"),
-        "{rendered}"
-    );
+    assert!(rendered.contains("key x-app-mesh-virtual-service, value service:81"), "{rendered}");
 }
 
 #[test]
@@ -259,51 +256,21 @@ fn each_listener_takes_the_routes_of_its_protocol_and_port() {
     );
     assert_eq!(
         render::names(&fragment.route_configurations),
-        [
-            "rds_ingress_http_1",
-            "rds_ingress_http2_2",
-            "rds_ingress_grpc_3",
-            "rds_ingress_http_4"
-        ]
+        ["rds_ingress_http_1", "rds_ingress_http2_2", "rds_ingress_grpc_3", "rds_ingress_http_4"]
     );
     let names = |index| {
         let lines = routes(&fragment, index);
-        let names = lines.lines().map(|line| {
-            line.trim_start_matches("{name ")
-                .split(',')
-                .next()
-                .unwrap()
-                .to_owned()
-        });
+        let names =
+            lines.lines().map(|line| line.trim_start_matches("{name ").split(',').next().unwrap().to_owned());
         names.collect::<Vec<_>>().join(" ")
     };
     assert_eq!([0, 1, 2, 3].map(names), ["one any", "two", "three", "any"]);
     assert_eq!(fragment.backends, ["a".into(), "b".into()]);
-    let prefixes = fragment
-        .listeners
-        .iter()
-        .map(|listener| render::listener(&render::decoded(listener)));
+    let prefixes = fragment.listeners.iter().map(|listener| render::listener(&render::decoded(listener)));
     let prefixes: Vec<_> = prefixes
-        .map(|rendered| {
-            rendered
-                .split("stat_prefix ")
-                .nth(1)
-                .unwrap()
-                .split(',')
-                .next()
-                .unwrap()
-                .to_owned()
-        })
+        .map(|rendered| rendered.split("stat_prefix ").nth(1).unwrap().split(',').next().unwrap().to_owned())
         .collect();
-    assert_eq!(
-        prefixes,
-        [
-            "ingress.http.1",
-            "ingress.http2.2",
-            "ingress.grpc.3",
-            "ingress.http.4"
-        ]
-    );
+    assert_eq!(prefixes, ["ingress.http.1", "ingress.http2.2", "ingress.grpc.3", "ingress.http.4"]);
 }
 
 #[test]
@@ -311,18 +278,10 @@ fn gateway_routes_rank_as_routes_do_and_then_by_host() {
     let in_order = [
         ("h", json!({"prefix": "/"}), Some(1)),
         ("g", json!({"path": {"exact": "/a"}}), None),
-        (
-            "f",
-            json!({"prefix": "/long", "hostname": {"suffix": ".com"}}),
-            None,
-        ),
+        ("f", json!({"prefix": "/long", "hostname": {"suffix": ".com"}}), None),
         ("e", json!({"prefix": "/long"}), None),
         ("d", json!({"prefix": "/", "hostname": {"exact": "a.com"}}), None),
-        (
-            "c",
-            json!({"prefix": "/", "hostname": {"suffix": ".a.com"}}),
-            None,
-        ),
+        ("c", json!({"prefix": "/", "hostname": {"suffix": ".a.com"}}), None),
         ("b", json!({"prefix": "/", "hostname": {"suffix": ".com"}}), None),
         ("a", json!({"prefix": "/"}), None),
     ];
@@ -336,10 +295,8 @@ fn gateway_routes_rank_as_routes_do_and_then_by_host() {
         definitions = definitions.gateway_route("gateway", name, spec);
     }
     let rendered = routes(&definitions.gateway("gateway"), 0);
-    let mut names: Vec<_> = rendered
-        .lines()
-        .map(|line| line.trim_start_matches("{name ").split(',').next().unwrap())
-        .collect();
+    let mut names: Vec<_> =
+        rendered.lines().map(|line| line.trim_start_matches("{name ").split(',').next().unwrap()).collect();
     names.dedup();
     assert_eq!(names, in_order.map(|(name, _, _)| name));
 }
@@ -368,14 +325,8 @@ fn listeners_share_a_cluster_unless_their_limits_differ() {
             let cluster: Cluster = render::decoded(resource);
             let limits = cluster.circuit_breakers.unwrap().thresholds.remove(0);
             let http2 = !cluster.typed_extension_protocol_options.is_empty();
-            let limits = (
-                limits.max_connections.unwrap().value,
-                limits.max_requests.unwrap().value,
-            );
-            format!(
-                "{} http2={http2} connections={} requests={}",
-                cluster.name, limits.0, limits.1
-            )
+            let limits = (limits.max_connections.unwrap().value, limits.max_requests.unwrap().value);
+            format!("{} http2={http2} connections={} requests={}", cluster.name, limits.0, limits.1)
         })
         .collect();
     expect![[r#"
@@ -392,8 +343,5 @@ fn the_meshs_ip_preference_decides_where_a_gateway_listens() {
         .virtual_gateway("gateway", json!({"listeners": [listener(80, "http")]}))
         .gateway("gateway");
     let rendered = render::listener(&render::decoded(&fragment.listeners[0]));
-    assert!(
-        rendered.contains("address ::, ipv4_compat true, PortValue 80"),
-        "{rendered}"
-    );
+    assert!(rendered.contains("address ::, ipv4_compat true, PortValue 80"), "{rendered}");
 }

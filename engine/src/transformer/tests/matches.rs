@@ -15,11 +15,7 @@ fn check(kind: &str, condition: &Value, expected: Expect) {
     let fragment = Definitions::new()
         .listening_node("node", &[(80, protocol)])
         .virtual_router("router", &[(80, protocol)])
-        .route(
-            "router",
-            "route",
-            json!({kind: {"match": condition, "action": action}}),
-        )
+        .route("router", "route", json!({kind: {"match": condition, "action": action}}))
         .provided_by_router("service", "router")
         .service("service");
     let Routing::VirtualHost(bytes) = &fragment.ports[0].routing else {
@@ -33,11 +29,7 @@ fn check(kind: &str, condition: &Value, expected: Expect) {
 fn paths() {
     check("httpRoute", &json!({"prefix": "/"}), expect!["Prefix /"]);
     check("http2Route", &json!({"prefix": "/cart"}), expect!["Prefix /cart"]);
-    check(
-        "httpRoute",
-        &json!({"path": {"exact": "/cart"}}),
-        expect!["Path /cart"],
-    );
+    check("httpRoute", &json!({"path": {"exact": "/cart"}}), expect!["Path /cart"]);
     check(
         "httpRoute",
         &json!({"path": {"regex": "/items/[0-9]+"}}),
@@ -60,11 +52,7 @@ fn methods_and_schemes() {
 }
 
 fn check_header(header: &Value, expected: Expect) {
-    check(
-        "httpRoute",
-        &json!({"prefix": "/", "headers": [header]}),
-        expected,
-    );
+    check("httpRoute", &json!({"prefix": "/", "headers": [header]}), expected);
 }
 
 #[test]
@@ -89,10 +77,7 @@ fn headers() {
         &json!({"name": "x", "match": {"range": {"start": -1, "end": 10}}}),
         expect!["{headers {name x, RangeMatch {start -1, end 10}}, Prefix /}"],
     );
-    check_header(
-        &json!({"name": "x"}),
-        expect!["{headers {name x, PresentMatch true}, Prefix /}"],
-    );
+    check_header(&json!({"name": "x"}), expect!["{headers {name x, PresentMatch true}, Prefix /}"]);
     check_header(
         &json!({"name": "x", "invert": false}),
         expect!["{headers {name x, PresentMatch true}, Prefix /}"],
@@ -149,16 +134,8 @@ fn all_conditions_at_once() {
 
 #[test]
 fn grpc() {
-    check(
-        "grpcRoute",
-        &json!({}),
-        expect!["{grpc GrpcRouteMatchOptions, Prefix /}"],
-    );
-    check(
-        "grpcRoute",
-        &json!({"serviceName": ""}),
-        expect!["{grpc GrpcRouteMatchOptions, Prefix /}"],
-    );
+    check("grpcRoute", &json!({}), expect!["{grpc GrpcRouteMatchOptions, Prefix /}"]);
+    check("grpcRoute", &json!({"serviceName": ""}), expect!["{grpc GrpcRouteMatchOptions, Prefix /}"]);
     check(
         "grpcRoute",
         &json!({"serviceName": "shop.Cart"}),

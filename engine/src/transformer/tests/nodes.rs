@@ -46,12 +46,7 @@ fn one_listener() {
 
 #[test]
 fn a_listener_of_each_protocol() {
-    let listeners = [
-        listener(1, "http"),
-        listener(2, "http2"),
-        listener(3, "grpc"),
-        listener(4, "tcp"),
-    ];
+    let listeners = [listener(1, "http"), listener(2, "http2"), listener(3, "grpc"), listener(4, "tcp")];
     let fragment = node(json!({"listeners": listeners}));
     assert_eq!(render::names(&fragment.listeners), ["lds_ingress_0.0.0.0_15000"]);
     expect![[r#"
@@ -71,9 +66,8 @@ fn a_listener_of_each_protocol() {
         ]
     );
     let clusters = fragment.clusters.iter().map(render::decoded::<Cluster>);
-    let speaks_http2: Vec<_> = clusters
-        .map(|cluster| !cluster.typed_extension_protocol_options.is_empty())
-        .collect();
+    let speaks_http2: Vec<_> =
+        clusters.map(|cluster| !cluster.typed_extension_protocol_options.is_empty()).collect();
     assert_eq!(speaks_http2, [false, true, true, false, false]);
     assert_eq!(
         render::names(&fragment.route_configurations),
@@ -95,10 +89,7 @@ fn timeouts_of_listeners() {
         with(listener(4, "tcp"), json!({"tcp": {"idle": {"unit": "s", "value": 5}}})),
     ]}));
     for (resource, (per_request, idle)) in
-        fragment
-            .route_configurations
-            .iter()
-            .zip([("2s", "1s"), ("0s", "0s"), ("4s", "3s")])
+        fragment.route_configurations.iter().zip([("2s", "1s"), ("0s", "0s"), ("4s", "3s")])
     {
         let rendered = render::route_configuration(resource);
         let expected = format!("timeout {per_request}, idle_timeout {idle},");
@@ -172,10 +163,7 @@ fn egress_of_a_mesh_that_allows_all() {
         .virtual_node("node", json!({}))
         .node("node");
     let rendered = egress(&fragment);
-    let added: Vec<_> = rendered
-        .lines()
-        .filter(|line| line.contains("allow-all"))
-        .collect();
+    let added: Vec<_> = rendered.lines().filter(|line| line.contains("allow-all")).collect();
     expect!["  default {filters {name envoy.filters.network.tcp_proxy, TcpProxy{stat_prefix egress, Cluster cds_egress_m_mesh-allow-all}}, name egress_mesh-allow-all}"].assert_eq(&added.join("\n"));
     let clusters: Vec<_> = fragment.clusters.iter().map(render::cluster).collect();
     expect![[r#"
@@ -187,22 +175,10 @@ fn egress_of_a_mesh_that_allows_all() {
 fn ip_preferences_decide_where_envoys_listen_and_reach_their_applications() {
     let table = [
         (None, "address 0.0.0.0", "address 127.0.0.1"),
-        (
-            Some("IPv4_ONLY"),
-            "address ::, ipv4_compat true",
-            "address 127.0.0.1",
-        ),
-        (
-            Some("IPv4_PREFERRED"),
-            "address ::, ipv4_compat true",
-            "address 127.0.0.1",
-        ),
+        (Some("IPv4_ONLY"), "address ::, ipv4_compat true", "address 127.0.0.1"),
+        (Some("IPv4_PREFERRED"), "address ::, ipv4_compat true", "address 127.0.0.1"),
         (Some("IPv6_ONLY"), "address ::, ipv4_compat true", "address ::1"),
-        (
-            Some("IPv6_PREFERRED"),
-            "address ::, ipv4_compat true",
-            "address ::1",
-        ),
+        (Some("IPv6_PREFERRED"), "address ::, ipv4_compat true", "address ::1"),
     ];
     for (preference, bind, application) in table {
         let mut mesh = json!({});
@@ -224,11 +200,7 @@ fn ip_preferences_decide_where_envoys_listen_and_reach_their_applications() {
 
 fn rendered_address(rendered: &str, address: &str, port: u16) -> bool {
     let (host, rest) = address.split_once(',').unwrap_or((address, ""));
-    let rest = if rest.is_empty() {
-        String::new()
-    } else {
-        format!(",{rest}")
-    };
+    let rest = if rest.is_empty() { String::new() } else { format!(",{rest}") };
     rendered.contains(&format!("SocketAddress {{{host}{rest}, PortValue {port}}}"))
 }
 

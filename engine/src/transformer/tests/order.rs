@@ -22,16 +22,7 @@ fn order(kind: &str, routes: &[(&str, Value, Option<u16>)]) -> Vec<String> {
     }
     let rendered = render::port(&definitions.service("service"), 80);
     let lines = rendered.lines().skip(1);
-    lines
-        .map(|line| {
-            line.trim()
-                .trim_start_matches("{name ")
-                .split(',')
-                .next()
-                .unwrap()
-                .to_owned()
-        })
-        .collect()
+    lines.map(|line| line.trim().trim_start_matches("{name ").split(',').next().unwrap().to_owned()).collect()
 }
 
 fn check(kind: &str, in_order: &[(&str, Value, Option<u16>)]) {
@@ -74,21 +65,9 @@ fn of_equal_paths_the_one_with_more_conditions_comes_first_and_then_the_name_dec
     check(
         "httpRoute",
         &[
-            (
-                "f",
-                json!({"prefix": "/", "method": "GET", "scheme": "http", "headers": [header("a")]}),
-                None,
-            ),
-            (
-                "e",
-                json!({"prefix": "/", "headers": [header("a"), header("b")]}),
-                None,
-            ),
-            (
-                "b",
-                json!({"prefix": "/", "queryParameters": [{"name": "a"}]}),
-                None,
-            ),
+            ("f", json!({"prefix": "/", "method": "GET", "scheme": "http", "headers": [header("a")]}), None),
+            ("e", json!({"prefix": "/", "headers": [header("a"), header("b")]}), None),
+            ("b", json!({"prefix": "/", "queryParameters": [{"name": "a"}]}), None),
             ("c", json!({"prefix": "/", "scheme": "http"}), None),
             ("d", json!({"prefix": "/", "method": "GET"}), None),
             ("a", json!({"prefix": "/"}), None),
@@ -102,11 +81,7 @@ fn grpc_methods_come_before_services_before_the_rest() {
         "grpcRoute",
         &[
             ("d", json!({"serviceName": "a.B", "methodName": "C"}), None),
-            (
-                "c",
-                json!({"serviceName": "a.B", "metadata": [{"name": "x"}]}),
-                None,
-            ),
+            ("c", json!({"serviceName": "a.B", "metadata": [{"name": "x"}]}), None),
             ("b", json!({"serviceName": "a.B"}), None),
             ("a", json!({}), None),
         ],

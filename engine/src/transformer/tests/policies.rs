@@ -20,11 +20,7 @@ fn action(kind: &str, members: &Value) -> RouteAction {
     let protocol = kind.trim_end_matches("Route");
     let mut route = members.clone();
     route["action"] = json!({"weightedTargets": [{"virtualNode": "node", "weight": 1}]});
-    route["match"] = if protocol == "grpc" {
-        json!({})
-    } else {
-        json!({"prefix": "/"})
-    };
+    route["match"] = if protocol == "grpc" { json!({}) } else { json!({"prefix": "/"}) };
     let fragment = Definitions::new()
         .listening_node("node", &[(80, protocol)])
         .virtual_router("router", &[(80, protocol)])
@@ -124,9 +120,7 @@ fn zero_retries_are_none_and_a_zero_timeout_of_a_try_is_no_timeout() {
     let policy = json!({
         "maxRetries": 0, "perRetryTimeout": {"unit": "s", "value": 0}, "httpRetryEvents": ["server-error"],
     });
-    let policy = action("httpRoute", &json!({"retryPolicy": policy}))
-        .retry_policy
-        .unwrap();
+    let policy = action("httpRoute", &json!({"retryPolicy": policy})).retry_policy.unwrap();
     assert_eq!(policy.num_retries.unwrap().value, 0);
     assert_eq!(policy.per_try_timeout, None);
 }
@@ -136,27 +130,17 @@ fn timeouts_are_as_given_and_else_app_meshs_defaults() {
     let table = [
         (json!({}), ("15s", "300s")),
         (json!({"timeout": {}}), ("15s", "300s")),
-        (
-            json!({"timeout": {"perRequest": {"unit": "s", "value": 60}}}),
-            ("60s", "300s"),
-        ),
+        (json!({"timeout": {"perRequest": {"unit": "s", "value": 60}}}), ("60s", "300s")),
         (
             json!({"timeout": {"perRequest": {"unit": "s", "value": 0}, "idle": {"unit": "ms", "value": 0}}}),
             ("0s", "0s"),
         ),
-        (
-            json!({"timeout": {"idle": {"unit": "ms", "value": 1500}}}),
-            ("15s", "1.5s"),
-        ),
+        (json!({"timeout": {"idle": {"unit": "ms", "value": 1500}}}), ("15s", "1.5s")),
     ];
     for (members, (per_request, idle)) in table {
         for kind in ["httpRoute", "http2Route", "grpcRoute"] {
             let action = action(kind, &members);
-            assert_eq!(
-                render::message(&action.timeout.unwrap()),
-                per_request,
-                "{members}"
-            );
+            assert_eq!(render::message(&action.timeout.unwrap()), per_request, "{members}");
             assert_eq!(render::message(&action.idle_timeout.unwrap()), idle, "{members}");
         }
     }
@@ -177,9 +161,6 @@ fn connections_end_after_the_idle_time_of_their_route() {
             .provided_by_router("service", "router")
             .service("service");
         let rendered = render::port(&fragment, 80);
-        assert!(
-            rendered.contains(&format!("idle_timeout {expected},")),
-            "{rendered}"
-        );
+        assert!(rendered.contains(&format!("idle_timeout {expected},")), "{rendered}");
     }
 }

@@ -31,11 +31,7 @@ fn check(harm: impl FnOnce(Definitions) -> Definitions, expected: Expect) {
     let harmed = FragmentKey::virtual_service(&MESH.into(), "service");
     assert!(!after.fragments.contains_key(&harmed));
     for name in ["other", "gateway"] {
-        for kind in [
-            FragmentKind::VirtualNode,
-            FragmentKind::VirtualGateway,
-            FragmentKind::VirtualService,
-        ] {
+        for kind in [FragmentKind::VirtualNode, FragmentKind::VirtualGateway, FragmentKind::VirtualService] {
             let key = key(MESH, kind, name);
             assert_eq!(after.fragments.get(&key), before.fragments.get(&key), "{key}");
         }
@@ -65,8 +61,7 @@ fn a_node_that_is_not_there() {
         ]],
     );
     let provided = |well: Definitions| {
-        well.without(&ResourceId::virtual_service(MESH, "service"))
-            .provided_by_node("service", "gone")
+        well.without(&ResourceId::virtual_service(MESH, "service")).provided_by_node("service", "gone")
     };
     check(
         provided,
@@ -91,10 +86,7 @@ fn a_port_at_which_nobody_listens() {
 fn a_node_without_listeners() {
     let route = route_to(&json!({"virtualNode": "mute", "weight": 1}));
     check(
-        |well| {
-            well.virtual_node("mute", json!({}))
-                .route("router", "wrong", route)
-        },
+        |well| well.virtual_node("mute", json!({})).route("router", "wrong", route),
         expect![[
             r#"mesh/m/virtualService/service: route "wrong" leads to virtual node "mute", which has no listeners; add a listener to the node, or remove the target"#
         ]],
@@ -118,10 +110,7 @@ fn everything_else_has_a_fragment() {
     let definitions = Definitions::new()
         .virtual_node("node", json!({}))
         .virtual_service("service", json!({}))
-        .virtual_gateway(
-            "gateway",
-            json!({"listeners": [{"portMapping": {"port": 1, "protocol": "grpc"}}]}),
-        );
+        .virtual_gateway("gateway", json!({"listeners": [{"portMapping": {"port": 1, "protocol": "grpc"}}]}));
     let fragments = definitions.transform().fragments;
     let kinds: Vec<_> = fragments
         .iter()

@@ -29,10 +29,7 @@ fn one_of(texts: &'static [&'static str]) -> impl Strategy<Value = Value> {
 }
 
 fn duration() -> impl Strategy<Value = Value> {
-    prop_oneof![
-        Just(Value::Null),
-        (0..u32::MAX).prop_map(|value| json!({"unit": "s", "value": value}))
-    ]
+    prop_oneof![Just(Value::Null), (0..u32::MAX).prop_map(|value| json!({"unit": "s", "value": value}))]
 }
 
 fn port_or_none() -> impl Strategy<Value = Value> {
@@ -53,11 +50,7 @@ fn listener() -> impl Strategy<Value = Value> {
             }
             listener["timeout"] = json!({protocol: {"idle": timeout}});
             if is_limited {
-                let limit = if matches!(protocol, "http" | "tcp") {
-                    "maxConnections"
-                } else {
-                    "maxRequests"
-                };
+                let limit = if matches!(protocol, "http" | "tcp") { "maxConnections" } else { "maxRequests" };
                 listener["connectionPool"] = json!({protocol: {limit: 5}});
             }
             listener
@@ -68,9 +61,8 @@ fn listener() -> impl Strategy<Value = Value> {
 /// Listeners at ports of their own.
 fn listeners(least: usize) -> impl Strategy<Value = Vec<Value>> {
     prop::collection::vec(listener(), least..5).prop_map(|listeners| {
-        let by_port = listeners
-            .into_iter()
-            .map(|listener| (listener["portMapping"]["port"].as_u64(), listener));
+        let by_port =
+            listeners.into_iter().map(|listener| (listener["portMapping"]["port"].as_u64(), listener));
         by_port.collect::<BTreeMap<_, _>>().into_values().collect()
     })
 }
@@ -86,17 +78,10 @@ fn virtual_node() -> impl Strategy<Value = Value> {
     let backends = prop::collection::btree_set(name(), 0..5);
     let hostname = one_of(&["a.local", "localhost", "10.0.0.1"]);
     let logged = one_of(&["%PROTOCOL%", "plain"]);
-    (
-        prop::collection::vec(listener(), 0..4),
-        backends,
-        hostname,
-        logged,
-    )
-        .prop_map(|(listeners, backends, hostname, logged)| {
-            let backends: Vec<_> = backends
-                .iter()
-                .map(|name| json!({"virtualService": {"virtualServiceName": name}}))
-                .collect();
+    (prop::collection::vec(listener(), 0..4), backends, hostname, logged).prop_map(
+        |(listeners, backends, hostname, logged)| {
+            let backends: Vec<_> =
+                backends.iter().map(|name| json!({"virtualService": {"virtualServiceName": name}})).collect();
             let mut node = json!({"listeners": listeners, "backends": backends});
             if !hostname.is_null() {
                 node["serviceDiscovery"] = json!({"dns": {"hostname": hostname}});
@@ -106,15 +91,14 @@ fn virtual_node() -> impl Strategy<Value = Value> {
                 node["logging"] = json!({"accessLog": {"file": {"path": "/dev/null", "format": format}}});
             }
             node
-        })
+        },
+    )
 }
 
 fn virtual_router() -> impl Strategy<Value = Value> {
     listeners(0).prop_map(|listeners| {
-        let listeners: Vec<_> = listeners
-            .iter()
-            .map(|listener| json!({"portMapping": listener["portMapping"]}))
-            .collect();
+        let listeners: Vec<_> =
+            listeners.iter().map(|listener| json!({"portMapping": listener["portMapping"]})).collect();
         json!({"listeners": listeners})
     })
 }
@@ -137,13 +121,8 @@ fn route() -> impl Strategy<Value = Value> {
     let target = (name(), port_or_none(), 0..3)
         .prop_map(|(node, port, weight)| json!({"virtualNode": node, "port": port, "weight": weight}));
     let kinds = select(vec!["httpRoute", "http2Route", "grpcRoute", "tcpRoute"]);
-    (
-        kinds,
-        prop::collection::vec(target, 1..4),
-        condition(),
-        duration(),
-    )
-        .prop_map(|(kind, targets, condition, timeout)| {
+    (kinds, prop::collection::vec(target, 1..4), condition(), duration()).prop_map(
+        |(kind, targets, condition, timeout)| {
             let condition = match kind {
                 "grpcRoute" => json!({"port": condition["port"], "serviceName": "a.B"}),
                 "tcpRoute" => json!({"port": condition["port"]}),
@@ -151,7 +130,8 @@ fn route() -> impl Strategy<Value = Value> {
             };
             let action = json!({"weightedTargets": targets});
             json!({kind: {"action": action, "match": condition, "timeout": {"idle": timeout}}})
-        })
+        },
+    )
 }
 
 fn virtual_service() -> impl Strategy<Value = Value> {
@@ -164,9 +144,7 @@ fn virtual_service() -> impl Strategy<Value = Value> {
 
 fn virtual_gateway() -> impl Strategy<Value = Value> {
     listeners(1).prop_map(|listeners| {
-        let for_requests = listeners
-            .iter()
-            .filter(|listener| listener["portMapping"]["protocol"] != "tcp");
+        let for_requests = listeners.iter().filter(|listener| listener["portMapping"]["protocol"] != "tcp");
         let plain = for_requests.map(|listener| {
             json!({"portMapping": listener["portMapping"], "connectionPool": listener["connectionPool"]})
         });
@@ -177,22 +155,16 @@ fn virtual_gateway() -> impl Strategy<Value = Value> {
 fn gateway_route() -> impl Strategy<Value = Value> {
     let hostname = one_of(&["a", "c.local"]);
     let kinds = select(vec!["httpRoute", "http2Route"]);
-    (
-        kinds,
-        name(),
-        port_or_none(),
-        condition(),
-        hostname,
-        one_of(&["ENABLED", "DISABLED"]),
-    )
-        .prop_map(|(kind, service, port, mut condition, hostname, toggle)| {
+    (kinds, name(), port_or_none(), condition(), hostname, one_of(&["ENABLED", "DISABLED"])).prop_map(
+        |(kind, service, port, mut condition, hostname, toggle)| {
             if !hostname.is_null() {
                 condition["hostname"] = json!({"exact": hostname});
             }
             let rewrite = json!({"hostname": {"defaultTargetHostname": toggle}});
             let target = json!({"virtualService": {"virtualServiceName": service}, "port": port});
             json!({kind: {"match": condition, "action": {"target": target, "rewrite": rewrite}}})
-        })
+        },
+    )
 }
 
 /// One definition for each name.

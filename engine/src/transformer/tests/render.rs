@@ -34,10 +34,7 @@ pub(crate) fn names(resources: &[Resource]) -> Vec<&str> {
 
 /// What a service fragment has at a port, a line for each route.
 pub(crate) fn port(fragment: &ServiceFragment, port: u16) -> String {
-    let found = fragment
-        .ports
-        .iter()
-        .find(|service_port| service_port.port == port);
+    let found = fragment.ports.iter().find(|service_port| service_port.port == port);
     let ports: Vec<_> = fragment.ports.iter().map(|port| port.port).collect();
     match &found.unwrap_or_else(|| panic!("no {port} in {ports:?}")).routing {
         Routing::VirtualHost(bytes) => virtual_host(&VirtualHost::decode(bytes.clone()).unwrap()),
@@ -54,27 +51,16 @@ pub(crate) fn route_configuration(resource: &Resource) -> String {
 
 /// A virtual host, a line for each route.
 pub(crate) fn virtual_host(virtual_host: &VirtualHost) -> String {
-    let without_routes = VirtualHost {
-        routes: Vec::new(),
-        ..virtual_host.clone()
-    };
+    let without_routes = VirtualHost { routes: Vec::new(), ..virtual_host.clone() };
     let mut lines = vec![message(&without_routes)];
-    lines.extend(
-        virtual_host
-            .routes
-            .iter()
-            .map(|route| format!("  {}", message(route))),
-    );
+    lines.extend(virtual_host.routes.iter().map(|route| format!("  {}", message(route))));
     lines.join("\n")
 }
 
 /// A listener, a line for each filter chain.
 pub(crate) fn listener(listener: &Listener) -> String {
-    let without_chains = Listener {
-        filter_chains: Vec::new(),
-        default_filter_chain: None,
-        ..listener.clone()
-    };
+    let without_chains =
+        Listener { filter_chains: Vec::new(), default_filter_chain: None, ..listener.clone() };
     let mut lines = vec![message(&without_chains)];
     let chains = listener.filter_chains.iter();
     lines.extend(chains.map(|chain| format!("  {}", message(chain))));
@@ -98,10 +84,7 @@ pub(crate) fn message(message: &impl Debug) -> String {
     let debug = format!("{message:#?}");
     let mut lines = debug.lines().map(str::trim);
     let node = Node::parse(&mut lines);
-    node.into_iter()
-        .filter_map(Node::shown)
-        .collect::<Vec<_>>()
-        .join(", ")
+    node.into_iter().filter_map(Node::shown).collect::<Vec<_>>().join(", ")
 }
 
 /// What fields of enumerations are if nothing is said.
@@ -113,10 +96,7 @@ const ENUM_DEFAULTS: [(&str, &str); 15] = [
     ("health_status", "Unknown"),
     ("internal_redirect_action", "PassThroughInternalRedirect"),
     ("lb_policy", "RoundRobin"),
-    (
-        "path_with_escaped_slashes_action",
-        "ImplementationSpecificDefault",
-    ),
+    ("path_with_escaped_slashes_action", "ImplementationSpecificDefault"),
     ("priority", "Default"),
     ("protocol", "Tcp"),
     ("protocol_selection", "UseConfiguredProtocol"),
@@ -160,11 +140,7 @@ impl Node {
     }
 
     fn of_children(label: &str, rest: &str, opener: &str, children: Vec<Node>) -> Node {
-        let named = |leaf: String, children| Node {
-            label: label.to_owned(),
-            leaf,
-            children,
-        };
+        let named = |leaf: String, children| Node { label: label.to_owned(), leaf, children };
         let number = |name: &str| {
             let child = children.iter().find(|child| child.label == name);
             child.map_or("0", |child| child.leaf.as_str())
@@ -189,30 +165,18 @@ impl Node {
             }
             "" => named(String::new(), children),
             "TypedConfig" => children.into_iter().next().unwrap(),
-            _ if rest.ends_with('(') && label.is_empty() => Node {
-                label: opener.to_owned(),
-                leaf: String::new(),
-                children,
-            },
-            _ => named(
-                if children.is_empty() {
-                    "{}".to_owned()
-                } else {
-                    String::new()
-                },
-                children,
-            ),
+            _ if rest.ends_with('(') && label.is_empty() => {
+                Node { label: opener.to_owned(), leaf: String::new(), children }
+            }
+            _ => named(if children.is_empty() { "{}".to_owned() } else { String::new() }, children),
         }
     }
 
     fn of_any(children: &[Node]) -> Node {
         let type_url = children[0].leaf.trim_matches('"').to_owned();
         let value = children.iter().find(|child| child.label == "value");
-        let bytes: Vec<u8> = value
-            .iter()
-            .flat_map(|value| &value.children)
-            .map(|byte| byte.leaf.parse().unwrap())
-            .collect();
+        let bytes: Vec<u8> =
+            value.iter().flat_map(|value| &value.children).map(|byte| byte.leaf.parse().unwrap()).collect();
         let debug = None
             .or_else(|| debug_of::<HttpConnectionManager>(&type_url, &bytes))
             .or_else(|| debug_of::<TcpProxy>(&type_url, &bytes))
@@ -225,10 +189,7 @@ impl Node {
             .unwrap_or_else(|| panic!("{type_url} is unknown here"));
         let mut nodes = Node::parse(&mut debug.lines().map(str::trim));
         let node = nodes.pop().unwrap();
-        Node {
-            label: type_url.rsplit('.').next().unwrap().to_owned(),
-            ..node
-        }
+        Node { label: type_url.rsplit('.').next().unwrap().to_owned(), ..node }
     }
 
     /// Nothing, if it is what it is by default.
@@ -242,21 +203,13 @@ impl Node {
         let label = &self.label;
         if self.children.is_empty() {
             let leaf = self.leaf.trim_matches('"');
-            return Some(if label.is_empty() {
-                leaf.to_owned()
-            } else {
-                format!("{label} {leaf}")
-            });
+            return Some(if label.is_empty() { leaf.to_owned() } else { format!("{label} {leaf}") });
         }
         let children: Vec<_> = self.children.into_iter().filter_map(Node::shown).collect();
         match children.as_slice() {
             [] if label.is_empty() => Some("{}".to_owned()),
             [] => Some(label.clone()),
-            [only] => Some(if label.is_empty() {
-                only.clone()
-            } else {
-                format!("{label} {only}")
-            }),
+            [only] => Some(if label.is_empty() { only.clone() } else { format!("{label} {only}") }),
             _ => Some(format!("{label}{{{}}}", children.join(", "))),
         }
     }

@@ -16,9 +16,7 @@ fn tcp_route(targets: &Value) -> Value {
 
 fn two_nodes() -> Definitions {
     let listeners = [(80, "http"), (81, "http2"), (82, "grpc"), (83, "tcp")];
-    Definitions::new()
-        .listening_node("v1", &listeners)
-        .listening_node("v2", &listeners)
+    Definitions::new().listening_node("v1", &listeners).listening_node("v2", &listeners)
 }
 
 fn ports(definitions: &Definitions) -> Vec<u16> {
@@ -28,9 +26,7 @@ fn ports(definitions: &Definitions) -> Vec<u16> {
 
 #[test]
 fn without_a_provider_there_is_nothing() {
-    let fragment = Definitions::new()
-        .virtual_service("service", json!({}))
-        .service("service");
+    let fragment = Definitions::new().virtual_service("service", json!({})).service("service");
     assert!(fragment.ports.is_empty() && fragment.clusters.is_empty() && fragment.endpoints.is_empty());
 }
 
@@ -62,11 +58,7 @@ fn requests_are_shared_out_by_weight() {
           {name route, match Prefix /, Route {timeout 15s, idle_timeout 300s, retry_policy{retry_on unavailable,connect-failure,refused-stream,reset,retriable-status-codes, num_retries 2, retry_host_predicate {name envoy.retry_host_predicates.previous_hosts, PreviousHostsPredicate PreviousHostsPredicate}, host_selection_retry_max_attempts 5, retriable_status_codes 503}, WeightedClusters clusters{{name cds_egress_m_v1_http_80, weight 90}, {name cds_egress_m_v2_http_80, weight 10}, name cds_egress_m_v2_http2_81}}}"#]].assert_eq(&render::port(&fragment, 80));
     assert_eq!(
         render::names(&fragment.clusters),
-        [
-            "cds_egress_m_v1_http_80",
-            "cds_egress_m_v2_http2_81",
-            "cds_egress_m_v2_http_80"
-        ]
+        ["cds_egress_m_v1_http_80", "cds_egress_m_v2_http2_81", "cds_egress_m_v2_http_80"]
     );
 }
 
@@ -84,11 +76,7 @@ fn connections_are_shared_out_by_weight_and_zero_is_left_out() {
     // the cluster is there when the weight changes
     assert_eq!(
         render::names(&fragment.clusters),
-        [
-            "cds_egress_m_v1_tcp_83",
-            "cds_egress_m_v2_http_80",
-            "cds_egress_m_v2_tcp_83"
-        ]
+        ["cds_egress_m_v1_tcp_83", "cds_egress_m_v2_http_80", "cds_egress_m_v2_tcp_83"]
     );
 }
 
@@ -97,21 +85,8 @@ fn a_router_takes_the_routes_of_each_listeners_protocol_and_port() {
     let target = json!([{"virtualNode": "v1", "weight": 1}]);
     let action = json!({"weightedTargets": target});
     let definitions = two_nodes()
-        .virtual_router(
-            "router",
-            &[
-                (80, "http"),
-                (81, "http2"),
-                (82, "grpc"),
-                (83, "tcp"),
-                (90, "http"),
-            ],
-        )
-        .route(
-            "router",
-            "any-http",
-            http_route(&json!([{"virtualNode": "v1", "port": 80, "weight": 1}])),
-        )
+        .virtual_router("router", &[(80, "http"), (81, "http2"), (82, "grpc"), (83, "tcp"), (90, "http")])
+        .route("router", "any-http", http_route(&json!([{"virtualNode": "v1", "port": 80, "weight": 1}])))
         .route(
             "router",
             "http-90",
@@ -120,16 +95,8 @@ fn a_router_takes_the_routes_of_each_listeners_protocol_and_port() {
                 "action": {"weightedTargets": [{"virtualNode": "v2", "port": 80, "weight": 1}]},
             }}),
         )
-        .route(
-            "router",
-            "http2",
-            json!({"http2Route": {"match": {"prefix": "/"}, "action": action}}),
-        )
-        .route(
-            "router",
-            "grpc",
-            json!({"grpcRoute": {"match": {}, "action": action}}),
-        )
+        .route("router", "http2", json!({"http2Route": {"match": {"prefix": "/"}, "action": action}}))
+        .route("router", "grpc", json!({"grpcRoute": {"match": {}, "action": action}}))
         .route("router", "tcp", tcp_route(&target))
         .provided_by_router("service", "router");
     let fragment = definitions.service("service");
@@ -165,10 +132,7 @@ fn a_router_without_listeners_listens_where_its_targets_do() {
     let with_port = |port: u16| json!([{"virtualNode": "v1", "port": port, "weight": 1}]);
     let table = [
         (vec![http_route(&target("v1"))], vec![80]),
-        (
-            vec![tcp_route(&target("v1")), http_route(&target("v1"))],
-            vec![80, 83],
-        ),
+        (vec![tcp_route(&target("v1")), http_route(&target("v1"))], vec![80, 83]),
         (vec![http_route(&target("two"))], vec![1, 2]),
         (vec![http_route(&target("one"))], vec![7]),
         (vec![http_route(&with_port(81))], vec![81]),
@@ -202,12 +166,8 @@ fn of_two_tcp_routes_the_one_that_ranks_first_counts() {
         }
         route
     };
-    let table = [
-        (None, None, "v1"),
-        (None, Some(5), "v2"),
-        (Some(1), Some(5), "v1"),
-        (Some(9), Some(5), "v2"),
-    ];
+    let table =
+        [(None, None, "v1"), (None, Some(5), "v2"), (Some(1), Some(5), "v1"), (Some(9), Some(5), "v2")];
     for (first, second, expected) in table {
         let fragment = two_nodes()
             .virtual_router("router", &[(83, "tcp")])
@@ -215,9 +175,6 @@ fn of_two_tcp_routes_the_one_that_ranks_first_counts() {
             .route("router", "b", ranked("v2", second))
             .provided_by_router("service", "router")
             .service("service");
-        assert_eq!(
-            render::names(&fragment.clusters),
-            [format!("cds_egress_m_{expected}_tcp_83")]
-        );
+        assert_eq!(render::names(&fragment.clusters), [format!("cds_egress_m_{expected}_tcp_83")]);
     }
 }

@@ -36,15 +36,8 @@ pub(crate) fn check_references(snapshot: &Snapshot) {
         references.add_route_configuration(&decoded(resource));
     }
     let clusters = names(snapshot, ResourceType::Cluster);
-    assert!(
-        references.clusters.is_subset(&clusters),
-        "{:?} of {clusters:?}",
-        references.clusters
-    );
-    assert_eq!(
-        references.route_configurations,
-        names(snapshot, ResourceType::RouteConfiguration)
-    );
+    assert!(references.clusters.is_subset(&clusters), "{:?} of {clusters:?}", references.clusters);
+    assert_eq!(references.route_configurations, names(snapshot, ResourceType::RouteConfiguration));
 
     let clusters = snapshot.set(ResourceType::Cluster).resources().iter();
     let asked_for: Names = clusters
@@ -63,15 +56,8 @@ fn names(snapshot: &Snapshot, resource_type: ResourceType) -> Names {
 impl References {
     fn add_listener(&mut self, listener: &Listener) {
         let mut conditions = Vec::new();
-        for chain in listener
-            .filter_chains
-            .iter()
-            .chain(&listener.default_filter_chain)
-        {
-            assert!(
-                !conditions.contains(&&chain.filter_chain_match),
-                "{chain:?} repeats a match"
-            );
+        for chain in listener.filter_chains.iter().chain(&listener.default_filter_chain) {
+            assert!(!conditions.contains(&&chain.filter_chain_match), "{chain:?} repeats a match");
             if chain.filter_chain_match.is_some() {
                 conditions.push(&chain.filter_chain_match);
             }
@@ -104,8 +90,7 @@ impl References {
             }
             tcp_proxy::ClusterSpecifier::WeightedClusters(weighted) => {
                 assert!(weighted.clusters.iter().all(|cluster| cluster.weight > 0));
-                self.clusters
-                    .extend(weighted.clusters.into_iter().map(|cluster| cluster.name));
+                self.clusters.extend(weighted.clusters.into_iter().map(|cluster| cluster.name));
             }
         }
     }
@@ -132,10 +117,7 @@ impl References {
                 self.clusters.insert(cluster.clone());
             }
             ClusterSpecifier::WeightedClusters(weighted) => {
-                let weights = weighted
-                    .clusters
-                    .iter()
-                    .map(|cluster| cluster.weight.unwrap().value);
+                let weights = weighted.clusters.iter().map(|cluster| cluster.weight.unwrap().value);
                 assert!(weights.sum::<u32>() > 0, "{route:?} has no weight");
                 let names = weighted.clusters.iter().map(|cluster| cluster.name.clone());
                 self.clusters.extend(names);

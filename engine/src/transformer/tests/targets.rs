@@ -182,11 +182,7 @@ type Listeners<'a> = &'a [(u16, &'a str)];
 
 /// The clusters that a route of this protocol leads to, if it comes in at this port.
 fn led_to(node: Listeners<'_>, protocol: &str, port: u16, target_port: Option<u16>) -> String {
-    let kind = if protocol == "http" {
-        "httpRoute"
-    } else {
-        "tcpRoute"
-    };
+    let kind = if protocol == "http" { "httpRoute" } else { "tcpRoute" };
     let mut target = json!({"virtualNode": "node", "weight": 1});
     if let Some(port) = target_port {
         target["port"] = json!(port);
@@ -216,20 +212,8 @@ fn which_listener_of_a_target_is_meant() {
         // the port and protocol that it comes in by
         (&two, "http", 81, None, "cds_egress_m_node_http_81"),
         // the only listener for the protocol
-        (
-            &[(1, "http"), (2, "tcp")],
-            "http",
-            80,
-            None,
-            "cds_egress_m_node_http_1",
-        ),
-        (
-            &[(80, "tcp"), (2, "http")],
-            "http",
-            80,
-            None,
-            "cds_egress_m_node_http_2",
-        ),
+        (&[(1, "http"), (2, "tcp")], "http", 80, None, "cds_egress_m_node_http_1"),
+        (&[(80, "tcp"), (2, "http")], "http", 80, None, "cds_egress_m_node_http_2"),
         // the only listener
         (&[(9, "tcp")], "http", 80, None, "cds_egress_m_node_tcp_9"),
         (&[(9, "grpc")], "tcp", 80, None, "cds_egress_m_node_grpc_9"),

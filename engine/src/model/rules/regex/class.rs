@@ -125,10 +125,7 @@ fn range(range: &ClassSetRange) -> Result<ClassUnicode, String> {
     if is_mixed && range.start.c >= BEYOND_ASCII {
         return Err("a range begins with an escape and ends with a character; write both alike".to_owned());
     }
-    Ok(ClassUnicode::new([ClassUnicodeRange::new(
-        range.start.c,
-        range.end.c,
-    )]))
+    Ok(ClassUnicode::new([ClassUnicodeRange::new(range.start.c, range.end.c)]))
 }
 
 fn posix_name(kind: &ast::ClassAsciiKind) -> &'static str {

@@ -45,10 +45,9 @@ pub(super) fn check_regex(pattern: &str, at: &Path, errors: &mut Errors) {
                 quote(pattern)
             ),
         ),
-        Err(problem) => errors.report(
-            at,
-            format_args!("{} is not a regular expression: {problem}", quote(pattern)),
-        ),
+        Err(problem) => {
+            errors.report(at, format_args!("{} is not a regular expression: {problem}", quote(pattern)))
+        }
     }
 }
 

@@ -69,19 +69,13 @@ fn what_re2_does_not_know_is_refused() {
         (r"/[\u4e00-\u9fa5]+", unicode_escape),
         (r"\u{61}", unicode_escape),
         (r"\x{4e00}", byte),
-        (
-            r"[\x{e9}-ü]",
-            "a range begins with an escape and ends with a character; write both alike",
-        ),
+        (r"[\x{e9}-ü]", "a range begins with an escape and ends with a character; write both alike"),
         ("(?x)a b", flags),
         (r"(?-u)\w", flags),
         ("(?R)a", flags),
         (r"\b{start}a", r"\b{...} is not known; \b is"),
         (r"(a)\1", references),
-        (
-            "(?P<a.b>x)",
-            "the name of a group has a character that is not in A-Z a-z 0-9 _",
-        ),
+        ("(?P<a.b>x)", "the name of a group has a character that is not in A-Z a-z 0-9 _"),
     ] {
         assert_eq!(problem(pattern), expected, "{pattern}");
     }
