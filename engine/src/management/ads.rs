@@ -21,6 +21,7 @@ use tonic::{Code, Status, Streaming};
 use super::codec::FrameCodec;
 use super::connection::ConnectionLife;
 use super::discovery_request::StreamRequest;
+use super::metrics;
 
 const SOTW_PATH: &str = "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources";
 const DELTA_PATH: &str = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
@@ -34,8 +35,6 @@ const SERVED_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a stream may stay silent before its first request.
 const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
-const REQUESTS_IGNORED: &str = "legation_requests_ignored_total";
-
 /// Serves streams for the Envoys of a fleet.
 #[derive(Clone)]
 pub struct AdsService {
@@ -45,8 +44,6 @@ pub struct AdsService {
 impl AdsService {
     /// Serves the Envoys of `fleet`.
     pub fn new(fleet: Arc<Fleet>) -> Self {
-        metrics::describe_counter!(REQUESTS_IGNORED, "Requests for types that are not served");
-        metrics::counter!(REQUESTS_IGNORED).absolute(0);
         Self { fleet }
     }
 
@@ -165,7 +162,7 @@ async fn take<T: StreamRequest>(request: T, envoy: &Connection) -> bool {
     }
     let Some(resource_type) = ResourceType::from_type_url(request.type_url()) else {
         // the Envoy waits for this type alone, the stream goes on (conformance 11)
-        metrics::counter!(REQUESTS_IGNORED).increment(1);
+        metrics::request_ignored();
         return true;
     };
     envoy.request(request.into_request(resource_type)).await.is_ok()

@@ -8,7 +8,7 @@ use legation_actors::fleet::Refused;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
-use super::server::count_refused;
+use super::metrics::{self, Refusal};
 
 /// The life of a connection, shared by what serves it and its streams.
 #[derive(Clone, Debug)]
@@ -54,9 +54,9 @@ impl ConnectionLife {
     /// A stream was refused: the connection closes once it was told, so that the Envoy reaches another host when it tries
     /// again, and not this one for ever.
     pub fn refuse(&self, refused: &Refused) {
-        count_refused(match refused {
-            Refused::HostFull(_) => "host_full",
-            Refused::NodeFull { .. } => "node_full",
+        metrics::connection_refused(match refused {
+            Refused::HostFull(_) => Refusal::HostFull,
+            Refused::NodeFull { .. } => Refusal::NodeFull,
         });
         self.refused.cancel();
     }

@@ -9,6 +9,7 @@
 //! | [`codec`] | gRPC messages that are encoded already |
 //! | [`discovery_request`] | requests of both forms of the protocol, made alike |
 //! | [`feed`] | brings fragments from the store to the actors that need them |
+//! | `metrics` | what is counted here |
 //! | [`compose`] | what an Envoy should have, made of the fragments of its node and its backends |
 
 pub mod ads;
@@ -17,5 +18,6 @@ pub mod compose;
 pub mod connection;
 pub mod discovery_request;
 pub mod feed;
+mod metrics;
 pub mod pacer;
 pub mod server;

@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ads::AdsService;
 use super::connection::ConnectionLife;
+use super::metrics::{self, Refusal};
 use super::pacer::Pacer;
 
 /// Connections that wait to be accepted: a storm of a whole host's Envoys (conformance 104).
@@ -66,12 +67,6 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// Lives differ by this part of the interval either way, so that Envoys that came together do not leave together.
 const JITTER: f64 = 0.2;
 
-const RECONNECTS_FORCED: &str = "legation_reconnects_forced_total";
-const CONNECTIONS_REFUSED: &str = "legation_connections_refused_total";
-
-/// Why a connection is refused.
-const REFUSALS: [&str; 2] = ["host_full", "node_full"];
-
 /// How connections are held.
 #[derive(Clone, Debug)]
 pub struct ServerSettings {
@@ -102,7 +97,7 @@ pub async fn serve(
     settings: ServerSettings,
     shutdown: CancellationToken,
 ) {
-    describe_metrics();
+    metrics::describe();
     let opening = Arc::new(Semaphore::new(OPENING_MAX));
     let reconnects = Arc::new(Pacer::per_second(settings.reconnects_per_second));
     let mut connections = JoinSet::new();
@@ -145,7 +140,7 @@ async fn accept(listener: &TcpListener, opening: &Arc<Semaphore>) -> (TcpStream,
 
 /// Closes a connection before anything of it is read: the Envoy connects again, and reaches another host through a balancer.
 fn refuse(stream: &TcpStream) {
-    count_refused("host_full");
+    metrics::connection_refused(Refusal::HostFull);
     if let Err(error) = SockRef::from(stream).set_linger(Some(Duration::ZERO)) {
         tracing::debug!(%error, "cannot reset a refused connection; it is closed");
     }
@@ -157,7 +152,7 @@ async fn time_to_live(interval: Duration, reconnects: Arc<Pacer>) {
     let jitter = 1.0 + JITTER * (2.0 * fastrand::f64() - 1.0);
     sleep(interval.mul_f64(jitter)).await;
     reconnects.turn().await;
-    metrics::counter!(RECONNECTS_FORCED).increment(1);
+    metrics::reconnect_forced();
 }
 
 async fn serve_connection(
@@ -231,19 +226,5 @@ async fn drain(mut connections: JoinSet<()>, lives: Vec<ConnectionLife>, within:
     let ended = async { while connections.join_next().await.is_some() {} };
     if timeout_at(deadline, ended).await.is_err() {
         tracing::warn!("connections are closed without waiting for their envoys");
-    }
-}
-
-/// Counts a refused connection; `reason` is one of a few.
-pub(super) fn count_refused(reason: &'static str) {
-    metrics::counter!(CONNECTIONS_REFUSED, "reason" => reason).increment(1);
-}
-
-fn describe_metrics() {
-    metrics::describe_counter!(RECONNECTS_FORCED, "Connections ended so that their Envoys connect again");
-    metrics::counter!(RECONNECTS_FORCED).absolute(0);
-    metrics::describe_counter!(CONNECTIONS_REFUSED, "Connections that were refused");
-    for reason in REFUSALS {
-        metrics::counter!(CONNECTIONS_REFUSED, "reason" => reason).absolute(0);
     }
 }

@@ -46,7 +46,7 @@ pub(super) fn check_regex(pattern: &str, at: &Path, errors: &mut Errors) {
             ),
         ),
         Err(problem) => {
-            errors.report(at, format_args!("{} is not a regular expression: {problem}", quote(pattern)))
+            errors.report(at, format_args!("{} is not a regular expression: {problem}", quote(pattern)));
         }
     }
 }
