@@ -206,6 +206,7 @@ def test_deletion_of_what_is_in_use(shop, unchanged):
 # the ADS port
 
 INVALID_ARGUMENT = 3
+UNIMPLEMENTED = 12
 
 BAD_NODES = {
     "no node": None,
@@ -240,6 +241,19 @@ def test_good_stream(shop, protocol, node_id):
     """The counterpart: every documented form of a node id is answered."""
     body = xds.first_response(shop, protocol, xds.first_request(protocol, node_id))
     assert b"cds_" in body
+
+
+@pytest.mark.parametrize("protocol", ["delta", "sotw"])
+def test_stream_without_a_type(shop, unchanged, protocol):
+    message = xds.first_request(protocol, "mesh/shop/virtualNode/node", type_url="")
+    code, text = xds.stream_end(shop, protocol, message)
+    assert code == INVALID_ARGUMENT and "type_url" in text
+
+
+def test_another_service(shop):
+    code, _ = xds.stream_end(shop, "sotw", xds.first_request("sotw", "mesh/shop/virtualNode/node"),
+                             "envoy.service.cluster.v3.ClusterDiscoveryService", "StreamClusters")
+    assert code == UNIMPLEMENTED
 
 
 @pytest.mark.parametrize("protocol", ["delta", "sotw"])

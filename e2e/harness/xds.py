@@ -23,10 +23,10 @@ def field(number, content):
     return bytes([number << 3 | LENGTH_DELIMITED]) + _varint(len(content)) + content
 
 
-def stream_end(legation, protocol, message):
+def stream_end(legation, protocol, message, service=SERVICE, method=None):
     """Opens a stream, sends one message, leaves the stream open, and waits for the server to end it: (code, text)."""
     with _connect(legation) as connection:
-        stream = connection.call(SERVICE, METHODS[protocol], message, end_stream=False)
+        stream = connection.call(service, method or METHODS[protocol], message, end_stream=False)
         return grpc_status(stream)
 
 

@@ -390,3 +390,44 @@ fn too_many_names_are_refused() {
     let request = Request { resource_type: Endpoints, nonce: String::new(), error: None, interest };
     assert_eq!(session.on_request(request), Err(Violation::TooManyNames(Endpoints)), "103");
 }
+
+#[test]
+fn no_names_on_a_first_request_for_endpoints_or_routes_mean_nothing() {
+    let mut stream = Stream::open(Protocol::Sotw, snapshot(&[], &["c=e"], &[], &["r=1"]));
+    assert_eq!(stream.sotw(Endpoints, &[]), "", "16");
+    assert_eq!(stream.sotw(RouteConfiguration, &[]), "", "16");
+    let mut stream = Stream::open(Protocol::Delta, snapshot(&[], &["c=e"], &[], &["r=1"]));
+    assert_eq!(stream.delta(Endpoints, &[], &[]), "", "16");
+}
+
+#[test]
+fn an_unknown_name_does_not_hold_up_the_others() {
+    let mut stream = Stream::open(Protocol::Sotw, snapshot(&["a=1"], &["a=e"], &[], &[]));
+    assert_eq!(stream.sotw(Endpoints, &["gone", "a"]), "eds a=e", "76");
+    let mut stream = Stream::open(Protocol::Delta, snapshot(&["a=1"], &["a=e"], &[], &[]));
+    assert_eq!(stream.delta(Endpoints, &["gone", "a"], &[]), "eds a=e -gone", "76");
+}
+
+#[test]
+fn initial_versions_count_on_the_first_request_and_for_what_is_subscribed() {
+    let mut stream = Stream::open(Protocol::Delta, snapshot(&[], &[], &[], &["r=1"]));
+    assert_eq!(stream.resume(RouteConfiguration, &["r"], &[], &["r=1", "other=1"]), "", "59");
+    assert_eq!(stream.resume(RouteConfiguration, &[], &[], &["r=0", "gone=1"]), "", "57");
+    assert!(stream.session.is_synced());
+}
+
+#[test]
+fn a_subscription_may_ride_in_an_ack_or_a_nack() {
+    for error in [None, Some(Rejection::new(3, "no"))] {
+        let mut stream = Stream::open(Protocol::Delta, snapshot(&[], &[], &[], &["a=1", "b=1"]));
+        assert_eq!(stream.delta(RouteConfiguration, &["a"], &[]), "rds a=1");
+        let interest = Interest::Delta {
+            subscribe: owned(&["b"]),
+            unsubscribe: Vec::new(),
+            initial_versions: Vec::new(),
+        };
+        let nonce = stream.nonce(RouteConfiguration);
+        let request = Request { resource_type: RouteConfiguration, nonce, error, interest };
+        assert_eq!(stream.request(request), "rds b=1", "52");
+    }
+}
