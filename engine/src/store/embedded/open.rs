@@ -87,8 +87,15 @@ pub(super) fn database(dir: &Path) -> Result<Database, OpenError> {
     let opening = File::create(dir.join(LOCK_FILE)).map_err(unusable)?;
     opening.lock().map_err(unusable)?;
     let path = path(dir);
-    if !path.exists() {
-        create(dir, &path)?;
+    match fs::metadata(&path) {
+        Ok(metadata) if metadata.len() == 0 => {
+            // redb would take it for a new one, and what was in it would be gone without a word
+            let detail =
+                "it is empty; put it back from a copy, or remove it to start with an empty store".to_owned();
+            return Err(OpenError::Damaged { path, detail });
+        }
+        Ok(_) => {}
+        Err(_) => create(dir, &path)?,
     }
     open(&path)
 }

@@ -96,7 +96,7 @@ fn a_directory_is_opened_once() {
 
 #[test]
 fn a_foreign_or_damaged_file_is_refused() {
-    for content in [&b"short"[..], &[7; 100_000]] {
+    for content in [&b""[..], b"short", &[7; 100_000]] {
         let dir = TempDir::new().unwrap();
         fs::write(open::path(dir.path()), content).unwrap();
         let refusal = refusal(dir.path());
