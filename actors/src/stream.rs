@@ -85,12 +85,8 @@ impl Connection {
         self.actor.do_send(End(reason));
     }
 
-    /// Whether the Envoy was sent what it should have, as far as it asked; perhaps nothing, if it has that already.
-    pub fn is_served(&self) -> bool {
-        *self.served.borrow()
-    }
-
-    /// Waits until the Envoy is served, or its actor has ended.
+    /// Waits until the Envoy was sent what it should have, as far as it asked (perhaps nothing, if it has that already), or
+    /// its actor has ended.
     pub fn served(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut served = self.served.clone();
         async move {

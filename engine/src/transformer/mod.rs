@@ -9,6 +9,7 @@
 //! | [`definitions`] | the definitions of a mesh, as they relate to each other |
 //! | [`transform`] | the way in, and what could not be transformed |
 //! | `virtual_service`, `virtual_node`, `virtual_gateway` | one kind of fragment each |
+//! | `node_fragment` | what the last two have in common |
 //! | `target` | virtual nodes as targets: which listener is meant, and its cluster |
 //! | `route`, `gateway_route` | an Envoy route for each route and gateway route |
 //! | `matching`, `rank` | the conditions of routes, and which route is tried first |
@@ -31,6 +32,7 @@ mod ip;
 mod limits;
 mod logging;
 mod matching;
+mod node_fragment;
 mod rank;
 mod retry;
 mod route;

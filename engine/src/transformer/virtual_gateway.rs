@@ -12,14 +12,12 @@ use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::core::v3::TrafficDirection;
 use envoy_types::pb::envoy::config::listener::v3 as envoy;
 use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
-use legation_proto::fragment::{Egress, EgressMode, NodeFragment};
-use legation_proto::resource::Resource;
-use legation_proto::resource_type::ResourceType;
+use legation_proto::fragment::{EgressMode, NodeFragment};
 use legation_proto::version::Transaction;
-use prost::Message;
 
 use super::definitions::{MeshDefinitions, Parent};
 use super::gateway_route::{RankedRoutes, ranked_routes};
+use super::node_fragment::NodeParts;
 use super::target::port_number;
 use super::{health, ip, limits, logging, names};
 use crate::envoy::address::socket_address;
@@ -79,34 +77,17 @@ impl Gateway<'_> {
             .iter()
             .map(|(_, kind, _)| kind.target().virtual_service.virtual_service_name.as_str().into())
             .collect();
-        NodeFragment {
+        NodeParts {
             transaction: self.transaction,
-            clusters: self
-                .redirect_clusters()
-                .iter()
-                .map(|cluster| self.resource(ResourceType::Cluster, &cluster.name, cluster))
-                .collect(),
-            listeners: self
-                .ingress_listeners()
-                .iter()
-                .map(|listener| self.resource(ResourceType::Listener, &listener.name, listener))
-                .collect(),
-            route_configurations: self
-                .ingress_route_configurations()
-                .iter()
-                .map(|routes| self.resource(ResourceType::RouteConfiguration, &routes.name, routes))
-                .collect(),
-            egress: Egress {
-                listener: egress_listener().encode_to_vec().into(),
-                access_logs: self.access_logs.iter().map(|log| log.encode_to_vec().into()).collect(),
-                mode: EgressMode::Redirected { port: names::EGRESS_PORT },
-            },
-            backends: backends.into_iter().collect(),
+            clusters: self.redirect_clusters(),
+            listeners: self.ingress_listeners(),
+            route_configurations: self.ingress_route_configurations(),
+            egress_listener: egress_listener(),
+            egress_mode: EgressMode::Redirected { port: names::EGRESS_PORT },
+            access_logs: &self.access_logs,
+            backends,
         }
-    }
-
-    fn resource(&self, resource_type: ResourceType, name: &str, message: &impl Message) -> Resource {
-        Resource::encode(resource_type, name, self.transaction, message)
+        .encode()
     }
 
     /// The clusters through which requests reach the egress of the same Envoy, each once.

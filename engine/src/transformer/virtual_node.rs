@@ -10,13 +10,11 @@ use envoy_types::pb::envoy::config::core::v3::TrafficDirection;
 use envoy_types::pb::envoy::config::listener::v3 as envoy;
 use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 use envoy_types::pb::envoy::config::route::v3::route::Action;
-use legation_proto::fragment::{Egress, EgressMode, NodeFragment};
-use legation_proto::resource::Resource;
-use legation_proto::resource_type::ResourceType;
+use legation_proto::fragment::{EgressMode, NodeFragment};
 use legation_proto::version::Transaction;
-use prost::Message;
 
 use super::definitions::{MeshDefinitions, Versioned};
+use super::node_fragment::NodeParts;
 use super::target::port_number;
 use super::{health, ip, limits, logging, names, timeouts};
 use crate::envoy::cluster::{original_destination_cluster, speak_as_spoken_to, speak_http2, static_cluster};
@@ -79,33 +77,17 @@ impl Node<'_> {
         clusters.extend(self.outside_clusters());
         let backends: BTreeSet<Arc<str>> =
             self.spec.backends().map(|backend| backend.virtual_service_name.as_str().into()).collect();
-        NodeFragment {
+        NodeParts {
             transaction: self.transaction,
-            clusters: clusters
-                .iter()
-                .map(|cluster| self.resource(ResourceType::Cluster, &cluster.name, cluster))
-                .collect(),
-            listeners: self
-                .ingress_listener()
-                .iter()
-                .map(|listener| self.resource(ResourceType::Listener, &listener.name, listener))
-                .collect(),
-            route_configurations: self
-                .ingress_route_configurations()
-                .iter()
-                .map(|routes| self.resource(ResourceType::RouteConfiguration, &routes.name, routes))
-                .collect(),
-            egress: Egress {
-                listener: self.egress_listener().encode_to_vec().into(),
-                access_logs: self.access_logs.iter().map(|log| log.encode_to_vec().into()).collect(),
-                mode: EgressMode::Intercepted,
-            },
-            backends: backends.into_iter().collect(),
+            clusters,
+            listeners: self.ingress_listener().into_iter().collect(),
+            route_configurations: self.ingress_route_configurations(),
+            egress_listener: self.egress_listener(),
+            egress_mode: EgressMode::Intercepted,
+            access_logs: &self.access_logs,
+            backends,
         }
-    }
-
-    fn resource(&self, resource_type: ResourceType, name: &str, message: &impl Message) -> Resource {
-        Resource::encode(resource_type, name, self.transaction, message)
+        .encode()
     }
 
     /// The cluster of the local application, behind one of the node's listeners.

@@ -1,0 +1,69 @@
+//! What the fragments of virtual nodes and virtual gateways have in common.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use envoy_types::pb::envoy::config::accesslog::v3::AccessLog;
+use envoy_types::pb::envoy::config::cluster::v3::Cluster;
+use envoy_types::pb::envoy::config::listener::v3::Listener;
+use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
+use legation_proto::fragment::{Egress, EgressMode, NodeFragment};
+use legation_proto::resource::Resource;
+use legation_proto::resource_type::ResourceType;
+use legation_proto::version::Transaction;
+use prost::Message;
+
+/// The parts of a node's fragment, as Envoy's messages.
+pub(super) struct NodeParts<'a> {
+    /// The newest definition that went into them.
+    pub(super) transaction: Transaction,
+    pub(super) clusters: Vec<Cluster>,
+    /// Ingress listeners.
+    pub(super) listeners: Vec<Listener>,
+    /// Ingress route configurations.
+    pub(super) route_configurations: Vec<RouteConfiguration>,
+    /// The egress listener, without what depends on the backends.
+    pub(super) egress_listener: Listener,
+    pub(super) egress_mode: EgressMode,
+    pub(super) access_logs: &'a [AccessLog],
+    /// The virtual services that the node may reach.
+    pub(super) backends: BTreeSet<Arc<str>>,
+}
+
+impl NodeParts<'_> {
+    /// Encodes every resource, once.
+    pub(super) fn encode(self) -> NodeFragment {
+        let transaction = self.transaction;
+        NodeFragment {
+            transaction,
+            clusters: resources(ResourceType::Cluster, transaction, &self.clusters, |cluster| &cluster.name),
+            listeners: resources(ResourceType::Listener, transaction, &self.listeners, |listener| {
+                &listener.name
+            }),
+            route_configurations: resources(
+                ResourceType::RouteConfiguration,
+                transaction,
+                &self.route_configurations,
+                |routes| &routes.name,
+            ),
+            egress: Egress {
+                listener: self.egress_listener.encode_to_vec().into(),
+                access_logs: self.access_logs.iter().map(|log| log.encode_to_vec().into()).collect(),
+                mode: self.egress_mode,
+            },
+            backends: self.backends.into_iter().collect(),
+        }
+    }
+}
+
+fn resources<M: Message>(
+    resource_type: ResourceType,
+    transaction: Transaction,
+    messages: &[M],
+    name: fn(&M) -> &str,
+) -> Vec<Resource> {
+    messages
+        .iter()
+        .map(|message| Resource::encode(resource_type, name(message), transaction, message))
+        .collect()
+}
