@@ -41,7 +41,7 @@ impl FragmentSource for Followed {
 fn compose(node: &NodeFragment, backends: &[Backend<'_>]) -> Result<Composed, ComposeError> {
     let services = backends.iter().flat_map(|backend| &backend.fragment.clusters);
     let clusters = node.clusters.iter().chain(services).cloned().collect();
-    let snapshot = Snapshot::new([clusters, vec![], vec![], vec![]].map(ResourceSet::new));
+    let snapshot = Snapshot::new([clusters, vec![], vec![], vec![], vec![]].map(ResourceSet::new));
     Ok(Composed { snapshot: Arc::new(snapshot), problems: Arc::default() })
 }
 

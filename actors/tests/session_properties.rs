@@ -10,21 +10,29 @@ use legation_actors::request::{Interest, Rejection, Request};
 use legation_actors::session::Session;
 use legation_actors::snapshot::{ResourceSet, Snapshot};
 use legation_proto::resource::Resource;
-use legation_proto::resource_type::ResourceType::{self, Cluster, Endpoints, Listener, RouteConfiguration};
+use legation_proto::resource_type::ResourceType::{
+    self, Cluster, Endpoints, Listener, RouteConfiguration, Secret,
+};
 use legation_proto::response::{Protocol, Response};
 use legation_proto::version::Version;
 use proptest::prelude::*;
 
-/// What an Envoy should have: a cluster is a content, with endpoints where its name says so; a route configuration names
-/// clusters; the listener names route configurations.
+/// What an Envoy should have: a cluster is a content, with endpoints and a secret where its name says so; a route
+/// configuration names clusters; the listener names route configurations, and may need a secret.
 #[derive(Clone, Debug)]
 struct World {
     clusters: BTreeMap<&'static str, u8>,
     routes: BTreeMap<&'static str, (u8, BTreeSet<&'static str>)>,
     listener: Option<u8>,
+    /// The content of every secret.
+    secret: u8,
 }
 
-const CLUSTERS: [&str; 4] = ["a", "b", "eds-c", "eds-d"];
+/// So small that most answers with more than one resource are split.
+const RESPONSE_BYTES_MAX: usize = 150;
+
+const LISTENER_SECRET: &str = "of-listener";
+const CLUSTERS: [&str; 4] = ["a", "tls-b", "eds-c", "eds-tls-d"];
 const ROUTES: [&str; 2] = ["r", "s"];
 
 impl World {
@@ -34,6 +42,10 @@ impl World {
         // contents of a hundred and more are those that no step had
         let eds_clusters = self.clusters.iter().filter(|(name, _)| name.starts_with("eds"));
         let endpoints = eds_clusters.map(|(name, content)| resource(name, (content / 100).to_string()));
+        let tls_clusters = self.clusters.keys().filter(|name| name.contains("tls")).copied();
+        let secret_names =
+            tls_clusters.chain(self.listener.filter(|content| content % 2 == 1).map(|_| LISTENER_SECRET));
+        let secrets = secret_names.map(|name| resource(name, self.secret.to_string()));
         let listeners = self.listener.map(|content| {
             let names: Vec<&str> = self.routes.keys().copied().collect();
             resource("l", format!("{content}:{}", names.join(",")))
@@ -44,7 +56,8 @@ impl World {
         });
         let routes = if self.listener.is_some() { routes.collect() } else { Vec::new() };
         Arc::new(Snapshot::new(
-            [clusters, endpoints.collect(), listeners.into_iter().collect(), routes].map(ResourceSet::new),
+            [clusters, endpoints.collect(), secrets.collect(), listeners.into_iter().collect(), routes]
+                .map(ResourceSet::new),
         ))
     }
 }
@@ -58,28 +71,41 @@ fn names_in(body: &str) -> BTreeSet<String> {
     names.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
+fn needs_secret(listener: &str) -> bool {
+    let (content, _) = listener.split_once(':').expect("content:names");
+    content.parse::<u8>().expect("a number") % 2 == 1
+}
+
 fn world() -> impl Strategy<Value = World> {
     let cluster = prop::option::weighted(0.7, 0..3u8);
     let route =
         prop::option::weighted(0.7, (0..2u8, prop::collection::vec(any::<prop::sample::Index>(), 0..3)));
     let clusters = prop::array::uniform4(cluster);
     let routes = prop::array::uniform2(route);
-    (clusters, routes, prop::option::weighted(0.9, 0..2u8)).prop_map(|(clusters, routes, listener)| {
-        let clusters: BTreeMap<_, _> =
-            CLUSTERS.into_iter().zip(clusters).filter_map(|(name, content)| Some((name, content?))).collect();
-        let present: Vec<_> = clusters.keys().copied().collect();
-        let routes = ROUTES
-            .into_iter()
-            .zip(routes)
-            .filter_map(|(name, route)| {
-                let (content, picks) = route?;
-                let picked =
-                    picks.iter().filter(|_| !present.is_empty()).map(|pick| *pick.get(&present)).collect();
-                Some((name, (content, picked)))
-            })
-            .collect();
-        World { clusters, routes, listener }
-    })
+    (clusters, routes, prop::option::weighted(0.9, 0..2u8), 0..2u8).prop_map(
+        |(clusters, routes, listener, secret)| {
+            let clusters: BTreeMap<_, _> = CLUSTERS
+                .into_iter()
+                .zip(clusters)
+                .filter_map(|(name, content)| Some((name, content?)))
+                .collect();
+            let present: Vec<_> = clusters.keys().copied().collect();
+            let routes = ROUTES
+                .into_iter()
+                .zip(routes)
+                .filter_map(|(name, route)| {
+                    let (content, picks) = route?;
+                    let picked = picks
+                        .iter()
+                        .filter(|_| !present.is_empty())
+                        .map(|pick| *pick.get(&present))
+                        .collect();
+                    Some((name, (content, picked)))
+                })
+                .collect();
+            World { clusters, routes, listener, secret }
+        },
+    )
 }
 
 #[derive(Clone, Debug)]
@@ -126,10 +152,11 @@ struct Run {
 
 impl Run {
     fn new(protocol: Protocol) -> Self {
-        let empty = World { clusters: BTreeMap::new(), routes: BTreeMap::new(), listener: None }.snapshot();
+        let empty = World { clusters: BTreeMap::new(), routes: BTreeMap::new(), listener: None, secret: 0 }
+            .snapshot();
         let mut run = Self {
             protocol,
-            session: Session::new(protocol),
+            session: Session::with_response_bytes_max(protocol, RESPONSE_BYTES_MAX),
             current: empty,
             to_server: VecDeque::new(),
             to_envoy: VecDeque::new(),
@@ -145,7 +172,7 @@ impl Run {
     }
 
     fn connect(&mut self) {
-        self.session = Session::new(self.protocol);
+        self.session = Session::with_response_bytes_max(self.protocol, RESPONSE_BYTES_MAX);
         self.session.on_snapshot(Arc::clone(&self.current));
         self.to_server.clear();
         self.to_envoy.clear();
@@ -166,7 +193,7 @@ impl Run {
             };
             self.to_server.push_back(Request { resource_type, nonce: String::new(), error: None, interest });
         }
-        for resource_type in [Endpoints, RouteConfiguration] {
+        for resource_type in [Endpoints, Secret, RouteConfiguration] {
             self.resubscribe(resource_type);
         }
     }
@@ -184,6 +211,11 @@ impl Run {
             }
             RouteConfiguration => {
                 self.state[Listener.index()].values().flat_map(|(body, _)| names_in(body)).collect()
+            }
+            Secret => {
+                let clusters = self.state[Cluster.index()].keys().filter(|name| name.contains("tls"));
+                let listeners = self.state[Listener.index()].values().filter(|(body, _)| needs_secret(body));
+                clusters.cloned().chain(listeners.map(|_| LISTENER_SECRET.to_owned())).collect()
             }
             Cluster | Listener => BTreeSet::new(),
         }
@@ -226,6 +258,9 @@ impl Run {
             let names: BTreeSet<_> = response.resources.iter().map(|resource| &resource.name).collect();
             assert_eq!(names.len(), response.resources.len(), "26, 65: {response:?}");
             assert!(response.removed.iter().all(|name| !names.contains(name)), "66: {response:?}");
+            let whole = self.protocol == Protocol::Sotw && response.resource_type.is_full_state();
+            let bytes: usize = response.resources.iter().map(|resource| resource.body.len()).sum();
+            assert!(whole || names.len() <= 1 || bytes <= RESPONSE_BYTES_MAX, "62: {response:?}");
             self.to_envoy.push_back(response);
         }
     }
@@ -295,9 +330,15 @@ impl Run {
         self.versions[resource_type.index()] = response.version.to_string();
         self.check_references();
         match resource_type {
-            Cluster => self.resubscribe(Endpoints),
-            Listener => self.resubscribe(RouteConfiguration),
-            Endpoints | RouteConfiguration => {}
+            Cluster => {
+                self.resubscribe(Endpoints);
+                self.resubscribe(Secret);
+            }
+            Listener => {
+                self.resubscribe(RouteConfiguration);
+                self.resubscribe(Secret);
+            }
+            Endpoints | Secret | RouteConfiguration => {}
         }
         self.answer(resource_type, response.nonce, None);
     }
@@ -378,6 +419,7 @@ fn check(protocol: Protocol, steps: Vec<Step>, last: &World) {
     fresh.clusters.values_mut().for_each(|content| *content += 100);
     fresh.routes.values_mut().for_each(|(content, _)| *content += 100);
     fresh.listener = fresh.listener.map(|content| content + 100);
+    fresh.secret += 100;
     run.publish(&fresh);
     run.drain();
     run.session.end_opening();

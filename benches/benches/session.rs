@@ -22,7 +22,7 @@ fn snapshot(clusters: usize, changed: u8) -> Arc<Snapshot> {
         Resource { name: format!("cluster-{number}").into(), version: Version::of(1, &body), body }
     };
     let clusters = (0..clusters).map(resource).collect();
-    Arc::new(Snapshot::new([clusters, vec![], vec![], vec![]].map(ResourceSet::new)))
+    Arc::new(Snapshot::new([clusters, vec![], vec![], vec![], vec![]].map(ResourceSet::new)))
 }
 
 fn request(protocol: Protocol, nonce: String) -> Request {

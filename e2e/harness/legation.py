@@ -159,7 +159,7 @@ class Legation:
 
     def by_type(self, metric):
         """A counter by its label `type`; what was never counted is 0."""
-        counts = dict.fromkeys(("cds", "eds", "lds", "rds"), 0)
+        counts = dict.fromkeys(("cds", "eds", "sds", "lds", "rds"), 0)
         for (name, labels), value in self.metrics().items():
             if name == metric:
                 counts[dict(labels)["type"]] = int(value)

@@ -87,7 +87,7 @@ fn names_to_subscribe(
         ResourceType::Listener => {
             (ResourceType::RouteConfiguration, route_configurations(&response.resources)?)
         }
-        ResourceType::Endpoints | ResourceType::RouteConfiguration => return Ok(None),
+        ResourceType::Endpoints | ResourceType::Secret | ResourceType::RouteConfiguration => return Ok(None),
     };
     Ok((!names.is_empty()).then_some((named, names)))
 }

@@ -13,6 +13,9 @@ pub enum ResourceType {
     Cluster,
     /// `envoy.config.endpoint.v3.ClusterLoadAssignment`, EDS.
     Endpoints,
+    /// `envoy.extensions.transport_sockets.tls.v3.Secret`, SDS. Clusters warm until theirs come, so those go before what
+    /// leads to clusters; those of listeners are asked for, and answered, after the listeners.
+    Secret,
     /// `envoy.config.listener.v3.Listener`, LDS.
     Listener,
     /// `envoy.config.route.v3.RouteConfiguration`, RDS.
@@ -21,11 +24,11 @@ pub enum ResourceType {
 
 impl ResourceType {
     /// How many types there are: the length of tables that are indexed by [`ResourceType::index`].
-    pub const COUNT: usize = 4;
+    pub const COUNT: usize = 5;
 
     /// Every type, in ADS order.
     pub const ALL: [Self; Self::COUNT] =
-        [Self::Cluster, Self::Endpoints, Self::Listener, Self::RouteConfiguration];
+        [Self::Cluster, Self::Endpoints, Self::Secret, Self::Listener, Self::RouteConfiguration];
 
     /// The position in [`ResourceType::ALL`].
     pub const fn index(self) -> usize {
@@ -37,6 +40,7 @@ impl ResourceType {
         match self {
             Self::Cluster => "type.googleapis.com/envoy.config.cluster.v3.Cluster",
             Self::Endpoints => "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
+            Self::Secret => "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
             Self::Listener => "type.googleapis.com/envoy.config.listener.v3.Listener",
             Self::RouteConfiguration => "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
         }
@@ -47,11 +51,12 @@ impl ResourceType {
         Self::ALL.into_iter().find(|resource_type| resource_type.type_url() == type_url)
     }
 
-    /// The customary short name, for metrics labels and status: `cds`, `eds`, `lds`, `rds`.
+    /// The customary short name, for metrics labels and status: `cds`, `eds`, `sds`, `lds`, `rds`.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Cluster => "cds",
             Self::Endpoints => "eds",
+            Self::Secret => "sds",
             Self::Listener => "lds",
             Self::RouteConfiguration => "rds",
         }
@@ -61,6 +66,12 @@ impl ResourceType {
     /// deleted (conformance 22 to 25). For the other types a response may carry only what changed.
     pub const fn is_full_state(self) -> bool {
         matches!(self, Self::Cluster | Self::Listener)
+    }
+
+    /// Whether resources of other types need one of this type to be there: additions of later types wait until it was
+    /// accepted, and it goes after what needs it.
+    pub const fn is_referred_to(self) -> bool {
+        matches!(self, Self::Cluster | Self::Endpoints | Self::Secret)
     }
 }
 

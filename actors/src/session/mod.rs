@@ -7,8 +7,8 @@
 //! Order, within a stream:
 //!
 //! ```text
-//!   CDS ──ACK──▶ EDS ──ACK──▶ LDS ──ACK──▶ RDS ──ACK──▶ removals of LDS, RDS, CDS, EDS, one after the other
-//!   └────────── additions and updates ──────────┘
+//!   CDS ──ACK──▶ EDS ──ACK──▶ SDS ──ACK──▶ LDS ──ACK──▶ RDS ──ACK──▶ removals of LDS, RDS, CDS, EDS, SDS
+//!   └──────────────── additions and updates ────────────────┘
 //! ```
 //!
 //! Nothing refers to what the Envoy does not have yet, nothing is removed that something still refers to
@@ -34,10 +34,15 @@ use type_state::{InFlight, TypeState};
 /// Most names that a stream may subscribe to, of one type (conformance 103).
 pub const NAMES_MAX: usize = 100_000;
 
+/// Most bytes that a response carries, where there is a choice: what is left follows after the ACK. Clients of gRPC take
+/// 4 MiB, unless they were told otherwise (conformance 62).
+pub const RESPONSE_BYTES_MAX: usize = 3 << 20;
+
 /// One xDS stream.
 #[derive(Debug)]
 pub struct Session {
     protocol: Protocol,
+    response_bytes_max: usize,
     snapshot: Option<Arc<Snapshot>>,
     types: [TypeState; ResourceType::COUNT],
     nonces: u64,
@@ -70,7 +75,19 @@ pub enum Violation {
 impl Session {
     /// A session for a new stream.
     pub fn new(protocol: Protocol) -> Self {
-        Self { protocol, snapshot: None, types: Default::default(), nonces: 0, opening: true }
+        Self::with_response_bytes_max(protocol, RESPONSE_BYTES_MAX)
+    }
+
+    /// A session whose responses are split where they are larger than this.
+    pub fn with_response_bytes_max(protocol: Protocol, response_bytes_max: usize) -> Self {
+        Self {
+            protocol,
+            response_bytes_max,
+            snapshot: None,
+            types: Default::default(),
+            nonces: 0,
+            opening: true,
+        }
     }
 
     /// The form of the protocol that the stream speaks.
@@ -120,8 +137,8 @@ impl Session {
                 let change = state.subscription.update(subscribe, unsubscribe, legacy);
                 state.resubscribe(change);
                 if first {
-                    // Envoys were seen to forget endpoints across a reconnect: answered always (conformance 56)
-                    let trusted = resource_type != ResourceType::Endpoints;
+                    // Envoys were seen to forget endpoints and secrets across a reconnect: answered always (conformance 56, 78)
+                    let trusted = !matches!(resource_type, ResourceType::Endpoints | ResourceType::Secret);
                     state.resume(initial_versions, trusted);
                 }
             }
@@ -158,10 +175,11 @@ impl Session {
             ResourceType::RouteConfiguration,
             ResourceType::Cluster,
             ResourceType::Endpoints,
+            ResourceType::Secret,
         ];
         REMOVAL_ORDER.into_iter().find_map(|resource_type| {
-            let referred_to = matches!(resource_type, ResourceType::Cluster | ResourceType::Endpoints);
-            let ready = self.is_settled(&snapshot) && !(referred_to && self.may_ask_for_listeners());
+            let needed = resource_type.is_referred_to() && self.may_ask_for_listeners();
+            let ready = self.is_settled(&snapshot) && !needed;
             ready.then(|| self.remove(resource_type, &snapshot)).flatten()
         })
     }
@@ -191,8 +209,7 @@ impl Session {
             && own.in_flight.is_none()
             && ResourceType::ALL[..resource_type.index()].iter().all(|earlier| {
                 let state = &self.types[earlier.index()];
-                let referred_to = matches!(earlier, ResourceType::Cluster | ResourceType::Endpoints);
-                state.in_flight.is_none() && !(referred_to && state.stands_rejected())
+                state.in_flight.is_none() && !(earlier.is_referred_to() && state.stands_rejected())
             })
     }
 
@@ -220,14 +237,9 @@ impl Session {
         let set = snapshot.set(resource_type);
         let state = &mut self.types[resource_type.index()];
         let whole = self.protocol == Protocol::Sotw && resource_type.is_full_state();
-        let changed = state.to_upsert(set);
-        let missing = match self.protocol {
-            Protocol::Delta => state.due_but_missing(set),
-            Protocol::Sotw => Vec::new(),
-        };
-        let answer_anyway = state.reply_due && (whole || self.protocol == Protocol::Delta);
+        let mut changed = state.to_upsert(set);
         if whole {
-            if changed.is_empty() && !answer_anyway && state.due.is_empty() {
+            if changed.is_empty() && !state.reply_due && state.due.is_empty() {
                 return None;
             }
             let mut resources = state.visible(set);
@@ -237,14 +249,25 @@ impl Session {
             if state.rejected_set == Some(version) {
                 return None;
             }
+            state.answered_everything();
             let response = self.respond(resource_type, version, resources, Vec::new());
             self.types[resource_type.index()].sent_whole();
             self.force_endpoints(resource_type, &changed, snapshot);
             return Some(response);
         }
-        if changed.is_empty() && missing.is_empty() && !answer_anyway {
-            state.due.clear();
-            state.reply_due = false;
+        let mut missing = match self.protocol {
+            Protocol::Delta => state.due_but_missing(set),
+            Protocol::Sotw => Vec::new(), // absence cannot be told (conformance 25)
+        };
+        let answer_anyway = state.reply_due && self.protocol == Protocol::Delta;
+        let nothing_to_say = changed.is_empty() && missing.is_empty() && !answer_anyway;
+        let mut room = Room::new(self.response_bytes_max);
+        room.fit(&mut changed, |resource| resource.name.len() + resource.body.len());
+        room.fit(&mut missing, |name| name.len());
+        if room.was_enough {
+            state.answered_everything();
+        }
+        if nothing_to_say {
             return None;
         }
         let response = self.respond(resource_type, set.version(), changed.clone(), missing);
@@ -255,11 +278,12 @@ impl Session {
     fn remove(&mut self, resource_type: ResourceType, snapshot: &Snapshot) -> Option<Response> {
         let set = snapshot.set(resource_type);
         let state = &mut self.types[resource_type.index()];
-        let going = state.to_remove(set);
+        let mut going = state.to_remove(set);
         if going.is_empty() {
             return None;
         }
         if self.protocol == Protocol::Delta {
+            Room::new(self.response_bytes_max).fit(&mut going, |name| name.len());
             return Some(self.respond(resource_type, set.version(), Vec::new(), going));
         }
         for name in &going {
@@ -300,6 +324,37 @@ impl Session {
                 endpoints.due.insert(Arc::clone(&cluster.name));
             }
         }
+    }
+}
+
+/// The bytes that are left in a response.
+struct Room {
+    bytes: usize,
+    is_empty: bool,
+    /// Whether everything has fitted so far.
+    was_enough: bool,
+}
+
+impl Room {
+    /// What an item takes beside its content, at most: versions, lengths, type URLs.
+    const OVERHEAD: usize = 64;
+
+    fn new(bytes: usize) -> Self {
+        Self { bytes, is_empty: true, was_enough: true }
+    }
+
+    /// Keeps the first of `items`, as many as there is room for, and one in any case where there is nothing else.
+    fn fit<T>(&mut self, items: &mut Vec<T>, bytes: impl Fn(&T) -> usize) {
+        let fitting = items.iter().take_while(|item| {
+            let rest = self.bytes.checked_sub(bytes(item) + Self::OVERHEAD);
+            let fits = self.was_enough && (rest.is_some() || self.is_empty);
+            self.bytes = rest.unwrap_or_default();
+            self.is_empty = false;
+            self.was_enough = fits;
+            fits
+        });
+        let count = fitting.count();
+        items.truncate(count);
     }
 }
 

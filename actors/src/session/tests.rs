@@ -3,7 +3,7 @@
 use super::*;
 use crate::request::Rejection;
 use crate::snapshot::ResourceSet;
-use ResourceType::{Cluster, Endpoints, Listener, RouteConfiguration};
+use ResourceType::{Cluster, Endpoints, Listener, RouteConfiguration, Secret};
 use bytes::Bytes;
 
 /// A stream with an Envoy that the test plays. Resources are written `name=content`.
@@ -27,7 +27,17 @@ fn set(resources: &[&str]) -> ResourceSet {
 }
 
 fn snapshot(clusters: &[&str], endpoints: &[&str], listeners: &[&str], routes: &[&str]) -> Arc<Snapshot> {
-    Arc::new(Snapshot::new([set(clusters), set(endpoints), set(listeners), set(routes)]))
+    with_secrets(&[], clusters, endpoints, listeners, routes)
+}
+
+fn with_secrets(
+    secrets: &[&str],
+    clusters: &[&str],
+    endpoints: &[&str],
+    listeners: &[&str],
+    routes: &[&str],
+) -> Arc<Snapshot> {
+    Arc::new(Snapshot::new([set(clusters), set(endpoints), set(secrets), set(listeners), set(routes)]))
 }
 
 fn owned(names: &[&str]) -> Vec<String> {
@@ -430,4 +440,122 @@ fn a_subscription_may_ride_in_an_ack_or_a_nack() {
         let request = Request { resource_type: RouteConfiguration, nonce, error, interest };
         assert_eq!(stream.request(request), "rds b=1", "52");
     }
+}
+
+#[test]
+fn a_large_answer_is_split_and_each_part_waits_for_its_ack() {
+    // 62
+    let long = |name: &str| format!("{name}={}", "x".repeat(1000));
+    let (a, b, c) = (long("a"), long("b"), long("c"));
+    let content = |text: &str| format!("cds {text}");
+    let world = snapshot(&[&a, &b, &c], &["a=1"], &["l=1"], &[]);
+    let mut stream = Stream::open(Protocol::Delta, world);
+    stream.session = Session::with_response_bytes_max(Protocol::Delta, 2200);
+    stream.publish(snapshot(&[&a, &b, &c], &["a=1"], &["l=1"], &[]));
+    assert_eq!(stream.delta(Cluster, &[], &[]), content(&format!("{a} {b}")));
+    assert_eq!(stream.delta(Endpoints, &["a"], &[]), "");
+    assert_eq!(stream.delta(Listener, &[], &[]), "");
+    assert_eq!(stream.ack(Cluster), content(&c), "the rest goes before what may refer to it");
+    assert_eq!(stream.ack(Cluster), "eds a=1");
+    assert_eq!(stream.ack(Endpoints), "lds l=1");
+    stream.ack(Listener);
+    assert!(stream.session.is_synced());
+
+    // what was asked for and is missing counts, and so does what goes
+    let missing: Vec<String> = (0..40).map(|number| format!("missing-{number:02}")).collect();
+    let missing: Vec<&str> = missing.iter().map(String::as_str).collect();
+    let first = stream.delta(Endpoints, &missing, &[]);
+    assert!(first.starts_with("eds -missing-00 ") && !first.contains("missing-39"), "{first}");
+    assert!(stream.ack(Endpoints).ends_with(" -missing-39"));
+    assert_eq!(stream.ack(Endpoints), "");
+    assert_eq!(stream.publish(snapshot(&[], &[], &["l=1"], &[])), "cds -a -b -c");
+}
+
+#[test]
+fn one_resource_larger_than_a_response_may_be_goes_alone() {
+    let (small, large) = ("a=1", format!("b={}", "x".repeat(5000)));
+    let mut stream = Stream::open(Protocol::Delta, snapshot(&[], &[], &[], &[]));
+    stream.session = Session::with_response_bytes_max(Protocol::Delta, 1000);
+    stream.publish(snapshot(&[small, &large, "c=1"], &[], &[], &[]));
+    assert_eq!(stream.delta(Cluster, &[], &[]), "cds a=1");
+    assert_eq!(stream.ack(Cluster), format!("cds {large}"));
+    assert_eq!(stream.ack(Cluster), "cds c=1");
+    assert_eq!(stream.ack(Cluster), "");
+}
+
+#[test]
+fn state_of_the_world_splits_what_need_not_be_whole() {
+    let long = |name: &str| format!("{name}={}", "x".repeat(1000));
+    let (a, b) = (long("a"), long("b"));
+    let mut stream = Stream::open(Protocol::Sotw, snapshot(&[], &[], &[], &[]));
+    stream.session = Session::with_response_bytes_max(Protocol::Sotw, 1200);
+    stream.publish(snapshot(&[&a, &b], &[&a, &b], &[], &[]));
+    assert_eq!(stream.sotw(Cluster, &[]), format!("cds {a} {b}"), "a part would delete the others");
+    stream.ack(Cluster);
+    assert_eq!(stream.sotw(Endpoints, &["a", "b"]), format!("eds {a}"));
+    assert_eq!(stream.ack(Endpoints), format!("eds {b}"));
+    assert_eq!(stream.ack(Endpoints), "");
+    assert!(stream.session.is_synced());
+}
+
+#[test]
+fn secrets_come_before_what_leads_to_their_clusters_and_go_last() {
+    // 78: asked for as a cluster that came needs it, and as a listener that came needs it
+    for protocol in [Protocol::Delta, Protocol::Sotw] {
+        let world = with_secrets(&["ca=1", "own=1"], &["a=1"], &[], &["l=1"], &["r=a"]);
+        let mut stream = Stream::open(protocol, world);
+        let ask = |stream: &mut Stream, resource_type, names: &[&str]| match protocol {
+            Protocol::Delta => stream.delta(resource_type, names, &[]),
+            Protocol::Sotw => stream.sotw(resource_type, names),
+        };
+        assert_eq!(ask(&mut stream, Cluster, &[]), "cds a=1");
+        assert_eq!(ask(&mut stream, Secret, &["ca"]), "");
+        assert_eq!(ask(&mut stream, Listener, &[]), "");
+        assert_eq!(stream.ack(Cluster), "sds ca=1");
+        assert_eq!(stream.ack(Secret), "lds l=1");
+        ask(&mut stream, RouteConfiguration, &["r"]);
+        let both: &[&str] = if protocol == Protocol::Delta { &["own"] } else { &["ca", "own"] };
+        assert_eq!(ask(&mut stream, Secret, both), "sds own=1", "the listener is there and waits for it");
+        assert_eq!(stream.ack(Listener), "");
+        assert_eq!(stream.ack(Secret), "rds r=a");
+        stream.ack(RouteConfiguration);
+
+        // a secret that is rotated is all that is sent
+        let rotated = with_secrets(&["ca=2", "own=1"], &["a=1"], &[], &["l=1"], &["r=a"]);
+        assert_eq!(stream.publish(rotated), "sds ca=2");
+        stream.ack(Secret);
+        assert!(stream.session.is_synced());
+
+        let cluster_goes = with_secrets(&["own=1"], &["b=1"], &[], &["l=1"], &["r=b"]);
+        let union = if protocol == Protocol::Delta { "cds b=1" } else { "cds a=1 b=1" };
+        assert_eq!(stream.publish(cluster_goes), union);
+        assert_eq!(stream.ack(Cluster), "rds r=b");
+        let without = if protocol == Protocol::Delta { "cds -a" } else { "cds b=1" };
+        assert_eq!(stream.ack(RouteConfiguration), without);
+        let secret_goes = if protocol == Protocol::Delta { "sds -ca" } else { "" };
+        assert_eq!(stream.ack(Cluster), secret_goes);
+    }
+}
+
+#[test]
+fn a_rejected_secret_holds_back_what_leads_to_its_cluster() {
+    // 72, 78
+    let world = |content: &str| with_secrets(&[content], &["a=1"], &[], &["l=1"], &[]);
+    let mut stream = Stream::open(Protocol::Delta, world("ca=1"));
+    stream.delta(Cluster, &[], &[]);
+    stream.delta(Secret, &["ca"], &[]);
+    stream.delta(Listener, &[], &[]);
+    stream.ack(Cluster);
+    assert_eq!(stream.nack(Secret), "");
+    assert_eq!(stream.publish(world("ca=2")), "sds ca=2");
+    assert_eq!(stream.ack(Secret), "lds l=1");
+}
+
+#[test]
+fn every_secret_is_answered_on_a_reconnect() {
+    // 78: an Envoy may have forgotten it
+    let world = with_secrets(&["ca=1"], &["a=1"], &[], &[], &[]);
+    let mut stream = Stream::open(Protocol::Delta, world);
+    assert_eq!(stream.resume(Cluster, &[], &[], &["a=1"]), "");
+    assert_eq!(stream.resume(Secret, &["ca", "unknown"], &[], &["ca=1"]), "sds ca=1 -unknown");
 }

@@ -182,12 +182,18 @@ impl TypeState {
     pub(super) fn sent(&mut self, in_flight: InFlight) {
         for (name, hash) in &in_flight.items {
             self.held.insert(Arc::clone(name), hash.map_or(Held::Nothing, Held::Content));
+            self.due.remove(name);
         }
-        self.due.clear();
         self.reply_due = false;
         self.claimed = None;
         self.last_sent = Some(in_flight.version);
         self.in_flight = Some(in_flight);
+    }
+
+    /// Takes note that nothing has to be answered any more, once what is about to be sent is.
+    pub(super) fn answered_everything(&mut self) {
+        self.due.clear();
+        self.reply_due = false;
     }
 
     /// Takes note that the response that was just sent is all that the Envoy has now (state of the world).

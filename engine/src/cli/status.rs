@@ -46,7 +46,8 @@ pub(super) fn run(args: &StatusArgs) -> Result<(), Failure> {
 }
 
 /// The columns of types: heading, and member of `types`.
-const TYPES: [(&str, &str); 4] = [("CDS", "cds"), ("EDS", "eds"), ("LDS", "lds"), ("RDS", "rds")];
+const TYPES: [(&str, &str); 5] =
+    [("CDS", "cds"), ("EDS", "eds"), ("SDS", "sds"), ("LDS", "lds"), ("RDS", "rds")];
 
 fn render(status: &Value) -> String {
     let no_envoys = Vec::new();

@@ -41,7 +41,8 @@ pub fn compose(node: &NodeFragment, backends: &[Backend<'_>]) -> Result<Composed
     listeners.push(egress.listener);
     let mut route_configurations = node.route_configurations.clone();
     route_configurations.extend(egress.route_configurations);
-    let sets = [clusters, endpoints, listeners, route_configurations];
+    let secrets = Vec::new(); // no definition leads to one yet
+    let sets = [clusters, endpoints, secrets, listeners, route_configurations];
     Ok(Composed {
         snapshot: Arc::new(Snapshot::new(sets.map(ResourceSet::new))),
         problems: egress.problems.into(),

@@ -225,7 +225,7 @@ mod tests {
     use crate::store::{Batch, EmbeddedStore};
 
     fn compose(_: &NodeFragment, _: &[Backend<'_>]) -> Result<Composed, ComposeError> {
-        let snapshot = Snapshot::new([vec![], vec![], vec![], vec![]].map(ResourceSet::new));
+        let snapshot = Snapshot::new(ResourceType::ALL.map(|_| Vec::new()).map(ResourceSet::new));
         Ok(Composed { snapshot: Arc::new(snapshot), problems: Arc::default() })
     }
 
