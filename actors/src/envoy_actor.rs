@@ -11,6 +11,7 @@ use legation_proto::fragment::Fragment;
 use legation_proto::id::{FragmentKey, NodeId};
 use legation_proto::resource_type::ResourceType;
 use legation_proto::response::Protocol;
+use legation_proto::service::Service;
 
 use crate::composition::Composition;
 use crate::directory::Directory;
@@ -32,6 +33,7 @@ pub(crate) struct Identity {
     pub(crate) stream: StreamNumber,
     pub(crate) node: NodeId,
     pub(crate) peer: Option<SocketAddr>,
+    pub(crate) service: Service,
     pub(crate) connected_at: SystemTime,
     /// `control_plane.identifier` of this host.
     pub(crate) control_plane: Arc<str>,
@@ -316,6 +318,7 @@ impl Handler<GetStatus> for EnvoyActor {
             node: self.identity.node.clone(),
             stream: self.identity.stream,
             peer: self.identity.peer,
+            service: self.identity.service,
             protocol: self.session.protocol(),
             connected_at: self.identity.connected_at,
             transaction: self.session.snapshot().map(|snapshot| snapshot.transaction()),

@@ -9,9 +9,10 @@ use actix::{Actor, Addr};
 use dashmap::DashMap;
 use legation_proto::id::{FragmentKey, NodeId};
 use legation_proto::response::Protocol;
+use legation_proto::service::Service;
 
 use crate::admission::Admission;
-pub use crate::admission::{Limits, Refused};
+pub use crate::admission::{Limits, Places, Refused};
 use crate::arbiters::{Arbiters, ArbitersError};
 use crate::composition::Compose;
 use crate::directory::Directory;
@@ -40,6 +41,21 @@ pub struct FleetSettings {
     pub stall_timeout: Duration,
     /// `control_plane.identifier` in every response (conformance 9).
     pub control_plane: String,
+}
+
+/// An Envoy that opens a stream.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The virtual node or gateway that it is.
+    pub node: NodeId,
+    /// Where its connection comes from.
+    pub peer: Option<SocketAddr>,
+    /// The service that the stream is on.
+    pub service: Service,
+    /// The form of the protocol that it speaks.
+    pub protocol: Protocol,
+    /// The places of its connection.
+    pub places: Places,
 }
 
 /// The Envoys that are connected to this host, and everything that they follow.
@@ -74,21 +90,25 @@ impl Fleet {
     }
 
     /// Starts an actor for an Envoy whose stream has just begun. It lives as long as the connection that is returned.
-    pub fn connect(
-        &self,
-        node: NodeId,
-        peer: Option<SocketAddr>,
-        protocol: Protocol,
-    ) -> Result<(Connection, Frames), Refused> {
-        let place = self.admission.admit(&node)?;
+    pub fn connect(&self, caller: Caller) -> Result<(Connection, Frames), Refused> {
+        let Caller { node, peer, service, protocol, places } = caller;
+        let place = places.of(&node, &self.admission)?;
         let stream = self.streams.fetch_add(1, Ordering::Relaxed);
         let (outbox, frames, served) = stream::channel();
         let reason = outbox.reason();
-        tracing::info!(%node, stream, ?peer, protocol = protocol.as_str(), "envoy connected");
+        tracing::info!(
+            %node,
+            stream,
+            ?peer,
+            service = service.label(),
+            protocol = protocol.as_str(),
+            "envoy connected"
+        );
         let identity = Identity {
             stream,
             node,
             peer,
+            service,
             connected_at: SystemTime::now(),
             control_plane: Arc::clone(&self.control_plane),
             stall_timeout: self.stall_timeout,

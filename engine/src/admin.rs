@@ -146,6 +146,7 @@ fn envoy_json(envoy: &EnvoyStatus) -> Value {
         "node": envoy.node.to_string(),
         "stream": envoy.stream,
         "peer": envoy.peer.map(|peer| peer.to_string()),
+        "service": envoy.service.label(),
         "protocol": envoy.protocol.as_str(),
         "transaction": envoy.transaction,
         "connectedAt": rfc3339(envoy.connected_at),

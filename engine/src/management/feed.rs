@@ -211,7 +211,7 @@ fn definition_of(key: &FragmentKey) -> ResourceId {
 #[cfg(test)]
 mod tests {
     use legation_actors::composition::{Backend, ComposeError, Composed};
-    use legation_actors::fleet::{FleetSettings, Limits};
+    use legation_actors::fleet::{Caller, FleetSettings, Limits, Places};
     use legation_actors::request::{Interest, Request};
     use legation_actors::snapshot::{ResourceSet, Snapshot};
     use legation_actors::stream::{Connection, Frames, StreamEnd};
@@ -219,6 +219,7 @@ mod tests {
     use legation_proto::id::NodeId;
     use legation_proto::resource_type::ResourceType;
     use legation_proto::response::Protocol;
+    use legation_proto::service::Service;
     use tokio_stream::StreamExt;
 
     use super::*;
@@ -252,8 +253,14 @@ mod tests {
         }
 
         async fn connect(&self) -> (Connection, Frames) {
-            let node: NodeId = "mesh/m/virtualNode/n".parse().unwrap();
-            let (connection, frames) = self.fleet.connect(node, None, Protocol::Sotw).unwrap();
+            let caller = Caller {
+                node: "mesh/m/virtualNode/n".parse().unwrap(),
+                peer: None,
+                service: Service::Aggregated,
+                protocol: Protocol::Sotw,
+                places: Places::default(),
+            };
+            let (connection, frames) = self.fleet.connect(caller).unwrap();
             let interest = Interest::Sotw { version_info: String::new(), names: Vec::new() };
             let request =
                 Request { resource_type: ResourceType::Cluster, nonce: String::new(), error: None, interest };

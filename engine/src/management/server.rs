@@ -23,8 +23,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::ads::AdsService;
 use super::connection::ConnectionLife;
+use super::discovery::DiscoveryService;
 use super::metrics::{self, Refusal};
 use super::pacer::Pacer;
 
@@ -93,7 +93,7 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 /// Serves connections until `shutdown` is cancelled, then ends them at an even pace.
 pub async fn serve(
     listener: TcpListener,
-    service: AdsService,
+    service: DiscoveryService,
     settings: ServerSettings,
     shutdown: CancellationToken,
 ) {
@@ -158,7 +158,7 @@ async fn time_to_live(interval: Duration, reconnects: Arc<Pacer>) {
 async fn serve_connection(
     stream: TcpStream,
     life: ConnectionLife,
-    service: AdsService,
+    service: DiscoveryService,
     time_to_live: impl Future<Output = ()>,
 ) {
     let peer = life.peer;
