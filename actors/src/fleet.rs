@@ -89,7 +89,17 @@ impl Fleet {
         })
     }
 
-    /// Starts an actor for an Envoy whose stream has just begun. It lives as long as the connection that is returned.
+    /// Runs a connection of an Envoy on a thread of the actors, where the actors of its streams will live too: a request and a
+    /// response never change threads.
+    pub fn spawn<F>(&self, connection: impl FnOnce() -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        self.arbiters.spawn(connection);
+    }
+
+    /// Starts an actor for an Envoy whose stream has just begun, on the thread that this is called on if it is one of the
+    /// actors'. It lives as long as the connection that is returned.
     pub fn connect(&self, caller: Caller) -> Result<(Connection, Frames), Refused> {
         let Caller { node, peer, service, protocol, places } = caller;
         let place = places.of(&node, &self.admission)?;
@@ -114,7 +124,7 @@ impl Fleet {
             stall_timeout: self.stall_timeout,
         };
         let directory = Arc::clone(&self.directory);
-        let actor = EnvoyActor::start_in_arbiter(self.arbiters.next(), move |context| {
+        let actor = EnvoyActor::start_in_arbiter(&self.arbiters.here_or_next(), move |context| {
             EnvoyActor::new(identity, protocol, directory, outbox, context)
         });
         self.envoys.insert(stream, actor.clone());

@@ -134,9 +134,9 @@ mod tests {
         expect![[r#"
             transaction 7, 2 envoys connected, 1 in sync
 
-             NODE                     SYNCED  PROTOCOL  PEER         CONNECTED AT              CDS         EDS  LDS       RDS
-             mesh/m/virtualNode/a     yes     delta     127.0.0.1:5  2026-01-01T00:00:00.000Z  7-a         -    3-b       7-c
-             mesh/m/virtualGateway/g  no      sotw      -            2026-01-01T00:00:01.000Z  8-d (sent)  -    rejected  -
+             NODE                     SYNCED  PROTOCOL  PEER         CONNECTED AT              CDS         EDS  SDS  LDS       RDS
+             mesh/m/virtualNode/a     yes     delta     127.0.0.1:5  2026-01-01T00:00:00.000Z  7-a         -    -    3-b       7-c
+             mesh/m/virtualGateway/g  no      sotw      -            2026-01-01T00:00:01.000Z  8-d (sent)  -    -    rejected  -
 
             mesh/m/virtualGateway/g rejected LDS 8-e: no
         "#]].assert_eq(&render(&status));

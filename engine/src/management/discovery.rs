@@ -46,6 +46,14 @@ impl DiscoveryService {
         Self { fleet }
     }
 
+    /// Runs a connection on the thread on which the actors of its streams will live.
+    pub fn spawn<F>(&self, connection: impl FnOnce() -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        self.fleet.spawn(connection);
+    }
+
     /// Answers a gRPC call that came on `connection`.
     pub async fn call(&self, request: Request<Incoming>, connection: ConnectionLife) -> Response<Body> {
         let Some((service, protocol)) = Service::of_method(request.uri().path()) else {

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`server`] | accepts connections, paces and counts them, ends them after their time |
 //! | [`connection`] | what a stream knows of its connection, and tells of itself |
+//! | [`open_connections`] | the connections that are open |
 //! | [`pacer`] | at most so many a second |
 //! | [`discovery`] | the discovery services on a connection |
 //! | [`codec`] | gRPC messages that are encoded already |
@@ -19,5 +20,6 @@ pub mod discovery;
 pub mod discovery_request;
 pub mod feed;
 mod metrics;
+pub mod open_connections;
 pub mod pacer;
 pub mod server;
