@@ -13,7 +13,7 @@ use legation_proto::resource_type::ResourceType;
 use legation_proto::response::Protocol;
 use legation_proto::service::Service;
 
-use crate::composition::Composition;
+use crate::composition::{Client, Composition};
 use crate::directory::Directory;
 use crate::fragment_actor::StreamNumber;
 use crate::inbox::{Inbox, Wake};
@@ -32,6 +32,7 @@ const OPENING: Duration = Duration::from_secs(1);
 pub(crate) struct Identity {
     pub(crate) stream: StreamNumber,
     pub(crate) node: NodeId,
+    pub(crate) client: Client,
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) service: Service,
     pub(crate) connected_at: SystemTime,
@@ -132,7 +133,7 @@ impl EnvoyActor {
                 Some(Some(fragment)) => present.push((Arc::clone(name), Arc::clone(fragment))),
             }
         }
-        match composition.compose(node, &present) {
+        match composition.compose(self.identity.client, node, &present) {
             Ok(composed) => {
                 self.session.on_snapshot(composed.snapshot);
                 self.report(composed.problems);
@@ -317,6 +318,7 @@ impl Handler<GetStatus> for EnvoyActor {
         MessageResult(EnvoyStatus {
             node: self.identity.node.clone(),
             stream: self.identity.stream,
+            client: self.identity.client,
             peer: self.identity.peer,
             service: self.identity.service,
             protocol: self.session.protocol(),

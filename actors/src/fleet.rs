@@ -14,7 +14,7 @@ use legation_proto::service::Service;
 use crate::admission::Admission;
 pub use crate::admission::{Limits, Places, Refused};
 use crate::arbiters::{Arbiters, ArbitersError};
-use crate::composition::Compose;
+use crate::composition::{Client, Compose};
 use crate::directory::Directory;
 pub use crate::directory::FragmentSource;
 use crate::envoy_actor::{EnvoyActor, GetStatus, Identity};
@@ -48,6 +48,8 @@ pub struct FleetSettings {
 pub struct Caller {
     /// The virtual node or gateway that it is.
     pub node: NodeId,
+    /// What it is.
+    pub client: Client,
     /// Where its connection comes from.
     pub peer: Option<SocketAddr>,
     /// The service that the stream is on.
@@ -101,7 +103,7 @@ impl Fleet {
     /// Starts an actor for an Envoy whose stream has just begun, on the thread that this is called on if it is one of the
     /// actors'. It lives as long as the connection that is returned.
     pub fn connect(&self, caller: Caller) -> Result<(Connection, Frames), Refused> {
-        let Caller { node, peer, service, protocol, places } = caller;
+        let Caller { node, client, peer, service, protocol, places } = caller;
         let place = places.of(&node, &self.admission)?;
         let stream = self.streams.fetch_add(1, Ordering::Relaxed);
         let (outbox, frames, served) = stream::channel();
@@ -109,6 +111,7 @@ impl Fleet {
         tracing::info!(
             %node,
             stream,
+            client = client.as_str(),
             ?peer,
             service = service.label(),
             protocol = protocol.as_str(),
@@ -117,6 +120,7 @@ impl Fleet {
         let identity = Identity {
             stream,
             node,
+            client,
             peer,
             service,
             connected_at: SystemTime::now(),

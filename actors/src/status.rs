@@ -10,6 +10,7 @@ use legation_proto::response::Protocol;
 use legation_proto::service::Service;
 use legation_proto::version::{Transaction, Version};
 
+use crate::composition::Client;
 use crate::request::Rejection;
 
 /// What is known of one connected Envoy.
@@ -19,6 +20,8 @@ pub struct EnvoyStatus {
     pub node: NodeId,
     /// Numbers the streams of this host since its start.
     pub stream: u64,
+    /// What it is.
+    pub client: Client,
     /// Where its connection comes from.
     pub peer: Option<SocketAddr>,
     /// The service that its stream is on. An Envoy that uses separate services has a stream, and a status, for each.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryResponse;
-use legation_actors::composition::{Backend, ComposeError, Composed};
+use legation_actors::composition::{Backend, Client, ComposeError, Composed};
 use legation_actors::fleet::{Caller, Fleet, FleetSettings, FragmentSource, Limits, Places, Publication};
 use legation_actors::request::{Interest, Request};
 use legation_actors::snapshot::{ResourceSet, Snapshot};
@@ -39,7 +39,7 @@ impl FragmentSource for Followed {
     }
 }
 
-fn compose(node: &NodeFragment, backends: &[Backend<'_>]) -> Result<Composed, ComposeError> {
+fn compose(_: Client, node: &NodeFragment, backends: &[Backend<'_>]) -> Result<Composed, ComposeError> {
     let services = backends.iter().flat_map(|backend| &backend.fragment.clusters);
     let clusters = node.clusters.iter().chain(services).cloned().collect();
     let snapshot = Snapshot::new([clusters, vec![], vec![], vec![], vec![]].map(ResourceSet::new));
@@ -76,6 +76,7 @@ fn node_id(name: &str) -> NodeId {
 fn caller(name: &str) -> Caller {
     Caller {
         node: node_id(name),
+        client: Client::Envoy,
         peer: None,
         service: Service::Aggregated,
         protocol: Protocol::Delta,

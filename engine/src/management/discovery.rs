@@ -9,6 +9,7 @@ use bytes::Bytes;
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
 use http::{Request, Response};
 use hyper::body::Incoming;
+use legation_actors::composition::Client;
 use legation_actors::fleet::{Caller, Fleet};
 use legation_actors::stream::{Connection, StreamEnd};
 use legation_proto::id::{NodeId, NodeIdError};
@@ -113,11 +114,14 @@ async fn open<T: StreamRequest>(
         .await
         .map_err(|_| Status::deadline_exceeded("no request came on this stream"))??
         .ok_or_else(|| Status::invalid_argument("the stream was closed without a request"))?;
+    let (id, user_agent) =
+        first.node().map_or(("", ""), |node| (node.id.as_str(), node.user_agent_name.as_str()));
     // conformance 4
     let node: NodeId =
-        first.node_id().parse().map_err(|error: NodeIdError| Status::invalid_argument(error.to_string()))?;
+        id.parse().map_err(|error: NodeIdError| Status::invalid_argument(error.to_string()))?;
     let caller = Caller {
         node,
+        client: Client::of_user_agent(user_agent),
         peer: Some(connection.peer),
         service,
         protocol: T::PROTOCOL,

@@ -210,7 +210,7 @@ fn definition_of(key: &FragmentKey) -> ResourceId {
 
 #[cfg(test)]
 mod tests {
-    use legation_actors::composition::{Backend, ComposeError, Composed};
+    use legation_actors::composition::{Backend, Client, ComposeError, Composed};
     use legation_actors::fleet::{Caller, FleetSettings, Limits, Places};
     use legation_actors::request::{Interest, Request};
     use legation_actors::snapshot::{ResourceSet, Snapshot};
@@ -225,7 +225,7 @@ mod tests {
     use super::*;
     use crate::store::{Batch, EmbeddedStore};
 
-    fn compose(_: &NodeFragment, _: &[Backend<'_>]) -> Result<Composed, ComposeError> {
+    fn compose(_: Client, _: &NodeFragment, _: &[Backend<'_>]) -> Result<Composed, ComposeError> {
         let snapshot = Snapshot::new(ResourceType::ALL.map(|_| Vec::new()).map(ResourceSet::new));
         Ok(Composed { snapshot: Arc::new(snapshot), problems: Arc::default() })
     }
@@ -255,6 +255,7 @@ mod tests {
         async fn connect(&self) -> (Connection, Frames) {
             let caller = Caller {
                 node: "mesh/m/virtualNode/n".parse().unwrap(),
+                client: Client::Envoy,
                 peer: None,
                 service: Service::Aggregated,
                 protocol: Protocol::Sotw,
