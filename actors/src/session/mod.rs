@@ -7,13 +7,14 @@
 //! Order, within a stream:
 //!
 //! ```text
-//!   CDS ──ACK──▶ EDS ──ACK──▶ SDS ──ACK──▶ LDS ──ACK──▶ RDS ──ACK──▶ removals of LDS, RDS, CDS, EDS, SDS
-//!   └──────────────── additions and updates ────────────────┘
+//!   CDS ──▶ EDS, SDS ──ACKs of all three──▶ LDS ──ACK──▶ RDS ──ACK──▶ removals of LDS, RDS, CDS, EDS, SDS
+//!   └────────────── additions and updates ──────────────┘
 //! ```
 //!
-//! Nothing refers to what the Envoy does not have yet, nothing is removed that something still refers to
-//! (conformance 68 to 71). Types that the stream never asked for do not count. State of the world can only send whole
-//! sets of clusters: there the first set keeps the clusters that are going (conformance 70).
+//! An Envoy keeps the ACK of clusters back until they are warm, which takes their endpoints and secrets: these follow at
+//! once, and the ACK says that routes may lead there. Nothing refers to what the Envoy does not have yet, nothing is removed
+//! that something still refers to (conformance 68 to 71). Types that the stream never asked for do not count. State of the
+//! world can only send whole sets of clusters: there the first set keeps the clusters that are going (conformance 70).
 
 mod subscription;
 mod type_state;
@@ -201,16 +202,18 @@ impl Session {
             })
     }
 
-    /// Whether additions of this type may go out: everything before it was accepted, nothing that it could refer to
-    /// stands rejected (conformance 71, 72).
+    /// Whether additions of this type may go out: everything that they could refer to was accepted, and nothing of that
+    /// stands rejected (conformance 71, 72). Endpoints and secrets refer to nothing; without them clusters do not warm.
     fn may_upsert(&self, resource_type: ResourceType) -> bool {
         let own = &self.types[resource_type.index()];
+        let refers = matches!(resource_type, ResourceType::Listener | ResourceType::RouteConfiguration);
         own.started
             && own.in_flight.is_none()
-            && ResourceType::ALL[..resource_type.index()].iter().all(|earlier| {
-                let state = &self.types[earlier.index()];
-                state.in_flight.is_none() && !(earlier.is_referred_to() && state.stands_rejected())
-            })
+            && (!refers
+                || ResourceType::ALL[..resource_type.index()].iter().all(|earlier| {
+                    let state = &self.types[earlier.index()];
+                    state.in_flight.is_none() && !(earlier.is_referred_to() && state.stands_rejected())
+                }))
     }
 
     /// Whether everything that should be there was accepted, so that what should not be may go.

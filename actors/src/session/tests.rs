@@ -162,9 +162,13 @@ fn sotw_sends_types_in_ads_order_each_after_the_acks_before_it() {
     let mut stream = Stream::open(Protocol::Sotw, snapshot(&["c=1"], &["c=e"], &["l=1"], &["r=1"]));
     assert_eq!(stream.sotw(Cluster, &[]), "cds c=1");
     assert_eq!(stream.sotw(Listener, &[]), "", "68: held until the clusters are accepted");
-    assert_eq!(stream.sotw(Endpoints, &["c"]), "");
-    assert_eq!(stream.ack(Cluster), "eds c=e");
-    assert_eq!(stream.ack(Endpoints), "lds l=1");
+    assert_eq!(
+        stream.sotw(Endpoints, &["c"]),
+        "eds c=e",
+        "the ACK of a cluster that warms waits for its endpoints"
+    );
+    assert_eq!(stream.ack(Endpoints), "", "the cluster may not be warm yet");
+    assert_eq!(stream.ack(Cluster), "lds l=1");
     assert_eq!(stream.sotw(RouteConfiguration, &["r"]), "");
     assert_eq!(stream.ack(Listener), "rds r=1");
     assert!(!stream.session.is_synced());
@@ -387,9 +391,20 @@ fn a_delta_reconnect_is_sent_what_changed_and_told_what_went() {
 fn endpoints_follow_every_update_of_their_cluster() {
     for protocol in [Protocol::Sotw, Protocol::Delta] {
         let mut stream = synced(protocol, snapshot(&["a=1", "b=1"], &["a=e", "b=e"], &[], &[]));
-        assert!(stream.publish(snapshot(&["a=2", "b=1"], &["a=e", "b=e"], &[], &[])).starts_with("cds a=2"));
-        assert_eq!(stream.ack(Cluster), "eds a=e", "73");
+        let sent = stream.publish(snapshot(&["a=2", "b=1"], &["a=e", "b=e"], &[], &[]));
+        assert!(sent.starts_with("cds a=2") && sent.ends_with("; eds a=e"), "73, without waiting: {sent}");
     }
+}
+
+#[test]
+fn endpoints_go_on_while_clusters_stand_rejected() {
+    // 40
+    let mut stream = synced(Protocol::Delta, snapshot(&["a=1"], &["a=e"], &["l=1"], &[]));
+    assert_eq!(stream.publish(snapshot(&["a=2"], &["a=e"], &["l=1"], &[])), "cds a=2; eds a=e");
+    stream.ack(Endpoints);
+    stream.nack(Cluster);
+    let endpoints = stream.publish(snapshot(&["a=2"], &["a=f"], &["l=2"], &[]));
+    assert_eq!(endpoints, "eds a=f", "72: the listener may lead to the rejected cluster");
 }
 
 #[test]
@@ -453,11 +468,11 @@ fn a_large_answer_is_split_and_each_part_waits_for_its_ack() {
     stream.session = Session::with_response_bytes_max(Protocol::Delta, 2200);
     stream.publish(snapshot(&[&a, &b, &c], &["a=1"], &["l=1"], &[]));
     assert_eq!(stream.delta(Cluster, &[], &[]), content(&format!("{a} {b}")));
-    assert_eq!(stream.delta(Endpoints, &["a"], &[]), "");
+    assert_eq!(stream.delta(Endpoints, &["a"], &[]), "eds a=1");
+    assert_eq!(stream.ack(Endpoints), "");
     assert_eq!(stream.delta(Listener, &[], &[]), "");
     assert_eq!(stream.ack(Cluster), content(&c), "the rest goes before what may refer to it");
-    assert_eq!(stream.ack(Cluster), "eds a=1");
-    assert_eq!(stream.ack(Endpoints), "lds l=1");
+    assert_eq!(stream.ack(Cluster), "lds l=1");
     stream.ack(Listener);
     assert!(stream.session.is_synced());
 
@@ -509,10 +524,10 @@ fn secrets_come_before_what_leads_to_their_clusters_and_go_last() {
             Protocol::Sotw => stream.sotw(resource_type, names),
         };
         assert_eq!(ask(&mut stream, Cluster, &[]), "cds a=1");
-        assert_eq!(ask(&mut stream, Secret, &["ca"]), "");
+        assert_eq!(ask(&mut stream, Secret, &["ca"]), "sds ca=1", "the cluster does not warm without");
         assert_eq!(ask(&mut stream, Listener, &[]), "");
-        assert_eq!(stream.ack(Cluster), "sds ca=1");
-        assert_eq!(stream.ack(Secret), "lds l=1");
+        assert_eq!(stream.ack(Secret), "");
+        assert_eq!(stream.ack(Cluster), "lds l=1");
         ask(&mut stream, RouteConfiguration, &["r"]);
         let both: &[&str] = if protocol == Protocol::Delta { &["own"] } else { &["ca", "own"] };
         assert_eq!(ask(&mut stream, Secret, both), "sds own=1", "the listener is there and waits for it");
@@ -545,8 +560,8 @@ fn a_rejected_secret_holds_back_what_leads_to_its_cluster() {
     stream.delta(Cluster, &[], &[]);
     stream.delta(Secret, &["ca"], &[]);
     stream.delta(Listener, &[], &[]);
-    stream.ack(Cluster);
     assert_eq!(stream.nack(Secret), "");
+    assert_eq!(stream.ack(Cluster), "");
     assert_eq!(stream.publish(world("ca=2")), "sds ca=2");
     assert_eq!(stream.ack(Secret), "lds l=1");
 }
