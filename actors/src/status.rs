@@ -10,6 +10,7 @@ use legation_proto::response::Protocol;
 use legation_proto::version::{Transaction, Version};
 
 use crate::request::Rejection;
+use crate::session::ResourceStatus;
 
 /// What is known of one connected Envoy.
 #[derive(Clone, Debug)]
@@ -34,6 +35,15 @@ pub struct EnvoyStatus {
     pub types: [TypeStatus; ResourceType::COUNT],
     /// When that was, in the same order.
     pub times: [Times; ResourceType::COUNT],
+}
+
+/// What is known of one connected Envoy, and of each of its resources.
+#[derive(Clone, Debug)]
+pub struct EnvoyDetails {
+    /// What is known of it.
+    pub status: EnvoyStatus,
+    /// What it should have and what it has, at the same moment.
+    pub resources: Vec<ResourceStatus>,
 }
 
 /// When something was last sent, accepted and rejected, of one type.

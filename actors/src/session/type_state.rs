@@ -247,6 +247,16 @@ impl TypeState {
             && self.to_remove(set).is_empty()
     }
 
+    /// Names and content hashes of what the response carries that waits for its answer; no hash where it removes.
+    pub(super) fn items_in_flight(&self) -> impl Iterator<Item = &(Arc<str>, Option<u64>)> {
+        self.in_flight.iter().flat_map(|in_flight| &in_flight.items)
+    }
+
+    /// Names and content hashes of what stands rejected.
+    pub(super) fn rejected(&self) -> impl Iterator<Item = &(Arc<str>, u64)> {
+        self.rejected.iter().flatten()
+    }
+
     #[cfg(test)]
     pub(super) fn in_flight_nonce(&self) -> Option<&str> {
         self.in_flight.as_ref().map(|in_flight| in_flight.nonce.as_str())
