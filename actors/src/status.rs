@@ -64,7 +64,7 @@ pub struct TypeStatus {
     pub sent: Option<Version>,
     /// The version of the last response that was accepted.
     pub acked: Option<Version>,
-    /// The last response that was rejected, until one is accepted.
+    /// The last response that was rejected, until one is accepted while nothing stands rejected any more.
     pub nacked: Option<Nack>,
 }
 

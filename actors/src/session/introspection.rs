@@ -254,6 +254,25 @@ mod tests {
     }
 
     #[test]
+    fn the_reason_of_a_rejection_is_known_as_long_as_it_stands() {
+        let mut stream = Stream::open(Protocol::Delta);
+        stream.publish(&["a=1"], &[], &[]);
+        stream.ask(Cluster, &[]);
+        let clusters = stream.sent();
+        stream.reject(&clusters, &[]);
+        stream.publish(&["a=1", "b=1"], &[], &[]);
+        let other = stream.sent();
+        stream.accept(&other, &[]);
+        assert_eq!(stream.shown(), "cds a=1 rejected; cds b=1 accepted");
+        let nack = stream.0.status(Cluster).nacked.unwrap();
+        assert_eq!((nack.version, nack.rejection), (clusters.version, Rejection::new(3, "no")));
+        stream.publish(&["a=2", "b=1"], &[], &[]);
+        let corrected = stream.sent();
+        stream.accept(&corrected, &[]);
+        assert_eq!(stream.0.status(Cluster).nacked, None);
+    }
+
+    #[test]
     fn what_goes_is_shown_until_it_is_gone() {
         let mut stream = Stream::open(Protocol::Delta);
         stream.publish(&["a=1", "b=1"], &[], &[]);

@@ -79,7 +79,9 @@ impl TypeState {
         };
         let Some(rejection) = error else {
             self.last_acked = Some(in_flight.version);
-            self.last_nack = None;
+            if self.rejected.is_empty() {
+                self.last_nack = None;
+            }
             return Outcome::Acked;
         };
         let mut group = Vec::new();
