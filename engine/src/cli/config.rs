@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use clap::builder::PossibleValuesParser;
+use legation_proto::resource_type::ResourceType;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_saphyr::ser_options;
 
@@ -22,7 +24,7 @@ pub(super) struct ConfigArgs {
     node: String,
 
     /// Only resources of this type
-    #[arg(long = "type", value_name = "TYPE", value_parser = ["cds", "eds", "sds", "lds", "rds"])]
+    #[arg(long = "type", value_name = "TYPE", value_parser = types())]
     resource_type: Option<String>,
 
     /// Only resources of this name
@@ -45,6 +47,10 @@ enum Output {
     Yaml,
     /// For programs
     Json,
+}
+
+fn types() -> PossibleValuesParser {
+    ResourceType::ALL.map(ResourceType::label).into()
 }
 
 /// Asks for the configuration and shows it.
