@@ -250,9 +250,14 @@ def test_stream_without_a_type(shop, unchanged, protocol):
     assert code == INVALID_ARGUMENT and "type_url" in text
 
 
-def test_another_service(shop):
-    code, _ = xds.stream_end(shop, "sotw", xds.first_request("sotw", "mesh/shop/virtualNode/node"),
-                             "envoy.service.cluster.v3.ClusterDiscoveryService", "StreamClusters")
+@pytest.mark.parametrize("service, method", [
+    ("envoy.service.route.v3.VirtualHostDiscoveryService", "DeltaVirtualHosts"),
+    ("envoy.service.cluster.v3.ClusterDiscoveryService", "FetchClusters"),
+    ("grpc.health.v1.Health", "Check"),
+])
+def test_another_service(shop, service, method):
+    message = xds.first_request("delta", "mesh/shop/virtualNode/node")
+    code, _ = xds.stream_end(shop, "delta", message, service, method)
     assert code == UNIMPLEMENTED
 
 

@@ -1,7 +1,8 @@
 //! Who may connect: at most so many Envoys on this host, and of one node.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
@@ -86,6 +87,25 @@ impl Admission {
     }
 }
 
+/// The places of the Envoys of one connection: an Envoy that has a stream for each type holds one place with all of them.
+/// Cloning shares them.
+#[derive(Clone, Debug, Default)]
+pub struct Places(Arc<Mutex<HashMap<NodeId, Weak<Place>>>>);
+
+impl Places {
+    /// The place that another stream of `node` holds, or else a new one.
+    pub(crate) fn of(&self, node: &NodeId, admission: &Arc<Admission>) -> Result<Arc<Place>, Refused> {
+        let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = places.get(node).and_then(Weak::upgrade) {
+            return Ok(place);
+        }
+        let place = Arc::new(admission.admit(node)?);
+        places.retain(|_, place| place.strong_count() > 0);
+        places.insert(node.clone(), Arc::downgrade(&place));
+        Ok(place)
+    }
+}
+
 /// A place among the Envoys that may be connected; given back when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Place {
@@ -143,6 +163,23 @@ mod tests {
         let _other = admission.admit(&node("b")).unwrap();
         drop(place);
         assert!(admission.admit(&node("a")).is_ok());
+    }
+
+    #[test]
+    fn streams_of_one_envoy_share_a_place() {
+        let admission = Arc::new(Admission::new(Limits { envoys: 2, envoys_per_node: 2 }));
+        let (connection, other) = (Places::default(), Places::default());
+        let first = connection.of(&node("a"), &admission).unwrap();
+        let second = connection.of(&node("a"), &admission).unwrap();
+        assert_eq!(admission.connected(), 1);
+        let third = other.of(&node("a"), &admission).unwrap();
+        assert_eq!(admission.connected(), 2, "another connection is another Envoy");
+        assert_eq!(connection.of(&node("b"), &admission).unwrap_err(), Refused::HostFull(2));
+        drop((first, third));
+        assert_eq!(admission.connected(), 1, "the second stream still holds it");
+        drop(second);
+        assert_eq!(admission.connected(), 0);
+        assert!(connection.of(&node("b"), &admission).is_ok());
     }
 
     #[test]

@@ -45,6 +45,21 @@ impl Arbiters {
         Ok(Self { handles, next: AtomicUsize::new(0), system })
     }
 
+    /// Runs what `start` makes on the next arbiter, to its end. What it starts there stays there.
+    pub(crate) fn spawn<F>(&self, start: impl FnOnce() -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        self.next().spawn_fn(move || {
+            actix::spawn(start());
+        });
+    }
+
+    /// The arbiter that this is called on, or else the next.
+    pub(crate) fn here_or_next(&self) -> ArbiterHandle {
+        Arbiter::try_current().unwrap_or_else(|| self.next().clone())
+    }
+
     /// The arbiter for the next actor: they take turns.
     pub(crate) fn next(&self) -> &ArbiterHandle {
         let turn = self.next.fetch_add(1, Ordering::Relaxed);

@@ -7,11 +7,39 @@ use thiserror::Error;
 
 use crate::snapshot::Snapshot;
 
-/// Makes what an Envoy should have of the fragment of its node and those of its backends, which come in the order of
+/// Makes what a client should have of the fragment of its node and those of its backends, which come in the order of
 /// their names. Pure: the same fragments give the same snapshot.
-pub type Compose = fn(&NodeFragment, &[Backend<'_>]) -> Result<Composed, ComposeError>;
+pub type Compose = fn(Client, &NodeFragment, &[Backend<'_>]) -> Result<Composed, ComposeError>;
 
-/// What an Envoy should have, and what it lacks. Cloning shares it.
+/// What is at the other end of a stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Client {
+    /// An Envoy.
+    #[default]
+    Envoy,
+    /// A gRPC client that resolves virtual services itself, without an Envoy.
+    Grpc,
+}
+
+impl Client {
+    /// How many kinds there are.
+    const COUNT: usize = 2;
+
+    /// By what a client says that it is, in `node.user_agent_name`: "gRPC" and a language, where it is gRPC.
+    pub fn of_user_agent(name: &str) -> Self {
+        if name.starts_with("gRPC") { Self::Grpc } else { Self::Envoy }
+    }
+
+    /// The name in status and logs: `envoy`, `grpc`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Envoy => "envoy",
+            Self::Grpc => "grpc",
+        }
+    }
+}
+
+/// What a client should have, and what it lacks. Cloning shares it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Composed {
     /// What the Envoy should have.
@@ -37,11 +65,11 @@ pub struct ComposeError {
     pub reason: String,
 }
 
-/// Composes for one node and remembers the last result, which its replicas share.
+/// Composes for one node and remembers the last result for each kind of client, which its replicas share.
 #[derive(Debug)]
 pub(crate) struct Composition {
     compose: Compose,
-    last: Mutex<Option<Last>>,
+    last: [Mutex<Option<Last>>; Client::COUNT],
 }
 
 #[derive(Debug)]
@@ -53,23 +81,24 @@ struct Last {
 
 impl Composition {
     pub(crate) fn new(compose: Compose) -> Self {
-        Self { compose, last: Mutex::new(None) }
+        Self { compose, last: Default::default() }
     }
 
     /// What these fragments make. Replicas that ask at the same time wait for the first of them, which does the
     /// work for all.
     pub(crate) fn compose(
         &self,
+        client: Client,
         node: &Arc<Fragment>,
         backends: &[(Arc<str>, Arc<Fragment>)],
     ) -> Result<Composed, ComposeError> {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last[client as usize].lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(last) = last.as_ref()
             && last.is_of(node, backends)
         {
             return Ok(last.composed.clone());
         }
-        let composed = (self.compose)(node_of(node)?, &backends_of(backends)?)?;
+        let composed = (self.compose)(client, node_of(node)?, &backends_of(backends)?)?;
         *last = Some(Last {
             node: Arc::clone(node),
             backends: backends.iter().map(|(_, fragment)| Arc::clone(fragment)).collect(),

@@ -11,8 +11,9 @@ use legation_proto::fragment::Fragment;
 use legation_proto::id::{FragmentKey, NodeId};
 use legation_proto::resource_type::ResourceType;
 use legation_proto::response::Protocol;
+use legation_proto::service::Service;
 
-use crate::composition::Composition;
+use crate::composition::{Client, Composition};
 use crate::directory::Directory;
 use crate::fragment_actor::StreamNumber;
 use crate::inbox::{Inbox, Wake};
@@ -31,7 +32,9 @@ const OPENING: Duration = Duration::from_secs(1);
 pub(crate) struct Identity {
     pub(crate) stream: StreamNumber,
     pub(crate) node: NodeId,
+    pub(crate) client: Client,
     pub(crate) peer: Option<SocketAddr>,
+    pub(crate) service: Service,
     pub(crate) connected_at: SystemTime,
     /// `control_plane.identifier` of this host.
     pub(crate) control_plane: Arc<str>,
@@ -130,7 +133,7 @@ impl EnvoyActor {
                 Some(Some(fragment)) => present.push((Arc::clone(name), Arc::clone(fragment))),
             }
         }
-        match composition.compose(node, &present) {
+        match composition.compose(self.identity.client, node, &present) {
             Ok(composed) => {
                 self.session.on_snapshot(composed.snapshot);
                 self.report(composed.problems);
@@ -315,7 +318,9 @@ impl Handler<GetStatus> for EnvoyActor {
         MessageResult(EnvoyStatus {
             node: self.identity.node.clone(),
             stream: self.identity.stream,
+            client: self.identity.client,
             peer: self.identity.peer,
+            service: self.identity.service,
             protocol: self.session.protocol(),
             connected_at: self.identity.connected_at,
             transaction: self.session.snapshot().map(|snapshot| snapshot.transaction()),

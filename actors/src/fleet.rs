@@ -9,11 +9,12 @@ use actix::{Actor, Addr};
 use dashmap::DashMap;
 use legation_proto::id::{FragmentKey, NodeId};
 use legation_proto::response::Protocol;
+use legation_proto::service::Service;
 
 use crate::admission::Admission;
-pub use crate::admission::{Limits, Refused};
+pub use crate::admission::{Limits, Places, Refused};
 use crate::arbiters::{Arbiters, ArbitersError};
-use crate::composition::Compose;
+use crate::composition::{Client, Compose};
 use crate::directory::Directory;
 pub use crate::directory::FragmentSource;
 use crate::envoy_actor::{EnvoyActor, GetDetails, GetStatus, Identity};
@@ -40,6 +41,23 @@ pub struct FleetSettings {
     pub stall_timeout: Duration,
     /// `control_plane.identifier` in every response (conformance 9).
     pub control_plane: String,
+}
+
+/// An Envoy that opens a stream.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The virtual node or gateway that it is.
+    pub node: NodeId,
+    /// What it is.
+    pub client: Client,
+    /// Where its connection comes from.
+    pub peer: Option<SocketAddr>,
+    /// The service that the stream is on.
+    pub service: Service,
+    /// The form of the protocol that it speaks.
+    pub protocol: Protocol,
+    /// The places of its connection.
+    pub places: Places,
 }
 
 /// The Envoys that are connected to this host, and everything that they follow.
@@ -73,28 +91,44 @@ impl Fleet {
         })
     }
 
-    /// Starts an actor for an Envoy whose stream has just begun. It lives as long as the connection that is returned.
-    pub fn connect(
-        &self,
-        node: NodeId,
-        peer: Option<SocketAddr>,
-        protocol: Protocol,
-    ) -> Result<(Connection, Frames), Refused> {
-        let place = self.admission.admit(&node)?;
+    /// Runs a connection of an Envoy on a thread of the actors, where the actors of its streams will live too: a request and a
+    /// response never change threads.
+    pub fn spawn<F>(&self, connection: impl FnOnce() -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        self.arbiters.spawn(connection);
+    }
+
+    /// Starts an actor for an Envoy whose stream has just begun, on the thread that this is called on if it is one of the
+    /// actors'. It lives as long as the connection that is returned.
+    pub fn connect(&self, caller: Caller) -> Result<(Connection, Frames), Refused> {
+        let Caller { node, client, peer, service, protocol, places } = caller;
+        let place = places.of(&node, &self.admission)?;
         let stream = self.streams.fetch_add(1, Ordering::Relaxed);
         let (outbox, frames, served) = stream::channel();
         let reason = outbox.reason();
-        tracing::info!(%node, stream, ?peer, protocol = protocol.as_str(), "envoy connected");
+        tracing::info!(
+            %node,
+            stream,
+            client = client.as_str(),
+            ?peer,
+            service = service.label(),
+            protocol = protocol.as_str(),
+            "envoy connected"
+        );
         let identity = Identity {
             stream,
             node,
+            client,
             peer,
+            service,
             connected_at: SystemTime::now(),
             control_plane: Arc::clone(&self.control_plane),
             stall_timeout: self.stall_timeout,
         };
         let directory = Arc::clone(&self.directory);
-        let actor = EnvoyActor::start_in_arbiter(self.arbiters.next(), move |context| {
+        let actor = EnvoyActor::start_in_arbiter(&self.arbiters.here_or_next(), move |context| {
             EnvoyActor::new(identity, protocol, directory, outbox, context)
         });
         self.envoys.insert(stream, actor.clone());

@@ -7,8 +7,10 @@ use std::time::SystemTime;
 use legation_proto::id::NodeId;
 use legation_proto::resource_type::ResourceType;
 use legation_proto::response::Protocol;
+use legation_proto::service::Service;
 use legation_proto::version::{Transaction, Version};
 
+use crate::composition::Client;
 use crate::request::Rejection;
 use crate::session::ResourceStatus;
 
@@ -19,8 +21,12 @@ pub struct EnvoyStatus {
     pub node: NodeId,
     /// Numbers the streams of this host since its start.
     pub stream: u64,
+    /// What it is.
+    pub client: Client,
     /// Where its connection comes from.
     pub peer: Option<SocketAddr>,
+    /// The service that its stream is on. An Envoy that uses separate services has a stream, and a status, for each.
+    pub service: Service,
     /// The form of the protocol that it speaks.
     pub protocol: Protocol,
     /// When its stream was opened.

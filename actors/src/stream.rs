@@ -8,6 +8,7 @@ use actix::Addr;
 use bytes::Bytes;
 use legation_proto::id::NodeId;
 use legation_proto::resource_type::ResourceType;
+use legation_proto::service::Service;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::Stream;
@@ -35,6 +36,14 @@ pub enum StreamEnd {
     /// A request names no type.
     #[error("the request has no type_url; on an aggregated stream every request names its type")]
     NoTypeUrl,
+    /// A request names a type that the service is not for.
+    #[error("the request is for {type_url}; a stream of this service is for {} only", .service.type_url_of(""))]
+    OtherType {
+        /// The type that it names.
+        type_url: String,
+        /// The service.
+        service: Service,
+    },
     /// The Envoy does not read responses, or does not answer them.
     #[error("responses are not read or not answered; connect again")]
     Stalled,
@@ -71,7 +80,7 @@ pub struct Connection {
     pub(crate) envoys: Arc<Envoys>,
     pub(crate) served: watch::Receiver<bool>,
     pub(crate) reason: Arc<OnceLock<StreamEnd>>,
-    pub(crate) _place: Place,
+    pub(crate) _place: Arc<Place>,
 }
 
 impl Connection {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryResponse;
-use legation_actors::composition::{Backend, ComposeError, Composed};
-use legation_actors::fleet::{Fleet, FleetSettings, FragmentSource, Limits, Publication};
+use legation_actors::composition::{Backend, Client, ComposeError, Composed};
+use legation_actors::fleet::{Caller, Fleet, FleetSettings, FragmentSource, Limits, Places, Publication};
 use legation_actors::request::{Interest, Request};
 use legation_actors::snapshot::{ResourceSet, Snapshot};
 use legation_actors::stream::{Connection, Frames, StreamEnd};
@@ -17,6 +17,7 @@ use legation_proto::id::{FragmentKey, NodeId};
 use legation_proto::resource::Resource;
 use legation_proto::resource_type::ResourceType;
 use legation_proto::response::Protocol;
+use legation_proto::service::Service;
 use legation_proto::version::Version;
 use prost::Message;
 use tokio_stream::StreamExt;
@@ -38,7 +39,7 @@ impl FragmentSource for Followed {
     }
 }
 
-fn compose(node: &NodeFragment, backends: &[Backend<'_>]) -> Result<Composed, ComposeError> {
+fn compose(_: Client, node: &NodeFragment, backends: &[Backend<'_>]) -> Result<Composed, ComposeError> {
     let services = backends.iter().flat_map(|backend| &backend.fragment.clusters);
     let clusters = node.clusters.iter().chain(services).cloned().collect();
     let snapshot = Snapshot::new([clusters, vec![], vec![], vec![], vec![]].map(ResourceSet::new));
@@ -72,6 +73,17 @@ fn node_id(name: &str) -> NodeId {
     format!("mesh/m/virtualNode/{name}").parse().unwrap()
 }
 
+fn caller(name: &str) -> Caller {
+    Caller {
+        node: node_id(name),
+        client: Client::Envoy,
+        peer: None,
+        service: Service::Aggregated,
+        protocol: Protocol::Delta,
+        places: Places::default(),
+    }
+}
+
 struct Host {
     fleet: Fleet,
     followed: Arc<Followed>,
@@ -91,7 +103,7 @@ impl Host {
     }
 
     fn connect(&self, name: &str) -> Envoy {
-        let (connection, frames) = self.fleet.connect(node_id(name), None, Protocol::Delta).unwrap();
+        let (connection, frames) = self.fleet.connect(caller(name)).unwrap();
         Envoy { connection, frames }
     }
 
@@ -225,9 +237,9 @@ async fn the_cap_is_exact_and_places_are_given_back() {
     let host = Host::start(2);
     let first = host.connect("a");
     let _second = host.connect("a");
-    assert!(host.fleet.connect(node_id("a"), None, Protocol::Sotw).is_err());
+    assert!(host.fleet.connect(caller("a")).is_err());
     drop(first);
-    assert!(host.fleet.connect(node_id("a"), None, Protocol::Sotw).is_ok());
+    assert!(host.fleet.connect(caller("a")).is_ok());
 }
 
 #[tokio::test]

@@ -17,8 +17,11 @@ ENVOY_GROUP = 1337
 
 
 class Envoy:
-    def __init__(self, legation, node_id, directory, protocol="delta", namespace=None, dns=None):
-        """`dns`, a DnsServer, is asked instead of the system's resolver, where there is no namespace to set that in."""
+    def __init__(self, legation, node_id, directory, protocol="delta", namespace=None, dns=None, edit=None):
+        """`dns`, a DnsServer, is asked instead of the system's resolver, where there is no namespace to set that in.
+
+        `edit` may change the bootstrap, as a dictionary.
+        """
         self.node_id = node_id
         self.name = node_id.replace("/", "_")
         self.namespace = namespace
@@ -26,6 +29,10 @@ class Envoy:
         bootstrap = legation.bootstrap(node_id, protocol, self.admin_port)
         if dns:
             bootstrap = _with_dns_server(bootstrap, dns)
+        if edit:
+            document = yaml.safe_load(bootstrap)
+            edit(document)
+            bootstrap = json.dumps(document)
         path = Path(directory) / f"{self.name}.{protocol}.yaml"
         path.write_text(bootstrap)
         command = [locate.envoy_binary(), "-c", path, "--concurrency", "1", "--disable-hot-restart"]

@@ -6,17 +6,33 @@ SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 METHODS = {"sotw": "StreamAggregatedResources", "delta": "DeltaAggregatedResources"}
 CLUSTER = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
 
+# the services for one type: what stands in the service's name, in its methods' names, and the type URL
+SEPARATE = {
+    "cds": ("cluster.v3.Cluster", "Clusters", CLUSTER),
+    "eds": ("endpoint.v3.Endpoint", "Endpoints", "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"),
+    "sds": ("secret.v3.Secret", "Secrets", "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"),
+    "lds": ("listener.v3.Listener", "Listeners", "type.googleapis.com/envoy.config.listener.v3.Listener"),
+    "rds": ("route.v3.Route", "Routes", "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"),
+}
+
 # where a request holds its node and its type URL
 FIELDS = {"sotw": (2, 4), "delta": (1, 2)}
 
 LENGTH_DELIMITED = 2
 
 
-def first_request(protocol, node_id=None, type_url=CLUSTER):
+def first_request(protocol, node_id=None, type_url=CLUSTER, names=()):
     """The first message of a stream; without a node if there is no id."""
     node_field, type_field = FIELDS[protocol]
     node = b"" if node_id is None else field(node_field, field(1, node_id.encode()))
-    return node + field(type_field, type_url.encode())
+    # resource_names and resource_names_subscribe have the same number
+    return node + field(type_field, type_url.encode()) + b"".join(field(3, name.encode()) for name in names)
+
+
+def separate_service(label, protocol):
+    """(service, method) of the service for one type."""
+    service, suffix, _ = SEPARATE[label]
+    return f"envoy.service.{service}DiscoveryService", {"sotw": "Stream", "delta": "Delta"}[protocol] + suffix
 
 
 def field(number, content):
@@ -30,10 +46,10 @@ def stream_end(legation, protocol, message, service=SERVICE, method=None):
         return grpc_status(stream)
 
 
-def first_response(legation, protocol, message):
+def first_response(legation, protocol, message, service=SERVICE, method=None):
     """The bytes of the first response on a stream."""
     with _connect(legation) as connection:
-        stream = connection.call(SERVICE, METHODS[protocol], message, end_stream=False,
+        stream = connection.call(service, method or METHODS[protocol], message, end_stream=False,
                                  until=lambda stream: stream.ended or len(stream.body) > 5)
         return stream.body
 

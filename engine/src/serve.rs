@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::{self, Admin};
 use crate::frontend::{self, Frontend, FrontendSettings};
 use crate::http_server::{self, Versions};
-use crate::management::ads::AdsService;
 use crate::management::compose::compose;
+use crate::management::discovery::DiscoveryService;
 use crate::management::feed::{self, Feed};
 use crate::management::server::{self, ServerSettings};
 use crate::settings::ServeSettings;
@@ -108,14 +108,14 @@ pub async fn serve(settings: ServeSettings) -> Result<(), ServeError> {
     let mut servers = JoinSet::new();
     servers.spawn(http_server::serve(api, frontend::router(frontend), Versions::Http1, shutdown.clone()));
     servers.spawn(http_server::serve(admin, admin_router, Versions::Http1AndHttp2, shutdown.clone()));
-    let ads = AdsService::new(fleet);
+    let discovery = DiscoveryService::new(fleet);
     let server_settings = ServerSettings {
         connections_max: settings.max_envoys,
         reconnect_interval: settings.reconnect_interval,
         reconnects_per_second: settings.reconnects_per_second,
         drain_timeout: settings.drain_timeout,
     };
-    servers.spawn(server::serve(xds, ads, server_settings, shutdown.clone()));
+    servers.spawn(server::serve(xds, discovery, server_settings, shutdown.clone()));
     tracing::info!("serving");
     // whatever is logged: who starts the process waits for this line
     eprintln!("legation is ready api={api_addr} xds={xds_addr} admin={admin_addr}");

@@ -8,6 +8,7 @@
 //! | [`fragment`] | the transformer's output for one virtual service or node |
 //! | [`id`] | which node an Envoy is, which fragment is whose |
 //! | [`response`] | encoding of discovery responses around shared bytes |
+//! | [`service`] | the discovery services and their methods |
 //! | [`v1`] | the protobuf messages that travel through the store: fragments and journal entries |
 //!
 //! No actors and no IO: everything here is data.
@@ -17,6 +18,7 @@ pub mod id;
 pub mod resource;
 pub mod resource_type;
 pub mod response;
+pub mod service;
 pub mod version;
 
 /// The protobuf messages of `proto/legation/v1`.

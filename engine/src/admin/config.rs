@@ -1,4 +1,4 @@
-//! What the Envoys of a node should have, whether or not one is connected: composed as for an Envoy, and shown as Envoy
+//! What the Envoys or gRPC clients of a node should have, whether or not one is connected: composed as for one, and shown as Envoy
 //! shows its configuration.
 
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use axum::Json;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use legation_actors::composition::{Backend, ComposeError};
+use legation_actors::composition::{Backend, Client, ComposeError};
 use legation_proto::fragment::{Fragment, FragmentError, NodeFragment, ServiceFragment};
 use legation_proto::id::{FragmentKey, NodeId, NodeIdError};
 use legation_proto::resource_type::ResourceType;
@@ -29,6 +29,8 @@ use crate::transformer::keys;
 pub struct NodeConfig {
     /// The id of the node.
     pub node: String,
+    /// What for: `envoy` or `grpc`.
+    pub client: String,
     /// The newest definition that went into it.
     pub transaction: Transaction,
     /// What the node asks for and does not get, and what cannot be shown, a sentence each.
@@ -62,6 +64,8 @@ pub struct ResourceConfig {
 pub(super) struct Asked {
     /// The id of a node, in any form that an Envoy may have it in.
     node: String,
+    /// What for, `envoy` or `grpc`; an Envoy if absent.
+    client: Option<String>,
     /// Only resources of this type, by its short name.
     r#type: Option<String>,
     /// Only resources of this name.
@@ -78,11 +82,23 @@ pub(super) async fn config(State(admin): State<Admin>, Query(asked): Query<Asked
 
 async fn answer(store: &dyn Store, asked: Asked) -> Result<NodeConfig, Problem> {
     let node: NodeId = asked.node.parse()?;
+    let client = asked.client.as_deref().map_or(Ok(Client::Envoy), client_called)?;
     let filter = Filter::new(asked.r#type.as_deref(), asked.name)?;
     let fragments = Fragments::read(store, &node).await?;
     // a large configuration takes its time, which is not the runtime's
-    let composing = tokio::task::spawn_blocking(move || fragments.compose(&node, &filter));
+    let composing = tokio::task::spawn_blocking(move || fragments.compose(client, &node, &filter));
     composing.await.map_err(|_| Problem::Failed)?
+}
+
+fn client_called(name: &str) -> Result<Client, Problem> {
+    let clients = [Client::Envoy, Client::Grpc];
+    let found = clients.into_iter().find(|client| client.as_str() == name);
+    found.ok_or_else(|| Problem::UnknownClient(excerpt(name)))
+}
+
+/// The beginning of something that is not understood.
+fn excerpt(text: &str) -> String {
+    text.chars().take(20).collect()
 }
 
 /// Which resources to show.
@@ -95,7 +111,7 @@ impl Filter {
     fn new(label: Option<&str>, name: Option<String>) -> Result<Self, Problem> {
         let of_label = |label: &str| {
             let found = ResourceType::ALL.into_iter().find(|resource_type| resource_type.label() == label);
-            found.ok_or_else(|| Problem::UnknownType(label.chars().take(20).collect()))
+            found.ok_or_else(|| Problem::UnknownType(excerpt(label)))
         };
         Ok(Self { resource_type: label.map(of_label).transpose()?, name })
     }
@@ -141,10 +157,10 @@ impl Fragments {
         Ok(Self { node: fragment, backends })
     }
 
-    fn compose(&self, node: &NodeId, filter: &Filter) -> Result<NodeConfig, Problem> {
+    fn compose(&self, client: Client, node: &NodeId, filter: &Filter) -> Result<NodeConfig, Problem> {
         let backends: Vec<_> =
             self.backends.iter().map(|(name, fragment)| Backend { name, fragment }).collect();
-        let composed = compose(&self.node, &backends)?;
+        let composed = compose(client, &self.node, &backends)?;
         let mut problems = composed.problems.to_vec();
         let mut types = BTreeMap::new();
         for resource_type in ResourceType::ALL.into_iter().filter(|&wanted| filter.takes_type(wanted)) {
@@ -163,7 +179,8 @@ impl Fragments {
             types.insert(resource_type.label().to_owned(), of_type);
         }
         let transaction = composed.snapshot.transaction();
-        Ok(NodeConfig { node: node.to_string(), transaction, problems, types })
+        let (node, client) = (node.to_string(), client.as_str().to_owned());
+        Ok(NodeConfig { node, client, transaction, problems, types })
     }
 }
 
@@ -200,6 +217,8 @@ enum Problem {
     BadNode(#[from] NodeIdError),
     #[error("{0:?} is no type of resource; there are {types}", types = ResourceType::ALL.map(ResourceType::label).join(", "))]
     UnknownType(String),
+    #[error("{0:?} is no kind of client; there are envoy and grpc")]
+    UnknownClient(String),
     #[error("{0} does not exist")]
     NotFound(NodeId),
     #[error("no configuration can be made of the definition of {0}; the log of the control plane tells why")]
@@ -219,7 +238,7 @@ enum Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let code = match self {
-            Self::BadNode(_) | Self::UnknownType(_) => StatusCode::BAD_REQUEST,
+            Self::BadNode(_) | Self::UnknownType(_) | Self::UnknownClient(_) => StatusCode::BAD_REQUEST,
             Self::NotFound(_) | Self::NotMade(_) => StatusCode::NOT_FOUND,
             Self::NotYet(_) | Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Fragment(_) | Self::Compose(_) | Self::Failed => StatusCode::INTERNAL_SERVER_ERROR,
@@ -297,7 +316,11 @@ mod tests {
             name: Option<&str>,
         ) -> Result<NodeConfig, Problem> {
             let r#type = resource_type.map(str::to_owned);
-            answer(&self.store, Asked { node: node.to_owned(), r#type, name: name.map(str::to_owned) }).await
+            answer(
+                &self.store,
+                Asked { node: node.to_owned(), client: None, r#type, name: name.map(str::to_owned) },
+            )
+            .await
         }
 
         /// The status and the text of a refusal.
@@ -359,6 +382,25 @@ mod tests {
         let problem = host.ask(CONSUMER, Some("xds"), None).await.unwrap_err();
         assert_eq!(problem.to_string(), r#""xds" is no type of resource; there are cds, eds, sds, lds, rds"#);
         assert_eq!(problem.into_response().status(), 400);
+    }
+
+    #[tokio::test]
+    async fn a_client_without_an_envoy_has_other_needs() {
+        let host = Host::new();
+        let newest = host.define_all().await;
+        host.write_fragments(|_| true).await;
+        host.mark(newest).await;
+        let ask = async |client: &str| {
+            let client = Some(client.to_owned());
+            answer(&host.store, Asked { node: CONSUMER.to_owned(), client, r#type: None, name: None }).await
+        };
+        let config = ask("grpc").await.unwrap();
+        let composed = definitions().grpc_client("consumer");
+        assert_eq!((config.client.as_str(), &config.problems[..]), ("grpc", &composed.problems[..]));
+        let listeners = composed.snapshot.set(ResourceType::Listener);
+        assert_eq!(config.types["lds"].version, listeners.version().to_string());
+        assert_eq!(ask("envoy").await.unwrap().client, "envoy");
+        assert_eq!(ask("carrier-pigeon").await.unwrap_err().into_response().status(), 400);
     }
 
     #[tokio::test]

@@ -31,6 +31,8 @@ pub(super) fn envoy_json(envoy: &EnvoyStatus) -> Value {
         "node": envoy.node.to_string(),
         "stream": envoy.stream,
         "peer": envoy.peer.map(|peer| peer.to_string()),
+        "client": envoy.client.as_str(),
+        "service": envoy.service.label(),
         "protocol": envoy.protocol.as_str(),
         "transaction": envoy.transaction,
         "connectedAt": rfc3339(envoy.connected_at),

@@ -1,4 +1,4 @@
-//! `legation config`: what the Envoys of a node should have.
+//! `legation config`: what the Envoys, or gRPC clients, of a node should have.
 
 use std::time::Duration;
 
@@ -22,6 +22,10 @@ pub(super) struct ConfigArgs {
     /// mesh/<mesh>/virtualGateway/<name>, or its ARN
     #[arg(long, value_name = "ID")]
     node: String,
+
+    /// What for
+    #[arg(long, value_name = "CLIENT", default_value = "envoy", value_parser = ["envoy", "grpc"])]
+    client: String,
 
     /// Only resources of this type
     #[arg(long = "type", value_name = "TYPE", value_parser = types())]
@@ -63,6 +67,7 @@ pub(super) fn run(args: &ConfigArgs) -> Result<(), Failure> {
 fn url(args: &ConfigArgs) -> String {
     let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
     let mut url = format!("{}/config?node={}", args.admin.trim_end_matches('/'), encoded(&args.node));
+    url += &format!("&client={}", encoded(&args.client));
     for (key, value) in [("type", &args.resource_type), ("name", &args.name)] {
         if let Some(value) = value {
             url += &format!("&{key}={}", encoded(value));
@@ -110,6 +115,7 @@ mod tests {
         let types = [("cds", of_type(vec![resource])), ("eds", of_type(Vec::new()))];
         NodeConfig {
             node: "mesh/m/virtualNode/n".to_owned(),
+            client: "envoy".to_owned(),
             transaction: 7,
             problems: vec!["a is left out at port 80: b takes it".to_owned()],
             types: types.map(|(label, of_type)| (label.to_owned(), of_type)).into(),
@@ -122,6 +128,7 @@ mod tests {
         config.types.get_mut("cds").unwrap().resources[0].config = json!({"@type": "x", "name": "c"});
         expect![[r#"
             node: mesh/m/virtualNode/n
+            client: envoy
             transaction: 7
             problems:
             - "a is left out at port 80: b takes it"
@@ -154,12 +161,14 @@ mod tests {
     fn what_is_asked_for_is_escaped() {
         let args = ConfigArgs {
             node: "mesh/m&/virtualNode/ä b".to_owned(),
+            client: "envoy".to_owned(),
             resource_type: Some("cds".to_owned()),
             name: Some("a=b".to_owned()),
             admin: "http://h:1/".to_owned(),
             output: Output::Yaml,
         };
-        let expected = "http://h:1/config?node=mesh%2Fm%26%2FvirtualNode%2F%C3%A4%20b&type=cds&name=a%3Db";
+        let expected =
+            "http://h:1/config?node=mesh%2Fm%26%2FvirtualNode%2F%C3%A4%20b&client=envoy&type=cds&name=a%3Db";
         assert_eq!(url(&args), expected);
     }
 }

@@ -14,6 +14,8 @@ use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_optio
     ExplicitHttpConfig, UpstreamProtocolOptions, UseDownstreamHttpConfig,
 };
 
+use prost::Message;
+
 use super::address::one_endpoint;
 use super::value::{ads, any, duration, uint32};
 
@@ -109,6 +111,28 @@ pub fn speak_http2(cluster: &mut Cluster) {
     let http2 = ProtocolConfig::Http2ProtocolOptions(Http2ProtocolOptions::default());
     let config = ExplicitHttpConfig { protocol_config: Some(http2) };
     set_upstream_protocol(cluster, UpstreamProtocolOptions::ExplicitHttpConfig(config));
+}
+
+/// Whether a cluster is always spoken to in HTTP/2.
+pub fn speaks_http2(cluster: &Cluster) -> bool {
+    let options = cluster.typed_extension_protocol_options.get(HTTP_PROTOCOL_OPTIONS);
+    let options = options.and_then(|any| HttpProtocolOptions::decode(any.value.as_slice()).ok());
+    matches!(
+        options.and_then(|options| options.upstream_protocol_options),
+        Some(UpstreamProtocolOptions::ExplicitHttpConfig(ExplicitHttpConfig {
+            protocol_config: Some(ProtocolConfig::Http2ProtocolOptions(_)),
+        }))
+    )
+}
+
+/// Makes a cluster of all that DNS answers into one that gRPC takes for the same; whether it was one.
+pub fn resolve_all_at_once(cluster: &mut Cluster) -> bool {
+    let strict = Some(ClusterDiscoveryType::Type(DiscoveryType::StrictDns.into()));
+    let is_strict = cluster.cluster_discovery_type == strict;
+    if is_strict {
+        cluster.cluster_discovery_type = Some(ClusterDiscoveryType::Type(DiscoveryType::LogicalDns.into()));
+    }
+    is_strict
 }
 
 /// Makes Envoy speak to a cluster as it is spoken to: HTTP/2 if the request came by HTTP/2.

@@ -136,6 +136,7 @@ mod tests {
     use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
         CommonTlsContext, Secret, TlsCertificate, UpstreamTlsContext, secret,
     };
+    use legation_actors::composition::Client;
     use legation_actors::snapshot::Snapshot;
     use legation_proto::fragment::Fragment;
     use legation_proto::resource::Resource;
@@ -149,7 +150,7 @@ mod tests {
     use crate::transformer::tests::fixture;
     use crate::transformer::transform::transform;
 
-    /// What every node of the example meshes, and of one that uses everything, should have.
+    /// What clients of every node of the example meshes, and of one that uses everything, should have.
     fn snapshots() -> Vec<(String, Snapshot)> {
         let meshes = [fixture::examples(), fixture::everything()].map(MeshDefinitions::collect);
         let mut snapshots = Vec::new();
@@ -157,7 +158,10 @@ mod tests {
             let transformed = transform(mesh);
             for (key, fragment) in &transformed.fragments {
                 if let Fragment::Node(_) = fragment {
-                    snapshots.push((key.to_string(), fixture::composed(&transformed, key)));
+                    for client in [Client::Envoy, Client::Grpc] {
+                        let composed = fixture::composed_for(client, &transformed, key);
+                        snapshots.push((format!("{key} {client:?}"), Snapshot::clone(&composed.snapshot)));
+                    }
                 }
             }
         }

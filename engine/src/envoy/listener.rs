@@ -3,14 +3,15 @@
 use envoy_types::pb::envoy::config::core::v3::{Address, TrafficDirection};
 use envoy_types::pb::envoy::config::listener::v3::listener_filter_chain_match_predicate::Rule;
 use envoy_types::pb::envoy::config::listener::v3::{
-    Filter, FilterChain, FilterChainMatch, Listener, ListenerFilter, ListenerFilterChainMatchPredicate,
-    filter, listener_filter,
+    ApiListener, Filter, FilterChain, FilterChainMatch, Listener, ListenerFilter,
+    ListenerFilterChainMatchPredicate, filter, listener_filter,
 };
 use envoy_types::pb::envoy::extensions::filters::listener::original_dst::v3::OriginalDst;
 use envoy_types::pb::envoy::extensions::filters::listener::tls_inspector::v3::TlsInspector;
 use envoy_types::pb::envoy::r#type::v3::Int32Range;
 use envoy_types::pb::google::protobuf::Any;
 
+use super::http_connection_manager::http_connection_manager;
 use super::value::{any, uint32};
 
 /// A listener without filter chains.
@@ -19,6 +20,16 @@ pub fn listener(name: &str, address: Address, direction: TrafficDirection) -> Li
         name: name.to_owned(),
         address: Some(address),
         traffic_direction: direction.into(),
+        ..Listener::default()
+    }
+}
+
+/// A listener for clients that make requests themselves, without an Envoy: the routes are all that there is to it.
+pub fn api_listener(name: &str, route_configuration: &str) -> Listener {
+    let manager = http_connection_manager("", route_configuration, &[]);
+    Listener {
+        name: name.to_owned(),
+        api_listener: Some(ApiListener { api_listener: Some(any(&manager)) }),
         ..Listener::default()
     }
 }

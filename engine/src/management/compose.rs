@@ -1,9 +1,11 @@
 //! Composing: what one Envoy should have, of the fragment of its node and those of its backends.
 //!
 //! Clusters, endpoints and ingress are taken as they are. What is made here is the egress, since it depends on which
-//! backends share a port. A sidecar's is in `intercepted`, a gateway's in `redirected`.
+//! backends share a port. A sidecar's is in `intercepted`, a gateway's in `redirected`. A gRPC client without an Envoy has
+//! other needs, which are in `proxyless`.
 
 mod intercepted;
+mod proxyless;
 mod redirected;
 
 #[cfg(test)]
@@ -14,16 +16,34 @@ use std::sync::Arc;
 
 use envoy_types::pb::envoy::config::accesslog::v3::AccessLog;
 use envoy_types::pb::envoy::config::listener::v3::Listener;
-use legation_actors::composition::{Backend, ComposeError, Composed};
+use legation_actors::composition::{Backend, Client, ComposeError, Composed};
 use legation_actors::snapshot::{ResourceSet, Snapshot};
 use legation_proto::fragment::{Egress, EgressMode, NodeFragment};
 use legation_proto::resource::Resource;
+use legation_proto::resource_type::ResourceType;
 use legation_proto::version::Transaction;
 use prost::Message;
+use proxyless::Proxyless;
 
-/// Makes what an Envoy should have of the fragment of its node and those of its backends, which come in the order of
-/// their names. Pure: the same fragments give the same snapshot.
-pub fn compose(node: &NodeFragment, backends: &[Backend<'_>]) -> Result<Composed, ComposeError> {
+/// Makes what a client should have of the fragment of its node and those of its backends, which come in the order of their
+/// names. Pure: the same fragments give the same snapshot.
+pub fn compose(
+    client: Client,
+    node: &NodeFragment,
+    backends: &[Backend<'_>],
+) -> Result<Composed, ComposeError> {
+    match client {
+        Client::Envoy => compose_envoy(node, backends),
+        Client::Grpc => {
+            let Proxyless { clusters, endpoints, listeners, route_configurations, problems } =
+                proxyless::compose(node, backends)?;
+            let secrets = Vec::new();
+            Ok(composed([clusters, endpoints, secrets, listeners, route_configurations], problems))
+        }
+    }
+}
+
+fn compose_envoy(node: &NodeFragment, backends: &[Backend<'_>]) -> Result<Composed, ComposeError> {
     let transaction =
         backends.iter().map(|backend| backend.fragment.transaction).fold(node.transaction, Transaction::max);
     let egress = match node.egress.mode {
@@ -42,11 +62,11 @@ pub fn compose(node: &NodeFragment, backends: &[Backend<'_>]) -> Result<Composed
     let mut route_configurations = node.route_configurations.clone();
     route_configurations.extend(egress.route_configurations);
     let secrets = Vec::new(); // no definition leads to one yet
-    let sets = [clusters, endpoints, secrets, listeners, route_configurations];
-    Ok(Composed {
-        snapshot: Arc::new(Snapshot::new(sets.map(ResourceSet::new))),
-        problems: egress.problems.into(),
-    })
+    Ok(composed([clusters, endpoints, secrets, listeners, route_configurations], egress.problems))
+}
+
+fn composed(sets: [Vec<Resource>; ResourceType::COUNT], problems: Vec<String>) -> Composed {
+    Composed { snapshot: Arc::new(Snapshot::new(sets.map(ResourceSet::new))), problems: problems.into() }
 }
 
 /// The part of a snapshot that depends on which backends share a port.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use legation_actors::fleet::Refused;
+use legation_actors::fleet::{Places, Refused};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +15,8 @@ use super::metrics::{self, Refusal};
 pub struct ConnectionLife {
     /// Where the connection comes from.
     pub peer: SocketAddr,
+    /// The places that its Envoys hold: one Envoy, unless something multiplexes.
+    pub places: Places,
     ending: CancellationToken,
     refused: CancellationToken,
     aborted: CancellationToken,
@@ -28,6 +30,7 @@ impl ConnectionLife {
     pub fn new(peer: SocketAddr, permit: Option<OwnedSemaphorePermit>) -> Self {
         Self {
             peer,
+            places: Places::default(),
             ending: CancellationToken::new(),
             refused: CancellationToken::new(),
             aborted: CancellationToken::new(),

@@ -1,5 +1,6 @@
 //! Requests of both forms of the protocol, made alike.
 
+use envoy_types::pb::envoy::config::core::v3::Node;
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
 use envoy_types::pb::google::rpc::Status as ErrorDetail;
 use legation_actors::request::{Interest, Rejection, Request};
@@ -12,8 +13,8 @@ pub trait StreamRequest: Message + Default + Send + 'static {
     /// The form of the protocol.
     const PROTOCOL: Protocol;
 
-    /// `node.id`, empty where there is none; guaranteed on the first request of a stream only (conformance 3).
-    fn node_id(&self) -> &str;
+    /// Who asks; guaranteed on the first request of a stream only (conformance 3).
+    fn node(&self) -> Option<&Node>;
 
     /// The type that it asks for.
     fn type_url(&self) -> &str;
@@ -25,8 +26,8 @@ pub trait StreamRequest: Message + Default + Send + 'static {
 impl StreamRequest for DiscoveryRequest {
     const PROTOCOL: Protocol = Protocol::Sotw;
 
-    fn node_id(&self) -> &str {
-        self.node.as_ref().map_or("", |node| &node.id)
+    fn node(&self) -> Option<&Node> {
+        self.node.as_ref()
     }
 
     fn type_url(&self) -> &str {
@@ -46,8 +47,8 @@ impl StreamRequest for DiscoveryRequest {
 impl StreamRequest for DeltaDiscoveryRequest {
     const PROTOCOL: Protocol = Protocol::Delta;
 
-    fn node_id(&self) -> &str {
-        self.node.as_ref().map_or("", |node| &node.id)
+    fn node(&self) -> Option<&Node> {
+        self.node.as_ref()
     }
 
     fn type_url(&self) -> &str {

@@ -210,8 +210,8 @@ pub(crate) fn definition_of(key: &FragmentKey) -> ResourceId {
 
 #[cfg(test)]
 mod tests {
-    use legation_actors::composition::{Backend, ComposeError, Composed};
-    use legation_actors::fleet::{FleetSettings, Limits};
+    use legation_actors::composition::{Backend, Client, ComposeError, Composed};
+    use legation_actors::fleet::{Caller, FleetSettings, Limits, Places};
     use legation_actors::request::{Interest, Request};
     use legation_actors::snapshot::{ResourceSet, Snapshot};
     use legation_actors::stream::{Connection, Frames, StreamEnd};
@@ -219,12 +219,13 @@ mod tests {
     use legation_proto::id::NodeId;
     use legation_proto::resource_type::ResourceType;
     use legation_proto::response::Protocol;
+    use legation_proto::service::Service;
     use tokio_stream::StreamExt;
 
     use super::*;
     use crate::store::{Batch, EmbeddedStore};
 
-    fn compose(_: &NodeFragment, _: &[Backend<'_>]) -> Result<Composed, ComposeError> {
+    fn compose(_: Client, _: &NodeFragment, _: &[Backend<'_>]) -> Result<Composed, ComposeError> {
         let snapshot = Snapshot::new(ResourceType::ALL.map(|_| Vec::new()).map(ResourceSet::new));
         Ok(Composed { snapshot: Arc::new(snapshot), problems: Arc::default() })
     }
@@ -252,8 +253,15 @@ mod tests {
         }
 
         async fn connect(&self) -> (Connection, Frames) {
-            let node: NodeId = "mesh/m/virtualNode/n".parse().unwrap();
-            let (connection, frames) = self.fleet.connect(node, None, Protocol::Sotw).unwrap();
+            let caller = Caller {
+                node: "mesh/m/virtualNode/n".parse().unwrap(),
+                client: Client::Envoy,
+                peer: None,
+                service: Service::Aggregated,
+                protocol: Protocol::Sotw,
+                places: Places::default(),
+            };
+            let (connection, frames) = self.fleet.connect(caller).unwrap();
             let interest = Interest::Sotw { version_info: String::new(), names: Vec::new() };
             let request =
                 Request { resource_type: ResourceType::Cluster, nonce: String::new(), error: None, interest };

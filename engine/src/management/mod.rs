@@ -4,20 +4,22 @@
 //! |---|---|
 //! | [`server`] | accepts connections, paces and counts them, ends them after their time |
 //! | [`connection`] | what a stream knows of its connection, and tells of itself |
+//! | [`open_connections`] | the connections that are open |
 //! | [`pacer`] | at most so many a second |
-//! | [`ads`] | the aggregated discovery service on a connection |
+//! | [`discovery`] | the discovery services on a connection |
 //! | [`codec`] | gRPC messages that are encoded already |
 //! | [`discovery_request`] | requests of both forms of the protocol, made alike |
 //! | [`feed`] | brings fragments from the store to the actors that need them |
 //! | `metrics` | what is counted here |
 //! | [`compose`] | what an Envoy should have, made of the fragments of its node and its backends |
 
-pub mod ads;
 pub mod codec;
 pub mod compose;
 pub mod connection;
+pub mod discovery;
 pub mod discovery_request;
 pub mod feed;
 mod metrics;
+pub mod open_connections;
 pub mod pacer;
 pub mod server;

@@ -4,7 +4,6 @@
 //! balancer has to end *connections*: to end a stream alone leaves its connection, on which the Envoy opens the next stream,
 //! and GOAWAY alone leaves a stream that never ends (conformance 101).
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::{Future, pending};
 use std::io;
@@ -19,13 +18,13 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::ads::AdsService;
 use super::connection::ConnectionLife;
+use super::discovery::DiscoveryService;
 use super::metrics::{self, Refusal};
+use super::open_connections::OpenConnections;
 use super::pacer::Pacer;
 
 /// Connections that wait to be accepted: a storm of a whole host's Envoys (conformance 104).
@@ -93,42 +92,43 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 /// Serves connections until `shutdown` is cancelled, then ends them at an even pace.
 pub async fn serve(
     listener: TcpListener,
-    service: AdsService,
+    service: DiscoveryService,
     settings: ServerSettings,
     shutdown: CancellationToken,
 ) {
     metrics::describe();
     let opening = Arc::new(Semaphore::new(OPENING_MAX));
     let reconnects = Arc::new(Pacer::per_second(settings.reconnects_per_second));
-    let mut connections = JoinSet::new();
-    let mut lives = HashMap::new();
+    let connections = OpenConnections::default();
     loop {
         tokio::select! {
-            Some(ended) = connections.join_next_with_id() => {
-                let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
-                lives.remove(&id);
-            }
             (stream, life) = accept(&listener, &opening) => {
-                if lives.len() >= settings.connections_max {
+                if connections.count() >= settings.connections_max {
                     refuse(&stream);
                     continue;
                 }
                 let time = time_to_live(settings.reconnect_interval, Arc::clone(&reconnects));
-                let task = connections.spawn(serve_connection(stream, life.clone(), service.clone(), time));
-                lives.insert(task.id(), life);
+                let open = connections.add(life.clone());
+                let of_connection = service.clone();
+                service.spawn(move || async move {
+                    serve_connection(stream, life, of_connection, time).await;
+                    drop(open);
+                });
             }
             () = shutdown.cancelled() => break,
         }
     }
     drop(listener);
-    drain(connections, lives.into_values().collect(), settings.drain_timeout).await;
+    drain(&connections, settings.drain_timeout).await;
 }
 
 /// Waits for a connection, and before that for its turn.
-async fn accept(listener: &TcpListener, opening: &Arc<Semaphore>) -> (TcpStream, ConnectionLife) {
+async fn accept(listener: &TcpListener, opening: &Arc<Semaphore>) -> (std::net::TcpStream, ConnectionLife) {
     loop {
         let permit = Arc::clone(opening).acquire_owned().await.ok(); // it is never closed
-        match listener.accept().await {
+        let accepted = listener.accept().await;
+        // another thread will wait for what comes on it
+        match accepted.and_then(|(stream, peer)| Ok((stream.into_std()?, peer))) {
             Ok((stream, peer)) => return (stream, ConnectionLife::new(peer, permit)),
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -139,7 +139,7 @@ async fn accept(listener: &TcpListener, opening: &Arc<Semaphore>) -> (TcpStream,
 }
 
 /// Closes a connection before anything of it is read: the Envoy connects again, and reaches another host through a balancer.
-fn refuse(stream: &TcpStream) {
+fn refuse(stream: &std::net::TcpStream) {
     metrics::connection_refused(Refusal::HostFull);
     if let Err(error) = SockRef::from(stream).set_linger(Some(Duration::ZERO)) {
         tracing::debug!(%error, "cannot reset a refused connection; it is closed");
@@ -156,16 +156,19 @@ async fn time_to_live(interval: Duration, reconnects: Arc<Pacer>) {
 }
 
 async fn serve_connection(
-    stream: TcpStream,
+    stream: std::net::TcpStream,
     life: ConnectionLife,
-    service: AdsService,
+    service: DiscoveryService,
     time_to_live: impl Future<Output = ()>,
 ) {
     let peer = life.peer;
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%peer, %error, "connection ended before it began");
-        return;
-    }
+    let stream = match stream.set_nodelay(true).and_then(|()| TcpStream::from_std(stream)) {
+        Ok(stream) => stream,
+        Err(error) => {
+            tracing::debug!(%peer, %error, "connection ended before it began");
+            return;
+        }
+    };
     let of_calls = life.clone();
     let answer = service_fn(move |request| {
         let (service, life) = (service.clone(), of_calls.clone());
@@ -215,16 +218,16 @@ async fn serve_connection(
 }
 
 /// Tells connections to end, one after the other, so that those who come to other hosts do not come at once.
-async fn drain(mut connections: JoinSet<()>, lives: Vec<ConnectionLife>, within: Duration) {
+async fn drain(connections: &OpenConnections, within: Duration) {
     let deadline = Instant::now() + within;
+    let lives = connections.all();
     let pause = within.mul_f64(DRAIN_PART) / u32::try_from(lives.len()).unwrap_or(u32::MAX).max(1);
     tracing::info!(connections = lives.len(), "sending envoys away");
     for life in lives {
         life.end();
         sleep(pause.min(DRAIN_PAUSE_MAX)).await;
     }
-    let ended = async { while connections.join_next().await.is_some() {} };
-    if timeout_at(deadline, ended).await.is_err() {
+    if timeout_at(deadline, connections.ended()).await.is_err() {
         tracing::warn!("connections are closed without waiting for their envoys");
     }
 }

@@ -72,6 +72,11 @@ pub fn egress_route_configuration(port: u16) -> String {
     format!("rds_egress_http_{port}")
 }
 
+/// The route configuration of a virtual service, with or without a port, for gRPC clients without an Envoy.
+pub fn proxyless_route_configuration(virtual_service: &str) -> String {
+    format!("rds_proxyless_{virtual_service}")
+}
+
 /// The statistics of one of `listeners` listeners of a node or gateway.
 pub fn ingress_stat_prefix(listeners: usize, protocol: Protocol, port: u16) -> String {
     if listeners == 1 {

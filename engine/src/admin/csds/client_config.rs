@@ -18,7 +18,7 @@ pub(super) fn client_of(envoy: &EnvoyStatus) -> ClientConfig {
     let peer = envoy.peer.map(|peer| format!(" from {peer}")).unwrap_or_default();
     ClientConfig {
         node: Some(Node { id: envoy.node.to_string(), ..Node::default() }),
-        client_scope: format!("stream {}{peer}", envoy.stream),
+        client_scope: format!("{} stream {}{peer}", envoy.service.label(), envoy.stream),
         ..ClientConfig::default()
     }
 }
@@ -77,9 +77,11 @@ fn timestamp(time: SystemTime) -> Timestamp {
 mod tests {
     use std::time::Duration;
 
+    use legation_actors::composition::Client;
     use legation_actors::request::Rejection;
     use legation_actors::status::{Nack, Times, TypeStatus};
     use legation_proto::response::Protocol;
+    use legation_proto::service::Service;
 
     use super::*;
 
@@ -94,6 +96,8 @@ mod tests {
         EnvoyStatus {
             node: "mesh/m/virtualNode/n".parse().unwrap(),
             stream: 5,
+            client: Client::Envoy,
+            service: Service::Aggregated,
             peer: Some("127.0.0.1:1234".parse().unwrap()),
             protocol: Protocol::Delta,
             connected_at: at(1),
@@ -118,7 +122,7 @@ mod tests {
     fn an_envoy_is_told_apart_from_its_replicas() {
         let client = client_of(&envoy());
         assert_eq!(client.node.unwrap().id, "mesh/m/virtualNode/n");
-        assert_eq!(client.client_scope, "stream 5 from 127.0.0.1:1234");
+        assert_eq!(client.client_scope, "ads stream 5 from 127.0.0.1:1234");
     }
 
     #[test]

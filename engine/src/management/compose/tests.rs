@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use expect_test::expect;
-use legation_actors::composition::Backend;
+use legation_actors::composition::{Backend, Client};
 use legation_actors::snapshot::Snapshot;
 use legation_proto::fragment::{NodeFragment, Routing, ServiceFragment, ServicePort};
 use legation_proto::resource_type::ResourceType;
@@ -14,7 +14,7 @@ use crate::transformer::tests::render;
 use crate::transformer::tests::snapshot::check_references;
 
 /// A node that has these backends, of a mesh with this specification.
-fn consumer(mesh: Value, backends: &[&str]) -> Definitions {
+pub(super) fn consumer(mesh: Value, backends: &[&str]) -> Definitions {
     let backends: Vec<_> =
         backends.iter().map(|name| json!({"virtualService": {"virtualServiceName": name}})).collect();
     let logging = json!({"accessLog": {"file": {"path": "/log"}}});
@@ -22,11 +22,11 @@ fn consumer(mesh: Value, backends: &[&str]) -> Definitions {
 }
 
 /// A virtual service of the same name, provided by a node that listens at these ports.
-fn with_service(definitions: Definitions, name: &str, listeners: &[(u16, &str)]) -> Definitions {
+pub(super) fn with_service(definitions: Definitions, name: &str, listeners: &[(u16, &str)]) -> Definitions {
     definitions.listening_node(name, listeners).provided_by_node(name, name)
 }
 
-fn names(snapshot: &Snapshot, resource_type: ResourceType) -> Vec<&str> {
+pub(super) fn names(snapshot: &Snapshot, resource_type: ResourceType) -> Vec<&str> {
     render::names(snapshot.set(resource_type).resources())
 }
 
@@ -39,7 +39,7 @@ fn added_chains(snapshot: &Snapshot) -> String {
     chains.join("\n")
 }
 
-fn route_configuration(snapshot: &Snapshot, name: &str) -> String {
+pub(super) fn route_configuration(snapshot: &Snapshot, name: &str) -> String {
     let configuration = snapshot.set(ResourceType::RouteConfiguration).get(name).unwrap();
     render::route_configuration(configuration)
 }
@@ -271,11 +271,11 @@ fn what_cannot_be_decoded_is_an_error() {
     };
     let mut broken_node = NodeFragment::default();
     broken_node.egress.listener = malformed.clone();
-    assert!(compose(&broken_node, &[]).is_err());
+    assert!(compose(Client::Envoy, &broken_node, &[]).is_err());
 
     let fragment = service(Routing::TcpProxy(malformed.clone()));
     let backend = Backend { name: "a", fragment: &fragment };
-    let error = compose(&NodeFragment::default(), &[backend]).unwrap_err();
+    let error = compose(Client::Envoy, &NodeFragment::default(), &[backend]).unwrap_err();
     assert!(error.to_string().starts_with("cannot compose: the TCP proxy of a backend cannot be decoded"));
 
     let fragment = service(Routing::VirtualHost(malformed));
@@ -283,7 +283,7 @@ fn what_cannot_be_decoded_is_an_error() {
     let node = Definitions::new()
         .virtual_gateway("g", json!({"listeners": [{"portMapping": {"port": 1, "protocol": "http"}}]}))
         .gateway("g");
-    assert!(compose(&node, &[backend]).is_err());
+    assert!(compose(Client::Envoy, &node, &[backend]).is_err());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use legation_actors::composition::{Backend, Composed};
+use legation_actors::composition::{Backend, Client, Composed};
 use legation_actors::snapshot::Snapshot;
 use legation_proto::fragment::{Fragment, NodeFragment, ServiceFragment};
 use legation_proto::id::{FragmentKey, FragmentKind};
@@ -143,7 +143,12 @@ impl Definitions {
     /// What the Envoys of a virtual node lack.
     pub(crate) fn node_problems(&self, name: &str) -> Vec<String> {
         let key = key(MESH, FragmentKind::VirtualNode, name);
-        composed_with_problems(&self.transform(), &key).problems.to_vec()
+        composed_for(Client::Envoy, &self.transform(), &key).problems.to_vec()
+    }
+
+    /// What gRPC clients that are a virtual node should have.
+    pub(crate) fn grpc_client(&self, name: &str) -> Composed {
+        composed_for(Client::Grpc, &self.transform(), &key(MESH, FragmentKind::VirtualNode, name))
     }
 
     /// What the Envoys of a virtual gateway should have.
@@ -158,10 +163,11 @@ pub(crate) fn key(mesh: &str, kind: FragmentKind, name: &str) -> FragmentKey {
 
 /// What the Envoys of the node of `key` should have.
 pub(crate) fn composed(transformed: &Transformed, key: &FragmentKey) -> Snapshot {
-    Snapshot::clone(&composed_with_problems(transformed, key).snapshot)
+    Snapshot::clone(&composed_for(Client::Envoy, transformed, key).snapshot)
 }
 
-fn composed_with_problems(transformed: &Transformed, key: &FragmentKey) -> Composed {
+/// What clients of the node of `key` should have, and what they lack.
+pub(crate) fn composed_for(client: Client, transformed: &Transformed, key: &FragmentKey) -> Composed {
     let Some(Fragment::Node(node)) = transformed.fragments.get(key) else {
         panic!("no node {key}");
     };
@@ -177,7 +183,7 @@ fn composed_with_problems(transformed: &Transformed, key: &FragmentKey) -> Compo
         })
         .collect();
     let backends: Vec<_> = backends.into_iter().map(|(name, fragment)| Backend { name, fragment }).collect();
-    compose(node, &backends).unwrap()
+    compose(client, node, &backends).unwrap()
 }
 
 pub(crate) fn definition(id: ResourceId, spec: &Value) -> Definition {

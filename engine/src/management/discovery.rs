@@ -1,4 +1,4 @@
-//! The aggregated discovery service, in both forms of the protocol.
+//! The discovery services, the aggregated one and those of one type, in both forms of the protocol.
 
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -9,10 +9,13 @@ use bytes::Bytes;
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
 use http::{Request, Response};
 use hyper::body::Incoming;
-use legation_actors::fleet::Fleet;
+use legation_actors::composition::Client;
+use legation_actors::fleet::{Caller, Fleet};
 use legation_actors::stream::{Connection, StreamEnd};
 use legation_proto::id::{NodeId, NodeIdError};
 use legation_proto::resource_type::ResourceType;
+use legation_proto::response::Protocol;
+use legation_proto::service::Service;
 use tokio_stream::{Stream, StreamExt};
 use tonic::body::Body;
 use tonic::server::{Grpc, StreamingService};
@@ -22,9 +25,6 @@ use super::codec::FrameCodec;
 use super::connection::ConnectionLife;
 use super::discovery_request::StreamRequest;
 use super::metrics;
-
-const SOTW_PATH: &str = "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources";
-const DELTA_PATH: &str = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
 
 /// Largest request that is taken, in bytes: room for the metadata of a node and for thousands of names (conformance 103).
 const REQUEST_BYTES_MAX: usize = 8 << 20;
@@ -37,23 +37,34 @@ const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Serves streams for the Envoys of a fleet.
 #[derive(Clone)]
-pub struct AdsService {
+pub struct DiscoveryService {
     fleet: Arc<Fleet>,
 }
 
-impl AdsService {
+impl DiscoveryService {
     /// Serves the Envoys of `fleet`.
     pub fn new(fleet: Arc<Fleet>) -> Self {
         Self { fleet }
     }
 
+    /// Runs a connection on the thread on which the actors of its streams will live.
+    pub fn spawn<F>(&self, connection: impl FnOnce() -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        self.fleet.spawn(connection);
+    }
+
     /// Answers a gRPC call that came on `connection`.
     pub async fn call(&self, request: Request<Incoming>, connection: ConnectionLife) -> Response<Body> {
-        let opening = Opening { fleet: Arc::clone(&self.fleet), connection };
-        match request.uri().path() {
-            SOTW_PATH => stream::<DiscoveryRequest>(opening, request).await,
-            DELTA_PATH => stream::<DeltaDiscoveryRequest>(opening, request).await,
-            _ => Status::unimplemented("only the aggregated discovery service is served here").into_http(),
+        let Some((service, protocol)) = Service::of_method(request.uri().path()) else {
+            return Status::unimplemented("this is not a method of a discovery service that is served here")
+                .into_http();
+        };
+        let opening = Opening { fleet: Arc::clone(&self.fleet), connection, service };
+        match protocol {
+            Protocol::Sotw => stream::<DiscoveryRequest>(opening, request).await,
+            Protocol::Delta => stream::<DeltaDiscoveryRequest>(opening, request).await,
         }
     }
 }
@@ -68,6 +79,7 @@ async fn stream<T: StreamRequest>(opening: Opening, request: Request<Incoming>) 
 struct Opening {
     fleet: Arc<Fleet>,
     connection: ConnectionLife,
+    service: Service,
 }
 
 type FrameStream = Pin<Box<dyn Stream<Item = Result<Bytes, Status>> + Send>>;
@@ -80,8 +92,9 @@ impl<T: StreamRequest> StreamingService<T> for Opening {
     fn call(&mut self, request: tonic::Request<Streaming<T>>) -> Self::Future {
         let fleet = Arc::clone(&self.fleet);
         let connection = self.connection.clone();
+        let service = self.service;
         Box::pin(async move {
-            let opened = open(&fleet, request.into_inner(), &connection).await;
+            let opened = open(&fleet, request.into_inner(), &connection, service).await;
             if let Err(status) = &opened {
                 tracing::info!(peer = %connection.peer, code = ?status.code(), reason = status.message(), "stream refused");
                 connection.opened();
@@ -95,19 +108,30 @@ async fn open<T: StreamRequest>(
     fleet: &Fleet,
     mut requests: Streaming<T>,
     connection: &ConnectionLife,
+    service: Service,
 ) -> Result<FrameStream, Status> {
     let first = tokio::time::timeout(FIRST_REQUEST_TIMEOUT, requests.message())
         .await
         .map_err(|_| Status::deadline_exceeded("no request came on this stream"))??
         .ok_or_else(|| Status::invalid_argument("the stream was closed without a request"))?;
+    let (id, user_agent) =
+        first.node().map_or(("", ""), |node| (node.id.as_str(), node.user_agent_name.as_str()));
     // conformance 4
     let node: NodeId =
-        first.node_id().parse().map_err(|error: NodeIdError| Status::invalid_argument(error.to_string()))?;
-    let (envoy, frames) = fleet.connect(node, Some(connection.peer), T::PROTOCOL).map_err(|refused| {
+        id.parse().map_err(|error: NodeIdError| Status::invalid_argument(error.to_string()))?;
+    let caller = Caller {
+        node,
+        client: Client::of_user_agent(user_agent),
+        peer: Some(connection.peer),
+        service,
+        protocol: T::PROTOCOL,
+        places: connection.places.clone(),
+    };
+    let (envoy, frames) = fleet.connect(caller).map_err(|refused| {
         connection.refuse(&refused);
         Status::resource_exhausted(refused.to_string())
     })?;
-    tokio::spawn(drive(first, requests, envoy, connection.clone()));
+    tokio::spawn(drive(first, requests, envoy, connection.clone(), service));
     Ok(Box::pin(frames.map(|frame| frame.map_err(|end| status_of(&end)))))
 }
 
@@ -118,6 +142,7 @@ async fn drive<T: StreamRequest>(
     mut requests: Streaming<T>,
     envoy: Connection,
     connection: ConnectionLife,
+    service: Service,
 ) {
     let opened = async {
         envoy.served().await;
@@ -132,7 +157,7 @@ async fn drive<T: StreamRequest>(
     let requests = async {
         let mut next = Some(first);
         while let Some(request) = next {
-            if !take(request, &envoy).await {
+            if !take(request, &envoy, service).await {
                 return;
             }
             next = requests.message().await.unwrap_or_default();
@@ -155,24 +180,36 @@ async fn drive<T: StreamRequest>(
 }
 
 /// Passes one request to the Envoy's actor; whether the stream goes on.
-async fn take<T: StreamRequest>(request: T, envoy: &Connection) -> bool {
-    if request.type_url().is_empty() {
+async fn take<T: StreamRequest>(request: T, envoy: &Connection, service: Service) -> bool {
+    let type_url = service.type_url_of(request.type_url());
+    if type_url.is_empty() {
         envoy.end(StreamEnd::NoTypeUrl); // conformance 1
         return true;
     }
-    let Some(resource_type) = ResourceType::from_type_url(request.type_url()) else {
-        // the Envoy waits for this type alone, the stream goes on (conformance 11)
-        metrics::request_ignored();
-        return true;
-    };
-    envoy.request(request.into_request(resource_type)).await.is_ok()
+    match ResourceType::from_type_url(type_url) {
+        Some(resource_type) if service.is_for(resource_type) => {
+            envoy.request(request.into_request(resource_type)).await.is_ok()
+        }
+        None if service == Service::Aggregated => {
+            // the Envoy waits for this type alone, the stream goes on (conformance 11)
+            metrics::request_ignored();
+            true
+        }
+        _ => {
+            envoy.end(StreamEnd::OtherType { type_url: type_url.to_owned(), service }); // conformance 2
+            true
+        }
+    }
 }
 
 /// The code with which a stream ends: as App Mesh documented them, `INVALID_ARGUMENT` for a node that is not found, and
 /// `UNAVAILABLE` where the Envoy is to connect again (conformance 88).
 fn status_of(end: &StreamEnd) -> Status {
     let code = match end {
-        StreamEnd::NodeNotFound(_) | StreamEnd::Violation(_) | StreamEnd::NoTypeUrl => Code::InvalidArgument,
+        StreamEnd::NodeNotFound(_)
+        | StreamEnd::Violation(_)
+        | StreamEnd::NoTypeUrl
+        | StreamEnd::OtherType { .. } => Code::InvalidArgument,
         StreamEnd::Stalled | StreamEnd::Reconnect | StreamEnd::Failed => Code::Unavailable,
         StreamEnd::Closed => Code::Ok,
     };
