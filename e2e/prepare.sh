@@ -19,7 +19,7 @@ apt_install() {
     }
 }
 
-if ! cmp -s e2e/requirements.txt "$installed" || ! "$venv/bin/python" -c 'import envoy' 2>/dev/null; then
+if ! cmp -s e2e/requirements.txt "$installed" || ! "$venv/bin/python" -c 'import envoy, grpc' 2>/dev/null; then
     echo "prepare: installing e2e/requirements.txt into $venv"
     rm -rf "$venv"
     mkdir -p target

@@ -21,7 +21,7 @@ use crate::metrics;
 use crate::propagation::Propagation;
 use crate::request::Request;
 use crate::session::{Outcome, Session};
-use crate::status::{EnvoyStatus, Times};
+use crate::status::{EnvoyDetails, EnvoyStatus, Times};
 use crate::stream::{Outbox, StreamEnd};
 
 /// How long a new stream may take to ask for everything that its Envoy follows from an earlier one. Envoys ask at once.
@@ -329,5 +329,19 @@ impl Handler<GetStatus> for EnvoyActor {
             types: ResourceType::ALL.map(|resource_type| self.session.status(resource_type)),
             times: self.times,
         })
+    }
+}
+
+/// Asks what is known of the Envoy, and of each of its resources.
+#[derive(Message)]
+#[rtype(result = "EnvoyDetails")]
+pub(crate) struct GetDetails;
+
+impl Handler<GetDetails> for EnvoyActor {
+    type Result = MessageResult<GetDetails>;
+
+    fn handle(&mut self, _: GetDetails, context: &mut Context<Self>) -> Self::Result {
+        let MessageResult(status) = self.handle(GetStatus, context);
+        MessageResult(EnvoyDetails { status, resources: self.session.resources() })
     }
 }

@@ -17,11 +17,11 @@ use crate::arbiters::{Arbiters, ArbitersError};
 use crate::composition::{Client, Compose};
 use crate::directory::Directory;
 pub use crate::directory::FragmentSource;
-use crate::envoy_actor::{EnvoyActor, GetStatus, Identity};
+use crate::envoy_actor::{EnvoyActor, GetDetails, GetStatus, Identity};
 use crate::fragment_actor::StreamNumber;
 pub use crate::inbox::Publication;
 use crate::metrics;
-use crate::status::EnvoyStatus;
+use crate::status::{EnvoyDetails, EnvoyStatus};
 use crate::stream::{self, Connection, Frames};
 
 /// How long an actor may take to tell its status before it is left out.
@@ -152,6 +152,12 @@ impl Fleet {
         }
         envoys.sort_by_key(|envoy| envoy.stream);
         envoys
+    }
+
+    /// What is known of the Envoy on this stream and of each of its resources, if it is connected.
+    pub async fn details(&self, stream: u64) -> Option<EnvoyDetails> {
+        let actor = self.envoys.get(&stream).map(|envoy| envoy.value().clone())?;
+        actor.send(GetDetails).timeout(STATUS_TIMEOUT).await.ok()
     }
 
     /// Waits until everything that was published before has reached the actors of its consumers, and tells what is known of

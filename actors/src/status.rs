@@ -12,6 +12,7 @@ use legation_proto::version::{Transaction, Version};
 
 use crate::composition::Client;
 use crate::request::Rejection;
+use crate::session::ResourceStatus;
 
 /// What is known of one connected Envoy.
 #[derive(Clone, Debug)]
@@ -42,6 +43,15 @@ pub struct EnvoyStatus {
     pub times: [Times; ResourceType::COUNT],
 }
 
+/// What is known of one connected Envoy, and of each of its resources.
+#[derive(Clone, Debug)]
+pub struct EnvoyDetails {
+    /// What is known of it.
+    pub status: EnvoyStatus,
+    /// What it should have and what it has, at the same moment.
+    pub resources: Vec<ResourceStatus>,
+}
+
 /// When something was last sent, accepted and rejected, of one type.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Times {
@@ -60,7 +70,7 @@ pub struct TypeStatus {
     pub sent: Option<Version>,
     /// The version of the last response that was accepted.
     pub acked: Option<Version>,
-    /// The last response that was rejected, until one is accepted.
+    /// The last response that was rejected, until one is accepted while nothing stands rejected any more.
     pub nacked: Option<Nack>,
 }
 

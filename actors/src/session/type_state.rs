@@ -79,7 +79,9 @@ impl TypeState {
         };
         let Some(rejection) = error else {
             self.last_acked = Some(in_flight.version);
-            self.last_nack = None;
+            if self.rejected.is_empty() {
+                self.last_nack = None;
+            }
             return Outcome::Acked;
         };
         let mut group = Vec::new();
@@ -245,6 +247,16 @@ impl TypeState {
             && !self.reply_due
             && self.to_upsert(set).is_empty()
             && self.to_remove(set).is_empty()
+    }
+
+    /// Names and content hashes of what the response carries that waits for its answer; no hash where it removes.
+    pub(super) fn items_in_flight(&self) -> impl Iterator<Item = &(Arc<str>, Option<u64>)> {
+        self.in_flight.iter().flat_map(|in_flight| &in_flight.items)
+    }
+
+    /// Names and content hashes of what stands rejected.
+    pub(super) fn rejected(&self) -> impl Iterator<Item = &(Arc<str>, u64)> {
+        self.rejected.iter().flatten()
     }
 
     #[cfg(test)]

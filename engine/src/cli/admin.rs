@@ -10,6 +10,9 @@ use super::failure::Failure;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Longest answer that is taken, in bytes: room for the configuration of a node with thousands of clusters.
+const ANSWER_BYTES_MAX: u64 = 256 << 20;
+
 /// Longest part of an error's body that is shown, in characters.
 const EXCERPT_CHARS: usize = 300;
 
@@ -26,7 +29,8 @@ pub(super) fn get_json(url: &str, patience: Duration) -> Result<Value, Failure> 
         .build();
     let agent = ureq::Agent::from(config);
     let mut response = agent.get(url).call().map_err(unreachable)?;
-    let text = response.body_mut().read_to_string().map_err(unreachable)?;
+    let text =
+        response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_string().map_err(unreachable)?;
     if response.status() != 200 {
         let excerpt: String = text.trim().chars().take(EXCERPT_CHARS).collect();
         return Err(Failure::message(format!("{url} answered {}: {excerpt}", response.status())));

@@ -3,6 +3,7 @@
 mod admin;
 pub mod apply;
 pub mod bootstrap;
+mod config;
 mod failure;
 mod serve;
 mod status;
@@ -35,6 +36,7 @@ enum Command {
     Apply(apply::ApplyArgs),
     Bootstrap(bootstrap::BootstrapArgs),
     Status(status::StatusArgs),
+    Config(config::ConfigArgs),
     Wait(wait::WaitArgs),
 }
 
@@ -51,6 +53,7 @@ impl Cli {
             Command::Apply(args) => apply::run(&args),
             Command::Bootstrap(args) => bootstrap::run(&args),
             Command::Status(args) => exit_code(status::run(&args)),
+            Command::Config(args) => exit_code(config::run(&args)),
             Command::Wait(args) => exit_code(wait::run(&args)),
         }
     }

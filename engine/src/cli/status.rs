@@ -1,8 +1,9 @@
 //! `legation status`: which Envoys are connected, and whether they are in sync.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use comfy_table::{Table, presets};
+use legation_proto::resource_type::ResourceType;
 use serde_json::Value;
 
 use super::admin::get_json;
@@ -10,8 +11,9 @@ use super::failure::{Failure, print};
 
 /// Show which Envoys are connected, and whether they are in sync
 ///
-/// An Envoy is in sync when it has accepted everything that it should have. Versions have the form
-/// <transaction>-<content hash>.
+/// An Envoy is in sync when it has accepted everything that it should have. For each type of resource the version that it
+/// accepted last is shown, and how long ago that was; or what it was sent since and has rejected or not answered. Versions are
+/// the number of the newest transaction in them and the beginning of a content hash; -o json shows all of it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  legation status --admin http://127.0.0.1:8081 -o json")]
 pub(super) struct StatusArgs {
@@ -45,10 +47,6 @@ pub(super) fn run(args: &StatusArgs) -> Result<(), Failure> {
     }
 }
 
-/// The columns of types: heading, and member of `types`.
-const TYPES: [(&str, &str); 5] =
-    [("CDS", "cds"), ("EDS", "eds"), ("SDS", "sds"), ("LDS", "lds"), ("RDS", "rds")];
-
 fn render(status: &Value) -> String {
     let no_envoys = Vec::new();
     let envoys = status["envoys"].as_array().unwrap_or(&no_envoys);
@@ -61,10 +59,12 @@ fn render(status: &Value) -> String {
     if envoys.is_empty() {
         return text;
     }
+    let clock = Clock { now: time(&status["now"]) };
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    let types = TYPES.map(|(heading, _)| heading);
-    table.set_header(["NODE", "SYNCED", "PROTOCOL", "PEER", "CONNECTED AT"].into_iter().chain(types));
+    let types = ResourceType::ALL.map(|resource_type| resource_type.label().to_uppercase());
+    let columns = ["NODE", "SYNCED", "PROTOCOL", "PEER", "CONNECTED"].map(str::to_owned);
+    table.set_header(columns.into_iter().chain(types));
     let mut rejections = String::new();
     for envoy in envoys {
         let word = |member: &str| envoy[member].as_str().unwrap_or("-").to_owned();
@@ -73,14 +73,21 @@ fn render(status: &Value) -> String {
             if envoy["synced"] == true { "yes" } else { "no" }.to_owned(),
             word("protocol"),
             word("peer"),
-            word("connectedAt"),
+            clock.age(&envoy["connectedAt"]),
         ];
-        for (heading, member) in TYPES {
-            let state = &envoy["types"][member];
-            row.push(type_state(state));
-            if let Some(message) = state["nacked"]["message"].as_str() {
-                let version = state["nacked"]["version"].as_str().unwrap_or("-");
-                rejections += &format!("{} rejected {heading} {version}: {message}\n", word("node"));
+        for resource_type in ResourceType::ALL {
+            let state = &envoy["types"][resource_type.label()];
+            row.push(type_state(state, &clock));
+            let nack = &state["nacked"];
+            if let Some(message) = nack["message"].as_str() {
+                rejections += &format!(
+                    "{} at {} rejected {} {} {} ago: {message}\n",
+                    word("node"),
+                    word("peer"),
+                    resource_type.label().to_uppercase(),
+                    nack["version"].as_str().unwrap_or("-"),
+                    clock.age(&nack["at"]),
+                );
             }
         }
         table.add_row(row);
@@ -92,17 +99,61 @@ fn render(status: &Value) -> String {
     text
 }
 
-/// What an Envoy has of a type: the version that it accepted, or that it was sent and has not answered.
-fn type_state(state: &Value) -> String {
-    let (sent, acked) = (state["sent"].as_str(), state["acked"].as_str());
-    if !state["nacked"].is_null() {
-        return "rejected".to_owned();
+/// What an Envoy has of a type, and since when: the version that it accepted last, or what it was sent after that and has
+/// rejected or not answered.
+fn type_state(state: &Value, clock: &Clock) -> String {
+    let sent_at = time(&state["sentAt"]);
+    let nack = &state["nacked"];
+    let answered_at = time(&state["ackedAt"]).max(time(&nack["at"]));
+    let sent = &state["sent"];
+    let is_known = sent.is_null() || *sent == state["acked"] || *sent == nack["version"];
+    if !is_known || sent_at > answered_at {
+        format!("{} sent {} ago, not acked", short(sent), clock.age(&state["sentAt"]))
+    } else if !nack.is_null() {
+        format!("{} rejected {} ago", short(&nack["version"]), clock.age(&nack["at"]))
+    } else if state["acked"].is_null() {
+        "-".to_owned()
+    } else {
+        format!("{} {}", short(&state["acked"]), clock.age(&state["ackedAt"])).trim_end().to_owned()
     }
-    match (sent, acked) {
-        (Some(sent), acked) if acked != Some(sent) => format!("{sent} (sent)"),
-        (_, Some(acked)) => acked.to_owned(),
-        _ => "-".to_owned(),
+}
+
+/// How many digits of a content hash are shown: enough to see whether two are the same.
+const HASH_DIGITS: usize = 4;
+
+/// A version with the beginning of its content hash.
+fn short(version: &Value) -> String {
+    let version = version.as_str().unwrap_or("-");
+    match version.split_once('-') {
+        Some((transaction, hash)) => {
+            format!("{transaction}-{}", hash.chars().take(HASH_DIGITS).collect::<String>())
+        }
+        None => version.to_owned(),
     }
+}
+
+/// The clock of the control plane, which may differ from the one here.
+struct Clock {
+    now: Option<SystemTime>,
+}
+
+impl Clock {
+    /// How long ago a time was, in its largest unit; empty if there is none.
+    fn age(&self, at: &Value) -> String {
+        let (Some(now), Some(at)) = (self.now, time(at)) else {
+            return String::new();
+        };
+        let seconds = now.duration_since(at).unwrap_or_default().as_secs();
+        let units = [(24 * 60 * 60, "d"), (60 * 60, "h"), (60, "m")];
+        match units.into_iter().find(|(unit, _)| seconds >= *unit) {
+            Some((unit, name)) => format!("{}{name}", seconds / unit),
+            None => format!("{seconds}s"),
+        }
+    }
+}
+
+fn time(value: &Value) -> Option<SystemTime> {
+    humantime::parse_rfc3339(value.as_str()?).ok()
 }
 
 #[cfg(test)]
@@ -113,32 +164,105 @@ mod tests {
 
     #[test]
     fn an_empty_fleet() {
-        let status = json!({"transaction": 7, "envoys": []});
+        let status = json!({"transaction": 7, "now": at("00:00:00"), "envoys": []});
         assert_eq!(render(&status), "transaction 7, 0 envoys connected, 0 in sync\n");
+    }
+
+    /// A moment of the second day.
+    fn at(time: &str) -> String {
+        format!("2026-01-02T{time}.000Z")
+    }
+
+    fn clock() -> Clock {
+        Clock { now: time(&at("12:00:00").into()) }
     }
 
     #[test]
     fn envoys_in_and_out_of_sync() {
-        let version = |version: &str| json!({"sent": version, "acked": version, "nacked": null});
-        let nothing = json!({"sent": null, "acked": null, "nacked": null});
-        let status = json!({"transaction": 7, "envoys": [
+        let version = |version: &str, time: &str| json!({"sent": version, "sentAt": at(time), "acked": version, "ackedAt": at(time), "nacked": null});
+        let nothing = json!({"sent": null, "sentAt": null, "acked": null, "ackedAt": null, "nacked": null});
+        let status = json!({"transaction": 8, "now": at("12:00:00"), "envoys": [
             {"node": "mesh/m/virtualNode/a", "stream": 1, "peer": "127.0.0.1:5", "protocol": "delta",
              "connectedAt": "2026-01-01T00:00:00.000Z", "synced": true,
-             "types": {"cds": version("7-a"), "eds": nothing, "lds": version("3-b"), "rds": version("7-c")}},
+             "types": {"cds": version("7-abcdef0123456789", "11:57:00"), "eds": nothing, "sds": nothing,
+                       "lds": version("3-b", "09:00:00"), "rds": version("7-c", "11:59:59")}},
             {"node": "mesh/m/virtualGateway/g", "stream": 2, "peer": null, "protocol": "sotw",
-             "connectedAt": "2026-01-01T00:00:01.000Z", "synced": false,
-             "types": {"cds": {"sent": "8-d", "acked": "7-a", "nacked": null}, "eds": nothing,
-                       "lds": {"sent": "8-e", "acked": null, "nacked": {"version": "8-e", "code": 13, "message": "no"}},
+             "connectedAt": at("11:00:00"), "synced": false,
+             "types": {"cds": {"sent": "8-d", "sentAt": at("11:59:20"), "acked": "7-a", "ackedAt": at("11:00:00"),
+                               "nacked": null},
+                       "eds": nothing, "sds": nothing,
+                       "lds": {"sent": "8-eeeeee", "sentAt": at("11:58:00"), "acked": null, "ackedAt": null, "nacked":
+                               {"version": "8-eeeeee", "code": 13, "message": "no", "at": at("11:58:00")}},
                        "rds": nothing}},
         ]});
         expect![[r#"
-            transaction 7, 2 envoys connected, 1 in sync
+            transaction 8, 2 envoys connected, 1 in sync
 
-             NODE                     SYNCED  PROTOCOL  PEER         CONNECTED AT              CDS         EDS  SDS  LDS       RDS
-             mesh/m/virtualNode/a     yes     delta     127.0.0.1:5  2026-01-01T00:00:00.000Z  7-a         -    -    3-b       7-c
-             mesh/m/virtualGateway/g  no      sotw      -            2026-01-01T00:00:01.000Z  8-d (sent)  -    -    rejected  -
+             NODE                     SYNCED  PROTOCOL  PEER         CONNECTED  CDS                          EDS  SDS  LDS                     RDS
+             mesh/m/virtualNode/a     yes     delta     127.0.0.1:5  1d         7-abcd 3m                    -    -    3-b 3h                  7-c 1s
+             mesh/m/virtualGateway/g  no      sotw      -            1h         8-d sent 40s ago, not acked  -    -    8-eeee rejected 2m ago  -
 
-            mesh/m/virtualGateway/g rejected LDS 8-e: no
+            mesh/m/virtualGateway/g at - rejected LDS 8-eeeeee 2m ago: no
         "#]].assert_eq(&render(&status));
+    }
+
+    #[test]
+    fn the_last_thing_that_happened_is_shown() {
+        let nack = |version: &str, time: &str| json!({"version": version, "code": 3, "message": "no", "at": at(time)});
+        for (state, expected) in [
+            // sent again as it was: it waits as any other response
+            (
+                json!({"sent": "1-a", "sentAt": at("11:59:00"), "acked": "1-a", "ackedAt": at("11:50:00"), "nacked": null}),
+                "1-a sent 1m ago, not acked",
+            ),
+            // in the same millisecond
+            (
+                json!({"sent": "1-a", "sentAt": at("11:59:00"), "acked": "1-a", "ackedAt": at("11:59:00"), "nacked": null}),
+                "1-a 1m",
+            ),
+            (
+                json!({"sent": "2-b", "sentAt": at("11:59:00"), "acked": "1-a", "ackedAt": at("11:59:00"), "nacked": null}),
+                "2-b sent 1m ago, not acked",
+            ),
+            // corrected after a rejection, and not answered
+            (
+                json!({"sent": "3-c", "sentAt": at("11:59:50"), "acked": "1-a", "ackedAt": at("11:00:00"),
+                    "nacked": nack("2-b", "11:30:00")}),
+                "3-c sent 10s ago, not acked",
+            ),
+            (
+                json!({"sent": "2-b", "sentAt": at("11:29:59"), "acked": "1-a", "ackedAt": at("11:00:00"),
+                    "nacked": nack("2-b", "11:30:00")}),
+                "2-b rejected 30m ago",
+            ),
+            // something else was accepted since, and the rejected stands
+            (
+                json!({"sent": "3-c", "sentAt": at("11:50:00"), "acked": "3-c", "ackedAt": at("11:50:01"),
+                    "nacked": nack("2-b", "11:30:00")}),
+                "2-b rejected 30m ago",
+            ),
+            // known from an earlier stream
+            (
+                json!({"sent": null, "sentAt": null, "acked": "1-abcdef", "ackedAt": null, "nacked": null}),
+                "1-abcd",
+            ),
+        ] {
+            assert_eq!(type_state(&state, &clock()), expected, "{state}");
+        }
+    }
+
+    #[test]
+    fn ages_are_told_in_their_largest_unit() {
+        for (time, expected) in [
+            (at("12:00:00"), "0s"),
+            (at("11:59:01"), "59s"),
+            (at("11:59:00"), "1m"),
+            (at("11:00:01"), "59m"),
+            (at("10:30:00"), "1h"),
+            ("2025-12-30T13:00:00Z".to_owned(), "2d"),
+            (at("12:00:01"), "0s"),
+        ] {
+            assert_eq!(clock().age(&time.clone().into()), expected, "{time}");
+        }
     }
 }

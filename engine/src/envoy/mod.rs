@@ -11,6 +11,7 @@
 //! | [`route`], [`matching`] | virtual hosts, routes and their conditions |
 //! | [`access_log`] | access logs |
 //! | [`encoded`] | messages made of parts that are encoded already |
+//! | [`json`] | no message: shows those that were built as the JSON that Envoy's users know |
 //!
 //! **Architecture invariant**: what is built here encodes to the same bytes on every host and in every process. The maps
 //! of `envoy-types` are hash maps, whose order is random: none of them ever has more than one entry.
@@ -23,6 +24,7 @@ pub mod cluster;
 pub mod encoded;
 pub mod health_check;
 pub mod http_connection_manager;
+pub mod json;
 pub mod listener;
 pub mod matching;
 pub mod route;

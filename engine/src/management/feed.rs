@@ -199,7 +199,7 @@ impl Feed {
 }
 
 /// The definition that a fragment is made of.
-fn definition_of(key: &FragmentKey) -> ResourceId {
+pub(crate) fn definition_of(key: &FragmentKey) -> ResourceId {
     let (mesh, name) = (key.mesh.as_ref(), key.name.as_ref());
     match key.kind {
         FragmentKind::VirtualNode => ResourceId::virtual_node(mesh, name),

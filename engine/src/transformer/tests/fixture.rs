@@ -166,7 +166,8 @@ pub(crate) fn composed(transformed: &Transformed, key: &FragmentKey) -> Snapshot
     Snapshot::clone(&composed_for(Client::Envoy, transformed, key).snapshot)
 }
 
-fn composed_for(client: Client, transformed: &Transformed, key: &FragmentKey) -> Composed {
+/// What clients of the node of `key` should have, and what they lack.
+pub(crate) fn composed_for(client: Client, transformed: &Transformed, key: &FragmentKey) -> Composed {
     let Some(Fragment::Node(node)) = transformed.fragments.get(key) else {
         panic!("no node {key}");
     };

@@ -1,0 +1,65 @@
+//! Which Envoys are connected, and what each was sent, accepted and rejected.
+
+use std::time::SystemTime;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use legation_actors::status::{EnvoyStatus, Times, TypeStatus};
+use legation_proto::resource_type::ResourceType;
+use serde_json::{Map, Value, json};
+
+use super::{Admin, no_answer};
+
+pub(super) async fn status(State(admin): State<Admin>) -> Response {
+    let Some(transaction) = admin.transaction().await else {
+        return no_answer();
+    };
+    let envoys: Vec<Value> = admin.fleet.status().await.iter().map(envoy_json).collect();
+    let now = rfc3339(SystemTime::now());
+    Json(json!({ "transaction": transaction, "now": now, "envoys": envoys })).into_response()
+}
+
+/// What is known of an Envoy.
+pub(super) fn envoy_json(envoy: &EnvoyStatus) -> Value {
+    let types: Map<String, Value> = ResourceType::ALL
+        .iter()
+        .zip(envoy.types.iter().zip(&envoy.times))
+        .map(|(resource_type, (status, times))| (resource_type.label().to_owned(), type_json(status, times)))
+        .collect();
+    json!({
+        "node": envoy.node.to_string(),
+        "stream": envoy.stream,
+        "peer": envoy.peer.map(|peer| peer.to_string()),
+        "client": envoy.client.as_str(),
+        "service": envoy.service.label(),
+        "protocol": envoy.protocol.as_str(),
+        "transaction": envoy.transaction,
+        "connectedAt": rfc3339(envoy.connected_at),
+        "synced": envoy.synced,
+        "problems": &*envoy.problems,
+        "types": types,
+    })
+}
+
+fn type_json(status: &TypeStatus, times: &Times) -> Value {
+    let nacked = status.nacked.as_ref().map(|nack| {
+        json!({
+            "version": nack.version.to_string(),
+            "code": nack.rejection.code,
+            "message": nack.rejection.message,
+            "at": times.nacked.map(rfc3339),
+        })
+    });
+    json!({
+        "sent": status.sent.map(|version| version.to_string()),
+        "sentAt": times.sent.map(rfc3339),
+        "acked": status.acked.map(|version| version.to_string()),
+        "ackedAt": times.acked.map(rfc3339),
+        "nacked": nacked,
+    })
+}
+
+fn rfc3339(time: SystemTime) -> String {
+    humantime::format_rfc3339_millis(time).to_string()
+}
