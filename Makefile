@@ -2,13 +2,17 @@
 
 CARGO ?= cargo
 PYTHON := target/venv/bin/python
+# the oldest that is supported, one between, and the newest
+ENVOY_VERSIONS := 1.36.2 1.38.3 1.40.0
+ENVOY_TESTS := test_envoys.py test_fanout.py test_routing.py test_ordering.py test_services.py test_durability.py \
+	test_connections.py
 CARGO_DENY_VERSION := 0.20.2
 
 # one that is root on a machine without them in its path may still need them
 export PATH := $(PATH):/usr/sbin:/sbin
 
 .DEFAULT_GOAL := help
-.PHONY: help build prepare test test-rust test-e2e demo lint docs audit
+.PHONY: help build prepare test test-rust test-e2e test-envoys demo lint docs audit
 
 help: ## list these commands
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -26,6 +30,9 @@ test-rust:
 
 test-e2e: build prepare
 	cd e2e && ../$(PYTHON) -m pytest
+
+test-envoys: build prepare ## the tests with real Envoys, on every version of Envoy that is supported
+	@for version in $(ENVOY_VERSIONS); do e2e/with_envoy.sh $$version $(ENVOY_TESTS) || exit 1; done
 
 demo: build prepare ## watch real Envoys follow a mesh definition, and a control plane that may die
 	@$(PYTHON) e2e/demo.py

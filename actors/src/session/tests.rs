@@ -313,6 +313,24 @@ fn delta_answers_what_is_asked_again_and_what_does_not_exist() {
 }
 
 #[test]
+fn clusters_asked_for_by_name_never_become_all_of_them() {
+    // 91: as a filter asks that discovers clusters on demand, and as gRPC does
+    let clusters =
+        |content: &str| snapshot(&[&format!("a={content}"), &format!("b={content}")], &[], &[], &[]);
+    let mut stream = Stream::open(Protocol::Delta, clusters("1"));
+    assert_eq!(stream.delta(Cluster, &["a", "missing"], &[]), "cds a=1 -missing");
+    stream.ack(Cluster);
+    assert_eq!(stream.delta(Cluster, &[], &["a"]), "");
+    assert_eq!(stream.publish(clusters("2")), "");
+
+    let mut stream = Stream::open(Protocol::Sotw, clusters("1"));
+    assert_eq!(stream.sotw(Cluster, &["a", "missing"]), "cds a=1", "24: what is left out does not exist");
+    stream.ack(Cluster);
+    assert_eq!(stream.sotw(Cluster, &[]), "");
+    assert_eq!(stream.publish(clusters("2")), "");
+}
+
+#[test]
 fn delta_wildcard_with_a_name_taken_away_answers_for_it() {
     let mut stream = Stream::open(Protocol::Delta, snapshot(&["a=1"], &[], &[], &[]));
     assert_eq!(stream.delta(Cluster, &["*", "a", "b"], &[]), "cds a=1 -b");

@@ -65,13 +65,13 @@ fn render(status: &Value) -> String {
     let types = ResourceType::ALL.map(|resource_type| resource_type.label().to_uppercase());
     let columns = ["NODE", "SYNCED", "PROTOCOL", "PEER", "CONNECTED"].map(str::to_owned);
     table.set_header(columns.into_iter().chain(types));
-    let mut rejections = String::new();
+    let mut remarks = String::new();
     for envoy in envoys {
         let word = |member: &str| envoy[member].as_str().unwrap_or("-").to_owned();
         let mut row = vec![
             word("node"),
             if envoy["synced"] == true { "yes" } else { "no" }.to_owned(),
-            word("protocol"),
+            spoken(envoy),
             word("peer"),
             clock.age(&envoy["connectedAt"]),
         ];
@@ -80,7 +80,7 @@ fn render(status: &Value) -> String {
             row.push(type_state(state, &clock));
             let nack = &state["nacked"];
             if let Some(message) = nack["message"].as_str() {
-                rejections += &format!(
+                remarks += &format!(
                     "{} at {} rejected {} {} {} ago: {message}\n",
                     word("node"),
                     word("peer"),
@@ -90,13 +90,26 @@ fn render(status: &Value) -> String {
                 );
             }
         }
+        for problem in envoy["problems"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+            remarks += &format!("{} at {} lacks something: {problem}\n", word("node"), word("peer"));
+        }
         table.add_row(row);
     }
     text += &format!("\n{}\n", table.trim_fmt());
-    if !rejections.is_empty() {
-        text += &format!("\n{rejections}");
+    if !remarks.is_empty() {
+        text += &format!("\n{remarks}");
     }
     text
+}
+
+/// The form of the protocol, and what is unlike an Envoy's aggregated stream: `delta`, `delta cds`, `sotw ads grpc`.
+fn spoken(envoy: &Value) -> String {
+    let word = |member: &str| envoy[member].as_str().unwrap_or("-");
+    match (word("protocol"), word("service"), word("client")) {
+        (protocol, "ads" | "-", "envoy" | "-") => protocol.to_owned(),
+        (protocol, service, "envoy" | "-") => format!("{protocol} {service}"),
+        (protocol, service, client) => format!("{protocol} {service} {client}"),
+    }
 }
 
 /// What an Envoy has of a type, and since when: the version that it accepted last, or what it was sent after that and has
@@ -186,8 +199,9 @@ mod tests {
              "connectedAt": "2026-01-01T00:00:00.000Z", "synced": true,
              "types": {"cds": version("7-abcdef0123456789", "11:57:00"), "eds": nothing, "sds": nothing,
                        "lds": version("3-b", "09:00:00"), "rds": version("7-c", "11:59:59")}},
-            {"node": "mesh/m/virtualGateway/g", "stream": 2, "peer": null, "protocol": "sotw",
-             "connectedAt": at("11:00:00"), "synced": false,
+            {"node": "mesh/m/virtualGateway/g", "stream": 2, "peer": null, "client": "grpc",
+             "service": "ads", "protocol": "sotw", "connectedAt": at("11:00:00"), "synced": false,
+             "problems": ["virtual service s has no provider"],
              "types": {"cds": {"sent": "8-d", "sentAt": at("11:59:20"), "acked": "7-a", "ackedAt": at("11:00:00"),
                                "nacked": null},
                        "eds": nothing, "sds": nothing,
@@ -198,12 +212,23 @@ mod tests {
         expect![[r#"
             transaction 8, 2 envoys connected, 1 in sync
 
-             NODE                     SYNCED  PROTOCOL  PEER         CONNECTED  CDS                          EDS  SDS  LDS                     RDS
-             mesh/m/virtualNode/a     yes     delta     127.0.0.1:5  1d         7-abcd 3m                    -    -    3-b 3h                  7-c 1s
-             mesh/m/virtualGateway/g  no      sotw      -            1h         8-d sent 40s ago, not acked  -    -    8-eeee rejected 2m ago  -
+             NODE                     SYNCED  PROTOCOL       PEER         CONNECTED  CDS                          EDS  SDS  LDS                     RDS
+             mesh/m/virtualNode/a     yes     delta          127.0.0.1:5  1d         7-abcd 3m                    -    -    3-b 3h                  7-c 1s
+             mesh/m/virtualGateway/g  no      sotw ads grpc  -            1h         8-d sent 40s ago, not acked  -    -    8-eeee rejected 2m ago  -
 
             mesh/m/virtualGateway/g at - rejected LDS 8-eeeeee 2m ago: no
+            mesh/m/virtualGateway/g at - lacks something: virtual service s has no provider
         "#]].assert_eq(&render(&status));
+    }
+
+    #[test]
+    fn what_is_unlike_an_aggregated_stream_of_an_envoy_is_told() {
+        for (client, service, expected) in
+            [("envoy", "ads", "delta"), ("envoy", "cds", "delta cds"), ("grpc", "ads", "delta ads grpc")]
+        {
+            let envoy = json!({"protocol": "delta", "client": client, "service": service});
+            assert_eq!(spoken(&envoy), expected);
+        }
     }
 
     #[test]
