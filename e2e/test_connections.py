@@ -2,6 +2,7 @@
 
 import socket
 import time
+from contextlib import ExitStack
 
 import pytest
 from h2.exceptions import ProtocolError
@@ -94,6 +95,16 @@ def test_one_more_than_the_cap_is_closed_unread(start):
     with connect(legation) as connection:
         assert open_stream(connection, CHECKOUT).body
     assert "ready" in legation.get("/readyz")
+
+
+def test_a_storm_of_connections_waits_in_the_backlog(start):
+    """64 are opened at a time and these say nothing: the others are accepted by the system, and wait (conformance 104)."""
+    legation = start("--max-envoys", "2000")
+    host, port = legation.xds.rsplit(":", 1)
+    with ExitStack() as connections:
+        for _ in range(1200):
+            # where the backlog is full the first packet is dropped, and sent again after a second
+            connections.enter_context(socket.create_connection((host, int(port)), timeout=0.8))
 
 
 def test_one_node_has_a_cap_of_its_own(start):
