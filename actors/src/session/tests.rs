@@ -521,6 +521,16 @@ fn names_that_come_and_go_are_not_gathered() {
 }
 
 #[test]
+fn a_rejection_of_what_was_unsubscribed_meanwhile_is_not_remembered() {
+    let mut stream = Stream::open(Protocol::Delta, snapshot(&[], &[], &[], &["a=1", "b=1"]));
+    assert_eq!(stream.delta(RouteConfiguration, &["a", "b"], &[]), "rds a=1 b=1");
+    assert_eq!(stream.delta(RouteConfiguration, &[], &["a"]), "");
+    assert_eq!(stream.nack(RouteConfiguration), "");
+    assert_eq!(stream.publish(snapshot(&[], &[], &[], &["b=2"])), "rds b=2");
+    assert_eq!(stream.ack(RouteConfiguration), "", "50");
+}
+
+#[test]
 fn names_that_a_wildcard_would_answer_for_are_forgotten_with_it() {
     let mut stream = Stream::open(Protocol::Delta, snapshot(&["a=1"], &[], &[], &[]));
     assert_eq!(stream.delta(Cluster, &["*"], &[]), "cds a=1");

@@ -91,6 +91,7 @@ impl TypeState {
         let mut group = Vec::new();
         for (name, hash) in in_flight.items {
             if let Some(hash) = hash
+                && self.subscription.covers(&name)
                 // what was accepted before as it is, the Envoy has in any case
                 && self.accepted(&name).is_none_or(|accepted| accepted.version.hash != hash)
             {
