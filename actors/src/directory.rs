@@ -9,8 +9,11 @@ use legation_proto::id::{FragmentKey, FragmentKind};
 
 use crate::arbiters::Arbiters;
 use crate::composition::{Compose, Composition};
-use crate::fragment_actor::{FragmentActor, Publish, Settle, Stop, StreamNumber, Subscribe, Unsubscribe};
+use crate::fragment_actor::{
+    FragmentActor, Publish, Settle, Stop, StreamNumber, Subscribe, Subscriber, Unsubscribe,
+};
 use crate::inbox::{Inbox, Publication};
+use crate::metrics;
 
 /// Where fragments come from. Both calls come under a lock: they return at once and do not publish before they return.
 pub trait FragmentSource: Send + Sync {
@@ -58,11 +61,12 @@ impl Directory {
                 let actor = FragmentActor::new(key.clone());
                 let actor = FragmentActor::start_in_arbiter(self.arbiters.next(), |_| actor);
                 self.source.follow(key);
+                metrics::fragments_in_use(1);
                 vacant.insert(InUse { actor, subscribers: 0, composition })
             }
         };
         in_use.subscribers += 1;
-        in_use.actor.do_send(Subscribe { stream, inbox });
+        in_use.actor.do_send(Subscribe { stream, subscriber: Subscriber::new(inbox) });
         in_use.composition.clone()
     }
 
@@ -77,6 +81,7 @@ impl Directory {
         if in_use.subscribers == 0 {
             in_use.actor.do_send(Stop);
             self.source.unfollow(key);
+            metrics::fragments_in_use(-1);
             occupied.remove();
         }
     }
@@ -99,5 +104,172 @@ impl Directory {
     /// How many fragments are in use.
     pub(crate) fn len(&self) -> usize {
         self.actors.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::{Duration, SystemTime};
+
+    use actix::{Context, Handler, Message};
+    use legation_proto::fragment::NodeFragment;
+    use legation_proto::id::NodeId;
+    use legation_proto::response::Protocol;
+    use legation_proto::service::Service;
+    use tokio::sync::mpsc;
+    use tokio_stream::StreamExt;
+
+    use super::*;
+    use crate::composition::{Backend, Client, ComposeError, Composed};
+    use crate::envoy_actor::{EnvoyActor, Identity};
+    use crate::inbox::Wake;
+    use crate::stream::{self, StreamEnd};
+
+    #[derive(Message)]
+    #[rtype(result = "()")]
+    struct Panic;
+
+    impl Handler<Panic> for FragmentActor {
+        type Result = ();
+
+        fn handle(&mut self, _: Panic, _: &mut Context<Self>) {
+            panic!("this failure is part of the test");
+        }
+    }
+
+    /// Tells when its inbox has something.
+    struct Owner(mpsc::UnboundedSender<()>);
+
+    impl Actor for Owner {
+        type Context = Context<Self>;
+    }
+
+    impl Handler<Wake> for Owner {
+        type Result = ();
+
+        fn handle(&mut self, _: Wake, _: &mut Context<Self>) {
+            let _ = self.0.send(());
+        }
+    }
+
+    #[derive(Default)]
+    struct Followed(AtomicUsize);
+
+    impl FragmentSource for Followed {
+        fn follow(&self, _: &FragmentKey) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+
+        fn unfollow(&self, _: &FragmentKey) {
+            self.0.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    fn compose(_: Client, _: &NodeFragment, _: &[Backend<'_>]) -> Result<Composed, ComposeError> {
+        Err(ComposeError { reason: "nobody composes here".to_owned() })
+    }
+
+    struct Host {
+        directory: Arc<Directory>,
+        followed: Arc<Followed>,
+        key: FragmentKey,
+    }
+
+    impl Host {
+        fn start() -> Self {
+            let followed = Arc::new(Followed::default());
+            let arbiters = Arc::new(Arbiters::start(1).unwrap());
+            let directory = Arc::new(Directory::new(arbiters, Arc::clone(&followed) as _, compose));
+            Self { directory, followed, key: "mesh/m/virtualNode/n".parse::<NodeId>().unwrap().key().clone() }
+        }
+
+        fn subscribe(&self, stream: StreamNumber) -> (Arc<Inbox>, mpsc::UnboundedReceiver<()>) {
+            let (sender, woken) = mpsc::unbounded_channel();
+            let owner = Owner::start_in_arbiter(self.directory.arbiters.next(), |_| Owner(sender));
+            let inbox = Arc::new(Inbox::new(owner.recipient()));
+            self.directory.subscribe(&self.key, stream, Arc::clone(&inbox));
+            (inbox, woken)
+        }
+
+        fn publish(&self) {
+            self.directory.publish(&self.key, Publication::default());
+        }
+
+        async fn kill_the_fragment_actor(&self) {
+            let actor = self.directory.actors.get(&self.key).unwrap().actor.clone();
+            assert!(actor.send(Panic).await.is_err(), "it died of it");
+        }
+    }
+
+    async fn is_woken(woken: &mut mpsc::UnboundedReceiver<()>) -> bool {
+        tokio::time::timeout(Duration::from_secs(5), woken.recv()).await.is_ok()
+    }
+
+    #[tokio::test]
+    async fn the_death_of_a_fragment_actor_is_told_and_the_next_one_starts_afresh() {
+        let host = Host::start();
+        let (inbox, mut woken) = host.subscribe(1);
+        host.publish();
+        assert!(is_woken(&mut woken).await);
+        assert_eq!((inbox.take().len(), inbox.is_cut_off()), (1, false));
+
+        host.kill_the_fragment_actor().await;
+        assert!(is_woken(&mut woken).await);
+        assert!(inbox.is_cut_off());
+        // one that comes before those who are told have left does not wait for ever either
+        let (late, mut late_woken) = host.subscribe(2);
+        assert!(is_woken(&mut late_woken).await);
+        assert!(late.is_cut_off());
+
+        host.directory.unsubscribe(&host.key, 1);
+        host.directory.unsubscribe(&host.key, 2);
+        assert_eq!((host.directory.len(), host.followed.0.load(Ordering::SeqCst)), (0, 0));
+        let (fresh, mut fresh_woken) = host.subscribe(3);
+        host.publish();
+        assert!(is_woken(&mut fresh_woken).await);
+        assert_eq!((fresh.take().len(), fresh.is_cut_off()), (1, false));
+        assert_eq!(host.followed.0.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn the_stream_of_an_envoy_ends_with_its_fragment_actor() {
+        let host = Host::start();
+        let identity = Identity {
+            stream: 1,
+            node: "mesh/m/virtualNode/n".parse().unwrap(),
+            client: Client::Envoy,
+            peer: None,
+            service: Service::Aggregated,
+            connected_at: SystemTime::now(),
+            control_plane: "test".into(),
+            stall_timeout: Duration::from_secs(60),
+        };
+        let (outbox, mut frames, _served) = stream::channel();
+        let directory = Arc::clone(&host.directory);
+        let _envoy = EnvoyActor::start_in_arbiter(host.directory.arbiters.next(), |context| {
+            EnvoyActor::new(identity, Protocol::Delta, directory, outbox, context)
+        });
+        while host.directory.len() == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        host.kill_the_fragment_actor().await;
+        let end = tokio::time::timeout(Duration::from_secs(5), frames.next()).await.expect("an end");
+        assert_eq!(end, Some(Err(StreamEnd::Failed)));
+        while host.directory.len() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn who_leaves_is_not_cut_off() {
+        let host = Host::start();
+        let (inbox, _woken) = host.subscribe(1);
+        let (_, mut other_woken) = host.subscribe(2);
+        host.directory.unsubscribe(&host.key, 1);
+        host.publish();
+        assert!(is_woken(&mut other_woken).await);
+        assert!(!inbox.is_cut_off());
+        assert!(inbox.take().is_empty());
     }
 }

@@ -252,6 +252,9 @@ impl Handler<Wake> for EnvoyActor {
     type Result = ();
 
     fn handle(&mut self, _: Wake, context: &mut Context<Self>) {
+        if self.inbox.is_cut_off() {
+            return self.end(StreamEnd::Failed, context);
+        }
         let mut updates = self.inbox.take();
         if let Some(publication) = updates.remove(self.identity.node.key()) {
             self.propagations.extend(publication.propagation);

@@ -21,7 +21,7 @@ pub(crate) struct FragmentActor {
     latest: Option<Option<Arc<Fragment>>>,
     /// The commit that the latest state came of, until subscribers are told.
     propagation: Option<Arc<Propagation>>,
-    subscribers: HashMap<StreamNumber, Arc<Inbox>>,
+    subscribers: HashMap<StreamNumber, Subscriber>,
     flush_due: bool,
 }
 
@@ -35,12 +35,40 @@ impl Actor for FragmentActor {
     type Context = Context<Self>;
 }
 
+/// The inbox of an Envoy that depends on a fragment. One that is dropped before it has left tells the Envoy that the
+/// fragment's actor has died, also where it never arrived there: the Envoy would wait for ever.
+pub(crate) struct Subscriber(Option<Arc<Inbox>>);
+
+impl Subscriber {
+    pub(crate) fn new(inbox: Arc<Inbox>) -> Self {
+        Self(Some(inbox))
+    }
+
+    fn tell(&self, key: &FragmentKey, publication: Publication) {
+        if let Some(inbox) = &self.0 {
+            inbox.put(key.clone(), publication);
+        }
+    }
+
+    fn leave(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Subscriber {
+    fn drop(&mut self) {
+        if let Some(inbox) = &self.0 {
+            inbox.cut_off();
+        }
+    }
+}
+
 /// Adds a subscriber, which is told the latest state at once, if there is one.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Subscribe {
     pub(crate) stream: StreamNumber,
-    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) subscriber: Subscriber,
 }
 
 /// Takes a subscriber away.
@@ -69,9 +97,9 @@ impl Handler<Subscribe> for FragmentActor {
     fn handle(&mut self, message: Subscribe, _: &mut Context<Self>) {
         if let Some(latest) = &self.latest {
             let publication = Publication { fragment: latest.clone(), propagation: None };
-            message.inbox.put(self.key.clone(), publication);
+            message.subscriber.tell(&self.key, publication);
         }
-        self.subscribers.insert(message.stream, message.inbox);
+        self.subscribers.insert(message.stream, message.subscriber);
     }
 }
 
@@ -79,7 +107,9 @@ impl Handler<Unsubscribe> for FragmentActor {
     type Result = ();
 
     fn handle(&mut self, message: Unsubscribe, _: &mut Context<Self>) {
-        self.subscribers.remove(&message.0);
+        if let Some(subscriber) = self.subscribers.remove(&message.0) {
+            subscriber.leave();
+        }
     }
 }
 
@@ -108,8 +138,8 @@ impl FragmentActor {
         }
         let Some(latest) = &self.latest else { return };
         let publication = Publication { fragment: latest.clone(), propagation: self.propagation.take() };
-        for inbox in self.subscribers.values() {
-            inbox.put(self.key.clone(), publication.clone());
+        for subscriber in self.subscribers.values() {
+            subscriber.tell(&self.key, publication.clone());
         }
     }
 }

@@ -1,6 +1,7 @@
 //! At most one undelivered update a receiver.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use actix::{Message, Recipient};
@@ -28,11 +29,13 @@ pub(crate) struct Wake;
 pub(crate) struct Inbox {
     owner: Recipient<Wake>,
     updates: Mutex<HashMap<FragmentKey, Publication>>,
+    /// Whether something will not come any more.
+    is_cut_off: AtomicBool,
 }
 
 impl Inbox {
     pub(crate) fn new(owner: Recipient<Wake>) -> Self {
-        Self { owner, updates: Mutex::default() }
+        Self { owner, updates: Mutex::default(), is_cut_off: AtomicBool::new(false) }
     }
 
     /// Leaves the latest state of a fragment, and wakes the owner unless it is woken already.
@@ -44,6 +47,17 @@ impl Inbox {
         if asleep {
             self.owner.do_send(Wake);
         }
+    }
+
+    /// Tells the owner that an actor that it depends on has died.
+    pub(crate) fn cut_off(&self) {
+        self.is_cut_off.store(true, Ordering::Release);
+        self.owner.do_send(Wake);
+    }
+
+    /// Whether an actor that the owner depends on has died.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.is_cut_off.load(Ordering::Acquire)
     }
 
     /// Takes everything.

@@ -6,6 +6,7 @@ use legation_proto::resource_type::ResourceType;
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 const ENVOYS_CONNECTED: &str = "legation_envoys_connected";
+const FRAGMENTS_IN_USE: &str = "legation_fragments_in_use";
 const PUSHES: &str = "legation_pushes_total";
 const ACKS: &str = "legation_acks_total";
 const NACKS: &str = "legation_nacks_total";
@@ -17,6 +18,10 @@ const PROPAGATION: &str = "legation_propagation_seconds";
 /// Tells the recorder what there is, and starts every counter at zero.
 pub(crate) fn describe() {
     describe_gauge!(ENVOYS_CONNECTED, "Envoys that are connected to this host");
+    describe_gauge!(
+        FRAGMENTS_IN_USE,
+        "Virtual services, nodes and gateways that Envoys of this host depend on"
+    );
     describe_counter!(PUSHES, "Responses sent to Envoys");
     describe_counter!(ACKS, "Responses that Envoys accepted");
     describe_counter!(NACKS, "Responses that Envoys rejected");
@@ -24,6 +29,7 @@ pub(crate) fn describe() {
     describe_histogram!(PUSH_ACK, "Seconds from a response to its ACK");
     describe_histogram!(PROPAGATION, "Seconds from a commit to the ACK of its last consumer on this host");
     gauge!(ENVOYS_CONNECTED).set(0.0);
+    gauge!(FRAGMENTS_IN_USE).set(0.0);
     counter!(STALLED).absolute(0);
     for resource_type in ResourceType::ALL {
         for name in [PUSHES, ACKS, NACKS] {
@@ -34,6 +40,11 @@ pub(crate) fn describe() {
 
 pub(crate) fn envoys_connected(count: usize) {
     gauge!(ENVOYS_CONNECTED).set(count as f64);
+}
+
+/// Counts one more, or one less.
+pub(crate) fn fragments_in_use(change: i8) {
+    gauge!(FRAGMENTS_IN_USE).increment(change);
 }
 
 pub(crate) fn pushed(resource_type: ResourceType) {

@@ -53,7 +53,7 @@ pub enum StreamEnd {
     /// The Envoy ended it.
     #[error("the envoy closed the stream")]
     Closed,
-    /// The actor of this Envoy failed.
+    /// The actor of this Envoy, or that of a fragment which it depends on, failed.
     #[error("this stream failed; connect again")]
     Failed,
 }

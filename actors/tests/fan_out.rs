@@ -2,12 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryResponse;
-use legation_actors::composition::{Backend, Client, ComposeError, Composed};
+use legation_actors::composition::{Backend, Client, Compose, ComposeError, Composed};
 use legation_actors::fleet::{Caller, Fleet, FleetSettings, FragmentSource, Limits, Places, Publication};
 use legation_actors::request::{Interest, Request};
 use legation_actors::snapshot::{ResourceSet, Snapshot};
@@ -91,9 +92,13 @@ struct Host {
 
 impl Host {
     fn start(envoys_max: usize) -> Self {
+        Self::start_with(envoys_max, 2, compose)
+    }
+
+    fn start_with(envoys_max: usize, arbiters: usize, compose: Compose) -> Self {
         let followed = Arc::new(Followed::default());
         let settings = FleetSettings {
-            arbiters: 2,
+            arbiters,
             limits: Limits { envoys: envoys_max, envoys_per_node: envoys_max },
             stall_timeout: STALL_TIMEOUT,
             control_plane: "test".to_owned(),
@@ -267,4 +272,72 @@ async fn an_envoy_that_answers_nothing_is_disconnected_and_delays_nobody() {
     assert!(stalled.frames.next().await.unwrap().is_ok(), "it was sent one response, and no more");
     assert_eq!(stalled.end().await, StreamEnd::Stalled);
     other.receives_nothing().await;
+}
+
+/// How often [`fails_once`] may still panic; one test uses it.
+static FAILURES: AtomicUsize = AtomicUsize::new(0);
+
+/// Composes, and panics for the next Envoy of node `a` while there are failures left.
+fn fails_once(
+    client: Client,
+    node: &NodeFragment,
+    backends: &[Backend<'_>],
+) -> Result<Composed, ComposeError> {
+    if node.clusters.iter().any(|cluster| &*cluster.name == "of-a") {
+        let failures = FAILURES.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        assert!(failures.is_err(), "this failure is part of the test");
+    }
+    compose(client, node, backends)
+}
+
+fn node_with_cluster(name: &str, backends: &[&str]) -> Publication {
+    let backends = backends.iter().map(|&name| name.into()).collect();
+    let clusters = vec![cluster(name, "1")];
+    publication(Fragment::Node(NodeFragment { transaction: 1, clusters, backends, ..Default::default() }))
+}
+
+#[tokio::test]
+async fn an_actor_that_panics_takes_its_stream_with_it_and_nothing_else() {
+    // one arbiter: the actor that panics shares its thread with all others
+    let host = Host::start_with(10, 1, fails_once);
+    let (mut first, mut replica, mut other) = (host.connect("a"), host.connect("a"), host.connect("b"));
+    for envoy in [&first, &replica, &other] {
+        envoy.ask("").await;
+    }
+    host.publish_node("a", node_with_cluster("of-a", &["x"]));
+    host.publish_node("b", node_with_cluster("of-b", &["x"]));
+    let all = ["mesh/m/virtualNode/a", "mesh/m/virtualNode/b", "mesh/m/virtualService/x"];
+    host.follows(&all).await;
+    host.publish_service("x", service("x", "1"));
+    for (envoy, own) in [(&mut first, "of-a"), (&mut replica, "of-a"), (&mut other, "of-b")] {
+        assert_eq!(envoy.receive().await, [own, "x"]);
+    }
+
+    FAILURES.store(1, Ordering::SeqCst);
+    host.publish_service("x", service("x", "2"));
+    assert_eq!(other.receive().await, ["x"]);
+    // either of the two replicas comes first
+    let ends = [first.frames.next().await, replica.frames.next().await].map(|frame| frame.unwrap().err());
+    assert_eq!(ends.iter().flatten().collect::<Vec<_>>(), [&StreamEnd::Failed], "one failed, one did not");
+    let (failed, mut healthy) = if ends[0].is_some() { (first, replica) } else { (replica, first) };
+    let ended = tokio::time::timeout(Duration::from_secs(5), failed.connection.ended()).await;
+    assert_eq!(ended.expect("an end"), StreamEnd::Failed);
+    drop(failed);
+    assert_eq!(host.fleet.envoys_connected(), 2);
+    assert_eq!(host.fleet.status().await.len(), 2);
+
+    let mut again = host.connect("a");
+    again.ask("").await;
+    assert_eq!(again.receive().await, ["of-a", "x"], "it comes back");
+    healthy.ask("2").await; // the response that was looked at above
+    host.publish_service("x", service("x", "3"));
+    for envoy in [&mut again, &mut healthy, &mut other] {
+        assert_eq!(envoy.receive().await, ["x"]);
+    }
+    // nobody is counted who is not there: what the others leave, ends
+    drop((again, healthy));
+    host.follows(&all[1..]).await;
+    drop(other);
+    host.follows(&[]).await;
+    assert_eq!(host.fleet.envoys_connected(), 0);
 }

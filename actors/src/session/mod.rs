@@ -37,6 +37,9 @@ use type_state::{InFlight, TypeState};
 /// Most names that a stream may subscribe to, of one type (conformance 103).
 pub const NAMES_MAX: usize = 100_000;
 
+/// Most bytes that these names may have: as many as fit into one request.
+pub const NAMES_BYTES_MAX: usize = 8 << 20;
+
 /// Most bytes that a response carries, where there is a choice: what is left follows after the ACK. Clients of gRPC take
 /// 4 MiB, unless they were told otherwise (conformance 62).
 pub const RESPONSE_BYTES_MAX: usize = 3 << 20;
@@ -67,8 +70,11 @@ pub enum Outcome {
 /// A request that no client may send. The stream ends with it.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Violation {
-    /// More names than a stream may subscribe to.
-    #[error("a stream may subscribe to at most {NAMES_MAX} {0} resources by name")]
+    /// More names than a stream may subscribe to, or longer ones.
+    #[error(
+        "a stream may subscribe to at most {NAMES_MAX} {0} resources by name, \
+         and their names may have at most {NAMES_BYTES_MAX} bytes"
+    )]
     TooManyNames(ResourceType),
     /// A request in the other form of the protocol.
     #[error("the stream is {} and cannot take a request of the other form", .0.as_str())]
@@ -147,7 +153,7 @@ impl Session {
             }
             (protocol, _) => return Err(Violation::WrongProtocol(protocol)),
         }
-        if state.subscription.len() > NAMES_MAX {
+        if are_too_many(state.subscription.names()) || are_too_many(state.due.iter()) {
             return Err(Violation::TooManyNames(resource_type));
         }
         Ok(outcome)
@@ -256,7 +262,7 @@ impl Session {
             }
             state.answered_everything();
             let response = self.respond(resource_type, version, resources, Vec::new());
-            self.types[resource_type.index()].sent_whole();
+            self.types[resource_type.index()].sent_whole(&response.resources);
             self.force_endpoints(resource_type, &changed, snapshot);
             return Some(response);
         }
@@ -299,7 +305,9 @@ impl Session {
             return None; // absence cannot be told (conformance 25)
         }
         let resources = state.visible(set);
-        Some(self.respond(resource_type, version_of(&resources), resources, Vec::new()))
+        let response = self.respond(resource_type, version_of(&resources), resources, Vec::new());
+        self.types[resource_type.index()].sent_whole(&response.resources);
+        Some(response)
     }
 
     fn respond(
@@ -330,6 +338,14 @@ impl Session {
             }
         }
     }
+}
+
+/// Whether these are more names than a session remembers. Those that have to be answered need not be subscribed any more:
+/// a wildcard answers for names that are taken away.
+fn are_too_many<'a>(names: impl Iterator<Item = &'a Arc<str>>) -> bool {
+    let (count, bytes) =
+        names.fold((0_usize, 0_usize), |(count, bytes), name| (count + 1, bytes + name.len()));
+    count > NAMES_MAX || bytes > NAMES_BYTES_MAX
 }
 
 /// The bytes that are left in a response.

@@ -53,11 +53,6 @@ impl Subscription {
         self.names.iter()
     }
 
-    /// How many names are subscribed by themselves.
-    pub(crate) fn len(&self) -> usize {
-        self.names.len()
-    }
-
     /// State of the world: `names` replaces what was there (conformance 13 to 17). `legacy` tells that this is the first
     /// request of a type where no names mean everything.
     pub(crate) fn replace(&mut self, names: Vec<String>, legacy: bool) -> Change {

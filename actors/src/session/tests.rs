@@ -268,6 +268,48 @@ fn a_rejected_response_is_not_sent_again_until_it_changes() {
 }
 
 #[test]
+fn a_rejected_set_with_what_is_going_is_not_sent_again() {
+    let mut stream = synced(Protocol::Sotw, snapshot(&["a=1", "b=1"], &[], &[], &[]));
+    assert_eq!(stream.publish(snapshot(&["b=bad"], &[], &[], &[])), "cds a=1 b=bad", "70");
+    assert_eq!(stream.nack(Cluster), "", "33");
+    assert_eq!(stream.publish(snapshot(&["b=bad"], &[], &["l=1"], &[])), "");
+    assert_eq!(stream.publish(snapshot(&["b=2"], &[], &[], &[])), "cds a=1 b=2", "34");
+    assert_eq!(stream.ack(Cluster), "cds b=2");
+}
+
+#[test]
+fn what_was_accepted_after_all_does_not_stand_rejected() {
+    let mut stream = synced(Protocol::Sotw, snapshot(&["a=1"], &[], &[], &[]));
+    assert_eq!(stream.publish(snapshot(&["b=2"], &[], &[], &[])), "cds a=1 b=2");
+    assert_eq!(stream.nack(Cluster), "");
+    assert_eq!(stream.sotw(Cluster, &["*", "b"]), "cds a=1 b=2", "18: asked for anew");
+    let nonce = stream.nonce(Cluster);
+    assert_eq!(stream.answer(Cluster, &nonce, &["*", "b"], None), "cds b=2", "what goes may go");
+}
+
+#[test]
+fn what_was_rejected_and_goes_stays_as_it_was_accepted() {
+    // without a cluster that was accepted before, there is nothing to keep
+    let mut stream = synced(Protocol::Sotw, snapshot(&["a=1"], &[], &[], &[]));
+    stream.publish(snapshot(&["a=1", "b=bad"], &[], &[], &[]));
+    stream.nack(Cluster);
+    assert_eq!(stream.publish(snapshot(&["a=1"], &[], &[], &[])), "cds a=1");
+    stream.ack(Cluster);
+
+    assert_eq!(stream.publish(snapshot(&["a=bad"], &[], &[], &[])), "cds a=bad");
+    stream.nack(Cluster);
+    assert_eq!(stream.publish(snapshot(&["c=1"], &[], &[], &[])), "cds a=1 c=1", "70");
+    assert_eq!(stream.ack(Cluster), "cds c=1");
+    stream.ack(Cluster);
+
+    // the same where it goes before it is rejected
+    assert_eq!(stream.publish(snapshot(&["c=bad"], &[], &[], &[])), "cds c=bad");
+    assert_eq!(stream.publish(snapshot(&["d=1"], &[], &[], &[])), "");
+    assert_eq!(stream.nack(Cluster), "cds c=1 d=1");
+    assert_eq!(stream.ack(Cluster), "cds d=1");
+}
+
+#[test]
 fn what_was_rejected_does_not_poison_other_resources_in_delta() {
     let mut stream = Stream::open(Protocol::Delta, snapshot(&[], &[], &[], &["a=1", "b=1", "c=1"]));
     assert_eq!(stream.delta(RouteConfiguration, &["a", "b", "c"], &[]), "rds a=1 b=1 c=1");
@@ -432,6 +474,70 @@ fn too_many_names_are_refused() {
     let interest = Interest::Sotw { version_info: String::new(), names };
     let request = Request { resource_type: Endpoints, nonce: String::new(), error: None, interest };
     assert_eq!(session.on_request(request), Err(Violation::TooManyNames(Endpoints)), "103");
+}
+
+#[test]
+fn too_long_names_are_refused() {
+    let subscribe = |session: &mut Session, name: String| {
+        let interest =
+            Interest::Delta { subscribe: vec![name], unsubscribe: vec![], initial_versions: vec![] };
+        session.on_request(Request { resource_type: Endpoints, nonce: String::new(), error: None, interest })
+    };
+    let mut session = Session::new(Protocol::Delta);
+    assert!(subscribe(&mut session, "a".repeat(NAMES_BYTES_MAX)).is_ok());
+    assert_eq!(subscribe(&mut session, "b".to_owned()), Err(Violation::TooManyNames(Endpoints)), "103");
+}
+
+#[test]
+fn names_that_come_and_go_are_not_gathered() {
+    let come_and_go = |stream: &mut Stream, names: std::ops::Range<usize>| {
+        let names: Vec<String> = names.map(|number| number.to_string()).collect();
+        let interest = |subscribe: &[String], unsubscribe: &[String]| Interest::Delta {
+            subscribe: subscribe.to_vec(),
+            unsubscribe: unsubscribe.to_vec(),
+            initial_versions: Vec::new(),
+        };
+        for interest in [interest(&names, &[]), interest(&[], &names)] {
+            let request = Request { resource_type: Cluster, nonce: String::new(), error: None, interest };
+            stream.session.on_request(request)?;
+            stream.pump();
+        }
+        Ok(())
+    };
+    // a wildcard answers for names that are taken away: while it cannot, they are bounded
+    let mut stream = Stream::open(Protocol::Delta, snapshot(&["a=1"], &[], &[], &[]));
+    stream.delta(Cluster, &["*"], &[]);
+    assert_eq!(come_and_go(&mut stream, 0..NAMES_MAX), Ok(()));
+    let one_more = NAMES_MAX..NAMES_MAX + 1;
+    assert_eq!(come_and_go(&mut stream, one_more), Err(Violation::TooManyNames(Cluster)));
+    // what was answered is forgotten
+    let mut stream = Stream::open(Protocol::Delta, snapshot(&["a=1"], &[], &[], &[]));
+    stream.delta(Cluster, &["*"], &[]);
+    assert_eq!(come_and_go(&mut stream, 0..100), Ok(()));
+    stream.ack(Cluster);
+    stream.ack(Cluster);
+    let state = &stream.session.types[Cluster.index()];
+    assert_eq!((state.held.len(), state.due.len(), state.subscription.names().count()), (1, 0, 0));
+}
+
+#[test]
+fn a_rejection_of_what_was_unsubscribed_meanwhile_is_not_remembered() {
+    let mut stream = Stream::open(Protocol::Delta, snapshot(&[], &[], &[], &["a=1", "b=1"]));
+    assert_eq!(stream.delta(RouteConfiguration, &["a", "b"], &[]), "rds a=1 b=1");
+    assert_eq!(stream.delta(RouteConfiguration, &[], &["a"]), "");
+    assert_eq!(stream.nack(RouteConfiguration), "");
+    assert_eq!(stream.publish(snapshot(&[], &[], &[], &["b=2"])), "rds b=2");
+    assert_eq!(stream.ack(RouteConfiguration), "", "50");
+}
+
+#[test]
+fn names_that_a_wildcard_would_answer_for_are_forgotten_with_it() {
+    let mut stream = Stream::open(Protocol::Delta, snapshot(&["a=1"], &[], &[], &[]));
+    assert_eq!(stream.delta(Cluster, &["*"], &[]), "cds a=1");
+    for (subscribe, unsubscribe) in [(["b"].as_slice(), [].as_slice()), (&[], &["b"]), (&[], &["*"])] {
+        assert_eq!(stream.delta(Cluster, subscribe, unsubscribe), "");
+    }
+    assert_eq!(stream.ack(Cluster), "", "50");
 }
 
 #[test]

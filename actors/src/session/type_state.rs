@@ -32,6 +32,8 @@ pub(super) struct TypeState {
     pub(super) claimed: Option<Version>,
     /// State of the world: resources that are going, kept until nothing refers to them.
     pub(super) lingering: Vec<Resource>,
+    /// State of the world: the whole set that was accepted last.
+    accepted: Vec<Resource>,
     /// Rejected responses whose content stands: not sent again until something in the response changes
     /// (conformance 33). One group of names and hashes for each response.
     rejected: Vec<Vec<(Arc<str>, u64)>>,
@@ -49,8 +51,6 @@ pub(super) enum Held {
     Content(u64),
     /// Perhaps something: it rejected a response, of which it may have taken in a part (conformance 41).
     Unknown,
-    /// It was told that there is none.
-    Nothing,
 }
 
 /// A response that was neither accepted nor rejected yet.
@@ -60,6 +60,8 @@ pub(super) struct InFlight {
     version: Version,
     /// Names and content hashes of what it carries; no hash where it removes.
     items: Vec<(Arc<str>, Option<u64>)>,
+    /// State of the world: everything that it carries, where that is everything that the Envoy has then.
+    whole: Vec<Resource>,
 }
 
 impl InFlight {
@@ -67,7 +69,7 @@ impl InFlight {
         let upserts =
             resources.iter().map(|resource| (Arc::clone(&resource.name), Some(resource.version.hash)));
         let removals = removed.iter().map(|name| (Arc::clone(name), None));
-        Self { nonce, version, items: upserts.chain(removals).collect() }
+        Self { nonce, version, items: upserts.chain(removals).collect(), whole: Vec::new() }
     }
 }
 
@@ -79,6 +81,8 @@ impl TypeState {
         };
         let Some(rejection) = error else {
             self.last_acked = Some(in_flight.version);
+            self.accepted = in_flight.whole;
+            self.forget_rejections(&in_flight.items);
             if self.rejected.is_empty() {
                 self.last_nack = None;
             }
@@ -86,11 +90,16 @@ impl TypeState {
         };
         let mut group = Vec::new();
         for (name, hash) in in_flight.items {
-            if let Some(hash) = hash {
+            if let Some(hash) = hash
+                && self.subscription.covers(&name)
+                // what was accepted before as it is, the Envoy has in any case
+                && self.accepted(&name).is_none_or(|accepted| accepted.version.hash != hash)
+            {
                 self.held.insert(Arc::clone(&name), Held::Unknown);
                 group.push((name, hash));
             }
         }
+        self.replace_rejected_lingering(&group);
         for earlier in &mut self.rejected {
             earlier.retain(|(name, _)| !group.iter().any(|(again, _)| again == name));
         }
@@ -99,6 +108,29 @@ impl TypeState {
         self.rejected_set = Some(in_flight.version);
         self.last_nack = Some(Nack { version: in_flight.version, rejection });
         Outcome::Nacked
+    }
+
+    /// Forgets rejections of what was accepted after all.
+    fn forget_rejections(&mut self, accepted: &[(Arc<str>, Option<u64>)]) {
+        for group in &mut self.rejected {
+            group
+                .retain(|(name, hash)| !accepted.iter().any(|item| (&item.0, item.1) == (name, Some(*hash))));
+        }
+        self.rejected.retain(|group| !group.is_empty());
+        if self.rejected.is_empty() {
+            self.rejected_set = None;
+        }
+    }
+
+    /// What is going and was rejected stays as it was accepted, if ever it was: it would be rejected again.
+    fn replace_rejected_lingering(&mut self, rejected: &[(Arc<str>, u64)]) {
+        let lingering = std::mem::take(&mut self.lingering).into_iter();
+        self.lingering = lingering
+            .filter_map(|resource| match rejected.iter().any(|(name, _)| *name == resource.name) {
+                true => self.accepted(&resource.name).cloned(),
+                false => Some(resource),
+            })
+            .collect();
     }
 
     /// Takes in a change of the subscription.
@@ -123,6 +155,7 @@ impl TypeState {
         if wildcard_ended {
             let subscription = &self.subscription;
             self.held.retain(|name, _| subscription.covers(name));
+            self.due.retain(|name| subscription.covers(name));
             self.lingering.retain(|resource| subscription.covers(&resource.name));
             self.reply_due = false;
         }
@@ -155,25 +188,33 @@ impl TypeState {
         for resource in set.resources() {
             self.held.insert(Arc::clone(&resource.name), Held::Content(resource.version.hash));
         }
+        self.accepted = set.resources().to_vec();
         self.last_acked = Some(set.version());
         self.reply_due = false;
     }
 
     /// The Envoy should have `set` from now on. `before` is what it should have had, where what goes has to linger.
     pub(super) fn retarget(&mut self, set: &ResourceSet, before: Option<&ResourceSet>) {
-        self.drop_outdated_rejections(set);
         self.lingering.retain(|resource| set.get(&resource.name).is_none());
         for resource in before.map(ResourceSet::resources).unwrap_or_default() {
-            if set.get(&resource.name).is_none() && self.held.contains_key(&resource.name) {
-                self.lingering.push(resource.clone());
+            if set.get(&resource.name).is_some() {
+                continue;
+            }
+            match self.held.get(&resource.name) {
+                Some(Held::Content(_)) => self.lingering.push(resource.clone()),
+                Some(Held::Unknown) => self.lingering.extend(self.accepted(&resource.name).cloned()),
+                None => {}
             }
         }
+        self.drop_outdated_rejections(set);
     }
 
     /// Forgets rejections of what should be there no longer as it was rejected.
     pub(super) fn drop_outdated_rejections(&mut self, set: &ResourceSet) {
-        let unchanged =
-            |(name, hash): &(Arc<str>, u64)| set.get(name).is_some_and(|now| now.version.hash == *hash);
+        let lingering = |name: &Arc<str>| self.lingering.iter().find(|resource| resource.name == *name);
+        let unchanged = |(name, hash): &(Arc<str>, u64)| {
+            set.get(name).or_else(|| lingering(name)).is_some_and(|now| now.version.hash == *hash)
+        };
         self.rejected.retain(|group| group.iter().all(unchanged));
         if self.rejected.is_empty() {
             self.rejected_set = None;
@@ -183,7 +224,10 @@ impl TypeState {
     /// Takes note of a response.
     pub(super) fn sent(&mut self, in_flight: InFlight) {
         for (name, hash) in &in_flight.items {
-            self.held.insert(Arc::clone(name), hash.map_or(Held::Nothing, Held::Content));
+            match hash {
+                Some(hash) => self.held.insert(Arc::clone(name), Held::Content(*hash)),
+                None => self.held.remove(name),
+            };
             self.due.remove(name);
         }
         self.reply_due = false;
@@ -199,8 +243,9 @@ impl TypeState {
     }
 
     /// Takes note that the response that was just sent is all that the Envoy has now (state of the world).
-    pub(super) fn sent_whole(&mut self) {
-        let Some(in_flight) = &self.in_flight else { return };
+    pub(super) fn sent_whole(&mut self, resources: &[Resource]) {
+        let Some(in_flight) = &mut self.in_flight else { return };
+        in_flight.whole = resources.to_vec();
         let sent: BTreeSet<&Arc<str>> = in_flight.items.iter().map(|(name, _)| name).collect();
         self.held.retain(|name, _| sent.contains(name));
     }
@@ -225,12 +270,8 @@ impl TypeState {
 
     /// Names that the Envoy has, or may have, and should not have.
     pub(super) fn to_remove(&self, set: &ResourceSet) -> Vec<Arc<str>> {
-        let mut going: Vec<Arc<str>> = self
-            .held
-            .iter()
-            .filter(|(name, held)| **held != Held::Nothing && set.get(name).is_none())
-            .map(|(name, _)| Arc::clone(name))
-            .collect();
+        let mut going: Vec<Arc<str>> =
+            self.held.keys().filter(|name| set.get(name).is_none()).cloned().collect();
         going.sort();
         going
     }
@@ -278,6 +319,11 @@ impl TypeState {
             .filter(|resource| wanted(resource))
             .cloned()
             .collect()
+    }
+
+    /// State of the world: what was accepted under this name.
+    fn accepted(&self, name: &str) -> Option<&Resource> {
+        self.accepted.iter().find(|resource| *resource.name == *name)
     }
 
     fn was_rejected(&self, resource: &Resource) -> bool {
