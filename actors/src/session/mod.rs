@@ -276,7 +276,7 @@ impl Session {
         room.fit(&mut changed, |resource| resource.name.len() + resource.body.len());
         room.fit(&mut missing, |name| name.len());
         if room.was_enough {
-            state.answered_everything();
+            state.answered_everything_but_rejected(set);
         }
         if nothing_to_say {
             return None;

@@ -457,6 +457,16 @@ fn endpoints_follow_every_update_of_their_cluster() {
 }
 
 #[test]
+fn endpoints_that_stand_rejected_when_their_cluster_changes_are_told_to_have_gone() {
+    // 73: the cluster waits for them
+    let mut stream = synced(Protocol::Delta, snapshot(&["a=1"], &["a=e"], &[], &[]));
+    assert_eq!(stream.publish(snapshot(&["a=1"], &["a=f"], &[], &[])), "eds a=f");
+    stream.nack(Endpoints);
+    assert_eq!(stream.publish(snapshot(&["a=2"], &["a=f"], &[], &[])), "cds a=2", "33");
+    assert_eq!(stream.publish(snapshot(&["a=2"], &[], &[], &[])), "eds -a");
+}
+
+#[test]
 fn endpoints_go_on_while_clusters_stand_rejected() {
     // 40
     let mut stream = synced(Protocol::Delta, snapshot(&["a=1"], &["a=e"], &["l=1"], &[]));

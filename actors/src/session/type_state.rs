@@ -242,6 +242,16 @@ impl TypeState {
         self.reply_due = false;
     }
 
+    /// The same, but for what is due and stands rejected: should it go, or change, that has to be said.
+    pub(super) fn answered_everything_but_rejected(&mut self, set: &ResourceSet) {
+        let due = std::mem::take(&mut self.due);
+        self.due = due
+            .into_iter()
+            .filter(|name| set.get(name).is_some_and(|resource| self.was_rejected(resource)))
+            .collect();
+        self.reply_due = false;
+    }
+
     /// Takes note that the response that was just sent is all that the Envoy has now (state of the world).
     pub(super) fn sent_whole(&mut self, resources: &[Resource]) {
         let Some(in_flight) = &mut self.in_flight else { return };

@@ -41,6 +41,12 @@ impl Step {
     }
 }
 
+/// Clusters that were taken in and are not warm: their ACK waits until what they need has come, for better or worse.
+struct Warming {
+    nonce: String,
+    needed: [BTreeSet<String>; ResourceType::COUNT],
+}
+
 /// An Envoy, and the stream between it and a session.
 struct Run {
     protocol: Protocol,
@@ -53,6 +59,9 @@ struct Run {
     /// Names subscribed on this stream, of the types that are asked for by name.
     subscribed: [BTreeSet<String>; ResourceType::COUNT],
     un_acked: [usize; ResourceType::COUNT],
+    warming: Option<Warming>,
+    /// Secrets of which the Envoy has had any answer since it subscribed to them: clusters wait for them no more.
+    answered_secrets: BTreeSet<String>,
     /// Whether the session may believe that the Envoy has less than it has.
     doubtful: [bool; ResourceType::COUNT],
     /// In state of the world a new host cannot know which clusters have gone since: it cannot keep them.
@@ -73,6 +82,8 @@ impl Run {
             versions: Default::default(),
             subscribed: Default::default(),
             un_acked: Default::default(),
+            warming: None,
+            answered_secrets: BTreeSet::new(),
             doubtful: Default::default(),
             clusters_may_be_missing: false,
         };
@@ -87,6 +98,7 @@ impl Run {
         self.to_envoy.clear();
         self.subscribed = Default::default();
         self.un_acked = Default::default();
+        self.warming = None;
         self.doubtful = Default::default();
         for resource_type in [Cluster, Listener] {
             let interest = match self.protocol {
@@ -118,6 +130,9 @@ impl Run {
         let first = self.subscribed[resource_type.index()].is_empty();
         let before = std::mem::replace(&mut self.subscribed[resource_type.index()], wanted.clone());
         self.state[resource_type.index()].retain(|name, _| wanted.contains(name));
+        if resource_type == Secret {
+            self.answered_secrets.retain(|name| wanted.contains(name));
+        }
         if wanted == before {
             return;
         }
@@ -187,8 +202,11 @@ impl Run {
         let Some(response) = self.to_envoy.pop_front_if(|response| !response.resources.is_empty()) else {
             return;
         };
-        self.doubtful[response.resource_type.index()] = true;
-        self.answer(response.resource_type, response.nonce, Some(Rejection::new(13, "no")));
+        let resource_type = response.resource_type;
+        self.doubtful[resource_type.index()] = true;
+        self.answer(resource_type, response.nonce, Some(Rejection::new(13, "no")));
+        // whoever waits for something of this type is told of the failure
+        self.came(resource_type, self.subscribed[resource_type.index()].clone());
     }
 
     fn envoy_accepts(&mut self) {
@@ -231,7 +249,64 @@ impl Run {
             }
             Endpoints | Secret | RouteConfiguration => {}
         }
+        if resource_type == Cluster {
+            return self.warm(response.nonce, &before);
+        }
         self.answer(resource_type, response.nonce, None);
+        let resources = response.resources.iter().map(|resource| &resource.name);
+        let names = resources.chain(&response.removed).map(ToString::to_string);
+        self.came(resource_type, names.collect());
+    }
+
+    /// Clusters that changed warm: endpoints have to come again, secrets may be there.
+    fn warm(&mut self, nonce: String, before: &State) {
+        let mut needed: [BTreeSet<String>; ResourceType::COUNT] = Default::default();
+        for (name, (body, _)) in &self.state[Cluster.index()] {
+            if before.get(name).is_some_and(|(before, _)| before == body) {
+                continue;
+            }
+            if name.starts_with("eds") {
+                needed[Endpoints.index()].insert(name.clone());
+            }
+            if name.contains("tls") && !self.answered_secrets.contains(name) {
+                needed[Secret.index()].insert(name.clone());
+            }
+        }
+        self.warming = Some(Warming { nonce, needed });
+        self.came(Cluster, BTreeSet::new());
+    }
+
+    /// These came, or are known not to; the clusters are accepted once they need nothing more.
+    fn came(&mut self, resource_type: ResourceType, names: BTreeSet<String>) {
+        if resource_type == Secret {
+            let subscribed = &self.subscribed[Secret.index()];
+            self.answered_secrets.extend(names.iter().filter(|name| subscribed.contains(*name)).cloned());
+        }
+        let is_warm = |warming: &mut Warming| {
+            warming.needed[resource_type.index()].retain(|name| !names.contains(name));
+            warming.needed.iter().all(BTreeSet::is_empty)
+        };
+        if let Some(warming) = self.warming.take_if(is_warm) {
+            self.answer(Cluster, warming.nonce, None);
+        }
+    }
+
+    /// An Envoy that waits for what will not come, as state of the world has no word for it, gives up in the end.
+    fn gives_up_warming(&mut self) -> bool {
+        let Some(warming) = self.warming.take() else {
+            return false;
+        };
+        for resource_type in ResourceType::ALL {
+            for name in &warming.needed[resource_type.index()] {
+                let comes = self.current.set(resource_type).get(name).is_some();
+                assert!(
+                    self.protocol == Protocol::Sotw && !comes,
+                    "73: a cluster waits for {resource_type} {name}"
+                );
+            }
+        }
+        self.answer(Cluster, warming.nonce, None);
+        true
     }
 
     /// No route names a cluster that is not there.
@@ -253,7 +328,7 @@ impl Run {
     /// Everything is delivered and accepted.
     fn drain(&mut self) {
         for _ in 0..1000 {
-            if self.to_server.is_empty() && self.to_envoy.is_empty() {
+            if self.to_server.is_empty() && self.to_envoy.is_empty() && !self.gives_up_warming() {
                 return;
             }
             self.server_reads();
