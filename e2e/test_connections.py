@@ -76,6 +76,23 @@ def test_a_forced_reconnect_is_a_new_connection_and_resends_nothing(start, tmp_p
         envoy.stop()
 
 
+def test_an_envoy_that_is_up_to_date_does_not_wait_longer_after_each_reconnect(start, tmp_path):
+    """Its back-off starts again with each response and doubles without: it would soon be away for half a minute each time."""
+    reconnects = 10
+    legation = start("--reconnect-interval", "2s")
+    envoy = Envoy(legation, CHECKOUT, tmp_path)
+    try:
+        envoy.wait_until_live()
+        legation.wait_for_envoys(1)
+        before = envoy.updates(), legation.pushes()
+        # 2 s each, and a quarter of one; all of its longer and longer pauses would add up to more than a minute
+        wait_until(lambda: legation.metrics()["legation_reconnects_forced_total", ()] >= reconnects,
+                   f"{reconnects} reconnects", 45)
+        assert (envoy.updates(), legation.pushes()) == before, "what it is sent counts as nothing"
+    finally:
+        envoy.stop()
+
+
 def test_one_more_than_the_cap_is_closed_unread(start):
     legation = start("--max-envoys", "3")
     connections = [connect(legation) for _ in range(3)]

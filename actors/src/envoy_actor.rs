@@ -161,6 +161,12 @@ impl EnvoyActor {
             self.waiting_since[index] = Some(Instant::now());
             self.times[index].sent = Some(SystemTime::now());
         }
+        if let Some(greeting) = self.session.greeting() {
+            let frame = greeting.encode(self.session.protocol(), &self.identity.control_plane);
+            if self.outbox.send(frame).is_err() {
+                return self.end(StreamEnd::Stalled, context);
+            }
+        }
         if self.session.snapshot().is_some() {
             self.outbox.set_served();
         }

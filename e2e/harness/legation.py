@@ -13,7 +13,7 @@ import boto3
 from botocore.config import Config
 
 from harness import locate
-from harness.process import Process
+from harness.process import STOP_TIMEOUT_SECONDS, Process
 from harness.waiting import wait_until
 
 READY = re.compile(r'legation is ready\b.*?\bapi="?([^\s",]+)"?.*?\bxds="?([^\s",]+)"?.*?\badmin="?([^\s",]+)"?')
@@ -75,8 +75,8 @@ class Legation:
         self._process.expect_running()
         return READY.search(ANSI.sub("", self._process.stderr))
 
-    def stop(self):
-        return self._process.stop() if self._process else None
+    def stop(self, timeout_seconds=STOP_TIMEOUT_SECONDS):
+        return self._process.stop(timeout_seconds) if self._process else None
 
     def kill(self):
         """As a crash would: no farewell to Envoys, nothing flushed that was not already durable."""
@@ -89,6 +89,10 @@ class Legation:
     @property
     def stderr(self):
         return self._process.stderr
+
+    @property
+    def pid(self):
+        return self._process.pid
 
     # the API
 
@@ -126,13 +130,16 @@ class Legation:
         assert applied.code == 0, applied.stdout + applied.stderr
         return applied
 
-    def bootstrap(self, node_id, protocol="delta", admin_port=9901):
-        """The bootstrap for a node id of the form mesh/M/virtualNode/N or mesh/M/virtualGateway/N."""
+    def bootstrap(self, node_id, protocol="delta", admin_port=9901, xds=None):
+        """The bootstrap for a node id of the form mesh/M/virtualNode/N or mesh/M/virtualGateway/N.
+
+        `xds` is the address of a balancer, where Envoys are not to come to this host by itself.
+        """
         _, mesh, kind, name = node_id.split("/", 3)
         flag = {"virtualNode": "--virtual-node", "virtualGateway": "--virtual-gateway"}[kind]
         done = self.command(
             "bootstrap", "--mesh", mesh, flag, name,
-            "--xds-addr", self.xds, "--protocol", protocol, "--envoy-admin-port", admin_port,
+            "--xds-addr", xds or self.xds, "--protocol", protocol, "--envoy-admin-port", admin_port,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -167,6 +174,14 @@ class Legation:
 
     def pushes(self):
         return self.by_type("legation_pushes_total")
+
+    def connected(self):
+        """How many Envoys have a stream here."""
+        return int(self.metrics()["legation_envoys_connected", ()])
+
+    def refused(self, reason="host_full"):
+        """How many connections were refused for this reason."""
+        return int(self.metrics()["legation_connections_refused_total", (("reason", reason),)])
 
     def transaction(self):
         return self.status()["transaction"]

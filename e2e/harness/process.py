@@ -37,12 +37,12 @@ class Process:
     def stderr(self):
         return self.stderr_path.read_text(errors="replace")
 
-    def stop(self):
+    def stop(self, timeout_seconds=STOP_TIMEOUT_SECONDS):
         """SIGTERM, then SIGKILL for one that does not listen. Returns the exit code; negative means a signal."""
         if self.running:
             self._popen.terminate()
             try:
-                self._popen.wait(STOP_TIMEOUT_SECONDS)
+                self._popen.wait(timeout_seconds)
             except subprocess.TimeoutExpired:
                 return self.kill()
         return self._popen.returncode

@@ -193,6 +193,22 @@ impl Session {
         })
     }
 
+    /// A response that carries nothing, once, for an Envoy that reconnected and needed nothing. To an Envoy a stream on which
+    /// nothing came has failed: it waits longer after each such stream, half a minute in the end (conformance 89). Nobody waits
+    /// for the ACK. State of the world has no such response.
+    pub fn greeting(&mut self) -> Option<Response> {
+        if self.opening || self.nonces > 0 || self.protocol == Protocol::Sotw {
+            return None;
+        }
+        // of the last type in ADS order: no routes are nothing to an Envoy, no clusters are an update that it counts
+        let asked_for = |resource_type: &ResourceType| self.types[resource_type.index()].started;
+        let resource_type = ResourceType::ALL.into_iter().rfind(asked_for)?;
+        let version = self.snapshot.as_ref()?.set(resource_type).version();
+        self.nonces += 1;
+        let nonce = self.nonces.to_string();
+        Some(Response { resource_type, version, nonce, resources: Vec::new(), removed: Vec::new() })
+    }
+
     /// What was sent, accepted and rejected of one type.
     pub fn status(&self, resource_type: ResourceType) -> TypeStatus {
         self.types[resource_type.index()].status()

@@ -429,6 +429,43 @@ fn a_reconnect_that_is_up_to_date_is_sent_no_cluster_and_no_listener() {
 }
 
 #[test]
+fn an_envoy_that_needs_nothing_is_sent_a_response_all_the_same() {
+    let current = snapshot(&["c=1"], &[], &["l=1"], &["r=1"]);
+
+    let mut stream = Stream::open(Protocol::Delta, Arc::clone(&current));
+    stream.resume(Cluster, &[], &[], &["c=1"]);
+    stream.resume(Listener, &[], &[], &["l=1"]);
+    assert_eq!(stream.resume(RouteConfiguration, &["r"], &[], &["r=1"]), "");
+    assert_eq!(stream.session.greeting(), None, "something may still be asked for that it needs");
+    stream.session.end_opening();
+    let greeting = stream.session.greeting().expect("89");
+    assert_eq!(greeting.resource_type, RouteConfiguration);
+    assert!(greeting.resources.is_empty() && greeting.removed.is_empty());
+    assert_eq!(stream.session.greeting(), None, "once");
+    assert!(stream.session.is_synced(), "nobody waits for the ACK");
+    let acked =
+        Interest::Delta { subscribe: Vec::new(), unsubscribe: Vec::new(), initial_versions: Vec::new() };
+    let ack =
+        Request { resource_type: RouteConfiguration, nonce: greeting.nonce, error: None, interest: acked };
+    assert_eq!(stream.session.on_request(ack), Ok(Outcome::Subscribed));
+    assert_eq!(stream.publish(snapshot(&["c=1"], &[], &["l=1"], &["r=2"])), "rds r=2");
+
+    let mut stream = synced(Protocol::Delta, Arc::clone(&current));
+    stream.session.end_opening();
+    assert_eq!(stream.session.greeting(), None, "it had responses");
+
+    let mut stream = Stream::open(Protocol::Sotw, Arc::clone(&current));
+    let interest =
+        Interest::Sotw { version_info: current.set(Cluster).version().to_string(), names: Vec::new() };
+    assert_eq!(
+        stream.request(Request { resource_type: Cluster, nonce: String::new(), error: None, interest }),
+        ""
+    );
+    stream.session.end_opening();
+    assert_eq!(stream.session.greeting(), None, "no clusters would mean that there are none");
+}
+
+#[test]
 fn a_delta_reconnect_is_sent_what_changed_and_told_what_went() {
     let mut stream = Stream::open(Protocol::Delta, snapshot(&["a=1", "b=2"], &[], &[], &[]));
     assert_eq!(stream.resume(Cluster, &[], &[], &["a=1", "b=1", "gone=1"]), "cds b=2", "55");

@@ -36,9 +36,16 @@ impl OpenConnections {
         OpenConnection { connections: self.clone(), number, _served: self.served.token() }
     }
 
-    /// The lives of all of them.
-    pub fn all(&self) -> Vec<ConnectionLife> {
-        self.lives().by_number.values().cloned().collect()
+    /// The numbers of all of them, in the order in which they came.
+    pub fn numbers(&self) -> Vec<u64> {
+        let mut numbers: Vec<u64> = self.lives().by_number.keys().copied().collect();
+        numbers.sort_unstable();
+        numbers
+    }
+
+    /// The life of one of them, if it is still open.
+    pub fn get(&self, number: u64) -> Option<ConnectionLife> {
+        self.lives().by_number.get(&number).cloned()
     }
 
     /// Waits until there is none. No other may be added any more.

@@ -18,7 +18,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::connection::ConnectionLife;
@@ -50,8 +50,9 @@ const SILENCE_MAX: Duration = Duration::from_secs(15);
 /// The part of the time for draining in which connections are told to end; the rest is for them to do so.
 const DRAIN_PART: f64 = 0.8;
 
-/// Longest pause between two connections that are told to end, where there is time enough.
+/// Longest pause between two connections that are told to end, where there is time enough, and shortest.
 const DRAIN_PAUSE_MAX: Duration = Duration::from_millis(20);
+const DRAIN_PAUSE_MIN: Duration = Duration::from_micros(1);
 
 /// How long a refused Envoy may take to read why. It tries again after half a second at the earliest, on another
 /// connection then.
@@ -217,17 +218,75 @@ async fn serve_connection(
     }
 }
 
-/// Tells connections to end, one after the other, so that those who come to other hosts do not come at once.
+/// Tells connections to end, one after the other, so that those who come to other hosts do not come at once. One that has
+/// ended by itself takes no time.
 async fn drain(connections: &OpenConnections, within: Duration) {
-    let deadline = Instant::now() + within;
-    let lives = connections.all();
-    let pause = within.mul_f64(DRAIN_PART) / u32::try_from(lives.len()).unwrap_or(u32::MAX).max(1);
-    tracing::info!(connections = lives.len(), "sending envoys away");
-    for life in lives {
-        life.end();
-        sleep(pause.min(DRAIN_PAUSE_MAX)).await;
-    }
-    if timeout_at(deadline, connections.ended()).await.is_err() {
+    let numbers = connections.numbers();
+    let count = u32::try_from(numbers.len()).unwrap_or(u32::MAX).max(1);
+    let mut turns = interval((within.mul_f64(DRAIN_PART) / count).clamp(DRAIN_PAUSE_MIN, DRAIN_PAUSE_MAX));
+    tracing::info!(connections = numbers.len(), "sending envoys away");
+    let ended = async {
+        for number in numbers {
+            if let Some(life) = connections.get(number) {
+                turns.tick().await;
+                life.end();
+            }
+        }
+        connections.ended().await;
+    };
+    if timeout(within, ended).await.is_err() {
         tracing::warn!("connections are closed without waiting for their envoys");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// Drains `count` connections that end when they are told to and `gone` that end by themselves: when each was told,
+    /// and how long it took.
+    async fn drained(count: usize, gone: usize, within: Duration) -> (Vec<Duration>, Duration) {
+        let started = Instant::now();
+        let (told, mut times) = tokio::sync::mpsc::unbounded_channel();
+        let connections = OpenConnections::default();
+        for number in 0..count + gone {
+            let life = ConnectionLife::new(([127, 0, 0, 1], 1).into(), None);
+            let (open, told) = (connections.add(life.clone()), told.clone());
+            tokio::spawn(async move {
+                if number < count {
+                    life.ending().await;
+                    told.send(started.elapsed()).unwrap();
+                }
+                drop(open);
+            });
+        }
+        drain(&connections, within).await;
+        drop(told);
+        let mut all = Vec::new();
+        while let Some(time) = times.recv().await {
+            all.push(time);
+        }
+        (all, started.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connections_are_told_to_end_at_an_even_pace() {
+        for (count, seconds, expected) in [(100, 20, 1.98), (1000, 10, 7.99), (1000, 1, 0.8)] {
+            let within = Duration::from_secs(seconds);
+            let (times, took) = drained(count, 0, within).await;
+            assert_eq!(times.len(), count);
+            assert!((took.as_secs_f64() - expected).abs() < 0.05, "{count} within {within:?} took {took:?}");
+            let half = times.iter().filter(|time| **time < took / 2).count();
+            assert!(half.abs_diff(count / 2) <= count / 20, "{half} of {count} in the first half");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connections_that_have_ended_are_not_waited_for() {
+        let (times, took) = drained(10, 990, Duration::from_secs(20)).await;
+        assert_eq!(times.len(), 10);
+        assert!(took < Duration::from_secs(1), "{took:?}");
     }
 }
