@@ -94,6 +94,12 @@ class Legation:
     def pid(self):
         return self._process.pid
 
+    @property
+    def resident_kib(self):
+        """The memory that the process has in RAM now, in KiB."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        return int(re.search(r"^VmRSS:\s+(\d+) kB", status, re.MULTILINE)[1])
+
     # the API
 
     @property
