@@ -90,6 +90,15 @@ class Legation:
     def stderr(self):
         return self._process.stderr
 
+    @property
+    def pid(self):
+        return self._process.pid
+
+    @property
+    def resident_kib(self):
+        """Resident memory, in KiB."""
+        return self._process.resident_kib
+
     # the API
 
     @property
@@ -167,6 +176,19 @@ class Legation:
 
     def pushes(self):
         return self.by_type("legation_pushes_total")
+
+    def connected(self):
+        """How many Envoys have a stream here."""
+        return int(self.metrics()["legation_envoys_connected", ()])
+
+    def wait_until_left_alone(self, timeout_seconds=15):
+        """Until no Envoy is connected, and nothing is left of those that were."""
+        def left_alone():
+            metrics = self.metrics()
+            return (metrics["legation_envoys_connected", ()], metrics["legation_fragments_in_use", ()]) == (0, 0)
+
+        wait_until(left_alone, "nothing left of the Envoys that were connected", timeout_seconds)
+        assert self.status()["envoys"] == []
 
     def transaction(self):
         return self.status()["transaction"]
