@@ -36,7 +36,7 @@ def separate_service(label, protocol):
 
 
 def field(number, content):
-    return bytes([number << 3 | LENGTH_DELIMITED]) + _varint(len(content)) + content
+    return bytes([number << 3 | LENGTH_DELIMITED]) + varint(len(content)) + content
 
 
 def fields(message):
@@ -61,25 +61,25 @@ def fields(message):
 
 def stream_end(legation, protocol, message, service=SERVICE, method=None):
     """Opens a stream, sends one message, leaves the stream open, and waits for the server to end it: (code, text)."""
-    with _connect(legation) as connection:
+    with connect(legation) as connection:
         stream = connection.call(service, method or METHODS[protocol], message, end_stream=False)
         return grpc_status(stream)
 
 
 def first_response(legation, protocol, message, service=SERVICE, method=None):
     """The bytes of the first response on a stream."""
-    with _connect(legation) as connection:
+    with connect(legation) as connection:
         stream = connection.call(service, method or METHODS[protocol], message, end_stream=False,
                                  until=lambda stream: stream.ended or len(stream.body) > 5)
         return stream.body
 
 
-def _connect(legation):
+def connect(legation, namespace=None):
     host, port = legation.xds.rsplit(":", 1)
-    return Http2Connection((host, int(port)))
+    return Http2Connection((host, int(port)), namespace)
 
 
-def _varint(number):
+def varint(number):
     encoded = bytearray()
     while number > 0x7F:
         encoded.append(number & 0x7F | 0x80)

@@ -578,6 +578,28 @@ fn a_rejection_of_what_was_unsubscribed_meanwhile_is_not_remembered() {
 }
 
 #[test]
+fn what_was_rejected_and_unsubscribed_holds_nothing_back() {
+    for protocol in [Protocol::Sotw, Protocol::Delta] {
+        let mut stream = Stream::open(protocol, snapshot(&[], &["a=bad", "b=1"], &["l=1"], &[]));
+        match protocol {
+            Protocol::Sotw => stream.sotw(Endpoints, &["a"]),
+            Protocol::Delta => stream.delta(Endpoints, &["a"], &[]),
+        };
+        assert_eq!(stream.nack(Endpoints), "");
+        match protocol {
+            Protocol::Sotw => {
+                assert_eq!(stream.sotw(Listener, &[]), "", "72");
+                assert_eq!(stream.sotw(Endpoints, &[]), "lds l=1");
+            }
+            Protocol::Delta => {
+                assert_eq!(stream.delta(Listener, &[], &[]), "", "72");
+                assert_eq!(stream.delta(Endpoints, &[], &["a"]), "lds l=1");
+            }
+        }
+    }
+}
+
+#[test]
 fn names_that_a_wildcard_would_answer_for_are_forgotten_with_it() {
     let mut stream = Stream::open(Protocol::Delta, snapshot(&["a=1"], &[], &[], &[]));
     assert_eq!(stream.delta(Cluster, &["*"], &[]), "cds a=1");

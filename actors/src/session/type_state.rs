@@ -141,14 +141,14 @@ impl TypeState {
             self.due.remove(name);
             self.lingering.retain(|resource| resource.name != *name);
         }
-        for name in asked {
-            for group in &mut self.rejected {
-                group.retain(|(rejected, _)| *rejected != name);
-            }
-            self.rejected_set = None;
-            self.due.insert(name);
+        for group in &mut self.rejected {
+            group.retain(|(name, _)| self.subscription.covers(name) && asked.binary_search(name).is_err());
         }
         self.rejected.retain(|group| !group.is_empty());
+        if !asked.is_empty() {
+            self.rejected_set = None;
+        }
+        self.due.extend(asked);
         if wildcard_began {
             self.reply_due = true;
         }

@@ -105,6 +105,8 @@ struct Client {
     nonces: [Vec<String>; ResourceType::COUNT],
     /// The nonce of the response that waits for an answer.
     unanswered: [Option<String>; ResourceType::COUNT],
+    /// The nonces of responses that the client has rejected and not read.
+    rejected_unread: BTreeSet<String>,
     /// How many more responses have a cause.
     caused: [u8; ResourceType::COUNT],
 }
@@ -122,6 +124,7 @@ impl Client {
             to_client: VecDeque::new(),
             nonces: Default::default(),
             unanswered: Default::default(),
+            rejected_unread: BTreeSet::new(),
             caused: Default::default(),
         }
     }
@@ -202,6 +205,9 @@ impl Client {
             (None, Some(_)) => Outcome::Acked,
             (Some(_), Some(_)) => Outcome::Nacked,
         };
+        if outcome == Outcome::Nacked {
+            self.rejected_unread.insert(nonce.clone());
+        }
         if self.subscriptions[index].ask(resource_type, &interest) {
             self.cause(resource_type);
         }
@@ -275,6 +281,9 @@ impl Client {
     fn read(&mut self) -> Option<Response> {
         let response = self.to_client.pop_front()?;
         self.drop_what_goes(&response);
+        if self.rejected_unread.remove(&response.nonce) {
+            return Some(response);
+        }
         let index = response.resource_type.index();
         for resource in &response.resources {
             if self.subscriptions[index].covers(&resource.name) {
