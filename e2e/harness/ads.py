@@ -125,23 +125,8 @@ def _answer(message, protocol):
 
 
 def _fields(message):
-    """The length-delimited fields of a message, which are all that responses have: {number: [content, ...]}."""
-    fields, position = {}, 0
-    while position < len(message):
-        key, position = _read_varint(message, position)
-        length, position = _read_varint(message, position)
-        assert key & 7 == xds.LENGTH_DELIMITED, message
-        fields.setdefault(key >> 3, []).append(message[position:position + length])
-        position += length
+    """{number: [content, ...]}"""
+    fields = {}
+    for number, content in xds.fields(message):
+        fields.setdefault(number, []).append(content)
     return fields
-
-
-def _read_varint(message, position):
-    number = shift = 0
-    while True:
-        byte = message[position]
-        position += 1
-        number |= (byte & 0x7F) << shift
-        shift += 7
-        if byte < 0x80:
-            return number, position

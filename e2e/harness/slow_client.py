@@ -25,7 +25,7 @@ class Resource:
     content: bytes
 
 
-class AdsStream:
+class SlowClient:
     """A delta stream that subscribes to resources of one type."""
 
     def __init__(self, legation, node_id, type_url, names, reads=True, answers=None, answer_after_seconds=0,
