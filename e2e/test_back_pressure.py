@@ -124,7 +124,7 @@ def weights(envoy):
     for dump in json.loads(envoy.admin("/config_dump?resource=dynamic_route_configs"))["configs"]:
         for host in dump["route_config"].get("virtual_hosts", []):
             for route in host["routes"]:
-                prefix = route["match"]["prefix"]
+                prefix = route["match"].get("prefix", "")
                 if prefix.startswith("/burst-"):
                     found[prefix] = route["route"]["weighted_clusters"]["clusters"][0]["weight"]
     return found
