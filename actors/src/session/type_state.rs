@@ -211,10 +211,8 @@ impl TypeState {
 
     /// Forgets rejections of what should be there no longer as it was rejected.
     pub(super) fn drop_outdated_rejections(&mut self, set: &ResourceSet) {
-        let lingering = |name: &Arc<str>| self.lingering.iter().find(|resource| resource.name == *name);
-        let unchanged = |(name, hash): &(Arc<str>, u64)| {
-            set.get(name).or_else(|| lingering(name)).is_some_and(|now| now.version.hash == *hash)
-        };
+        let unchanged =
+            |(name, hash): &(Arc<str>, u64)| set.get(name).is_some_and(|now| now.version.hash == *hash);
         self.rejected.retain(|group| group.iter().all(unchanged));
         if self.rejected.is_empty() {
             self.rejected_set = None;

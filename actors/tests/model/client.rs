@@ -14,8 +14,11 @@ use legation_proto::response::{Protocol, Response};
 use super::choices::Choices;
 use super::world::{CLUSTERS, ROUTES, State, World, wanted};
 
-/// Most responses of a type that have one cause: what should be there, then what should not.
+/// Most responses of a type that have one cause: what should be there, and then that something goes.
 const RESPONSES_OF_A_CAUSE: u8 = 2;
+
+/// The same for clusters in state of the world: if what is going is rejected, it is sent as it was accepted.
+const RESPONSES_OF_A_CAUSE_FOR_CLUSTERS: u8 = 3;
 
 /// How much longer than that of a session without a past the description of a session may be, in bytes: nonces have more
 /// digits, a rejection is remembered.
@@ -163,7 +166,10 @@ impl Client {
     }
 
     fn cause(&mut self, resource_type: ResourceType) {
-        self.caused[resource_type.index()] = RESPONSES_OF_A_CAUSE;
+        self.caused[resource_type.index()] = match (self.protocol, resource_type) {
+            (Protocol::Sotw, Cluster) => RESPONSES_OF_A_CAUSE_FOR_CLUSTERS,
+            _ => RESPONSES_OF_A_CAUSE,
+        };
     }
 
     fn pump(&mut self) {
