@@ -568,6 +568,18 @@ fn names_that_come_and_go_are_not_gathered() {
 }
 
 #[test]
+fn what_is_on_its_way_is_removed_if_it_goes_while_the_wildcard_ends_and_begins() {
+    let mut stream = Stream::open(Protocol::Delta, snapshot(&["a=1", "b=1"], &[], &[], &[]));
+    stream.session.end_opening();
+    assert_eq!(stream.delta(Cluster, &["*"], &[]), "cds a=1 b=1");
+    assert_eq!(stream.delta(Cluster, &[], &["*"]), "");
+    assert_eq!(stream.delta(Cluster, &["*"], &[]), "");
+    assert_eq!(stream.publish(snapshot(&["a=1"], &[], &[], &[])), "");
+    assert_eq!(stream.ack(Cluster), "cds a=1");
+    assert_eq!(stream.ack(Cluster), "cds -b");
+}
+
+#[test]
 fn a_rejection_of_what_was_unsubscribed_meanwhile_is_not_remembered() {
     let mut stream = Stream::open(Protocol::Delta, snapshot(&[], &[], &[], &["a=1", "b=1"]));
     assert_eq!(stream.delta(RouteConfiguration, &["a", "b"], &[]), "rds a=1 b=1");

@@ -151,6 +151,7 @@ impl TypeState {
         self.due.extend(asked);
         if wildcard_began {
             self.reply_due = true;
+            self.remember_what_is_on_its_way();
         }
         if wildcard_ended {
             let subscription = &self.subscription;
@@ -158,6 +159,15 @@ impl TypeState {
             self.due.retain(|name| subscription.covers(name));
             self.lingering.retain(|resource| subscription.covers(&resource.name));
             self.reply_due = false;
+        }
+    }
+
+    /// What the Envoy was sent and has not answered, it will have, also where it was forgotten with a subscription.
+    fn remember_what_is_on_its_way(&mut self) {
+        for (name, hash) in self.in_flight.iter().flat_map(|in_flight| &in_flight.items) {
+            if hash.is_some() {
+                self.held.entry(Arc::clone(name)).or_insert(Held::Unknown);
+            }
         }
     }
 
@@ -211,10 +221,8 @@ impl TypeState {
 
     /// Forgets rejections of what should be there no longer as it was rejected.
     pub(super) fn drop_outdated_rejections(&mut self, set: &ResourceSet) {
-        let lingering = |name: &Arc<str>| self.lingering.iter().find(|resource| resource.name == *name);
-        let unchanged = |(name, hash): &(Arc<str>, u64)| {
-            set.get(name).or_else(|| lingering(name)).is_some_and(|now| now.version.hash == *hash)
-        };
+        let unchanged =
+            |(name, hash): &(Arc<str>, u64)| set.get(name).is_some_and(|now| now.version.hash == *hash);
         self.rejected.retain(|group| group.iter().all(unchanged));
         if self.rejected.is_empty() {
             self.rejected_set = None;
