@@ -386,7 +386,7 @@ def test_a_thousand_streams_on_one_connection_are_not_all_served(shop, witness):
 
 def test_an_envoy_that_vanishes_leaves_nothing_behind(network, tmp_path):
     """Its machine is gone without a word: no FIN, no RST."""
-    legation = start(tmp_path, "--keepalive-interval", "2s", "--keepalive-timeout", "1s", xds_host=network.address)
+    legation = start(tmp_path, "--keepalive-interval", "1s", "--keepalive-timeout", "8s", xds_host=network.address)
     host = network.host()
     try:
         with xds.connect(legation, host) as connection, xds.connect(legation) as alive:
@@ -397,7 +397,7 @@ def test_an_envoy_that_vanishes_leaves_nothing_behind(network, tmp_path):
             host.vanish()
             gone_at = time.monotonic()
             while legation.connected() > 1:
-                assert time.monotonic() - gone_at < 30, "its stream is kept"
+                assert time.monotonic() - gone_at < 60, "its stream is kept"
                 alive.read_for(0.1)  # answers pings
             assert [envoy["node"] for envoy in legation.status()["envoys"]] == [WITNESS]
             assert legation.metrics()["legation_fragments_in_use", ()] == 1
