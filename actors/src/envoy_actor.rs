@@ -72,6 +72,7 @@ impl EnvoyActor {
         outbox: Outbox,
         context: &mut Context<Self>,
     ) -> Self {
+        let session = Session::on_service(protocol, identity.service);
         Self {
             identity,
             directory,
@@ -80,7 +81,7 @@ impl EnvoyActor {
             node: None,
             backends: BTreeMap::new(),
             propagations: Vec::new(),
-            session: Session::new(protocol),
+            session,
             outbox,
             problems: Arc::default(),
             waiting_since: Default::default(),

@@ -25,6 +25,7 @@ use std::sync::Arc;
 use legation_proto::resource::Resource;
 use legation_proto::resource_type::ResourceType;
 use legation_proto::response::{Protocol, Response};
+use legation_proto::service::Service;
 use legation_proto::version::Version;
 use thiserror::Error;
 
@@ -48,6 +49,7 @@ pub const RESPONSE_BYTES_MAX: usize = 3 << 20;
 #[derive(Debug)]
 pub struct Session {
     protocol: Protocol,
+    service: Service,
     response_bytes_max: usize,
     snapshot: Option<Arc<Snapshot>>,
     types: [TypeState; ResourceType::COUNT],
@@ -82,15 +84,21 @@ pub enum Violation {
 }
 
 impl Session {
-    /// A session for a new stream.
+    /// A session for a new aggregated stream.
     pub fn new(protocol: Protocol) -> Self {
         Self::with_response_bytes_max(protocol, RESPONSE_BYTES_MAX)
+    }
+
+    /// A session for a new stream of `service`.
+    pub fn on_service(protocol: Protocol, service: Service) -> Self {
+        Self { service, ..Self::new(protocol) }
     }
 
     /// A session whose responses are split where they are larger than this.
     pub fn with_response_bytes_max(protocol: Protocol, response_bytes_max: usize) -> Self {
         Self {
             protocol,
+            service: Service::Aggregated,
             response_bytes_max,
             snapshot: None,
             types: Default::default(),
@@ -220,6 +228,7 @@ impl Session {
             return false;
         };
         self.types.iter().any(|state| state.started)
+            && self.has_asked_for_routes(snapshot)
             && ResourceType::ALL.into_iter().all(|resource_type| {
                 let state = &self.types[resource_type.index()];
                 !state.started || state.has_all_of(snapshot.set(resource_type))
@@ -242,17 +251,22 @@ impl Session {
 
     /// Whether everything that should be there was accepted, so that what should not be may go.
     fn is_settled(&self, snapshot: &Snapshot) -> bool {
+        self.has_asked_for_routes(snapshot)
+            && self.types.iter().all(|state| state.in_flight.is_none() && !state.stands_rejected())
+    }
+
+    /// Whether the Envoy has asked for the routes of its listeners: a listener that was accepted asks for its route
+    /// configuration a moment later. It does so on another stream where this one is for listeners alone.
+    fn has_asked_for_routes(&self, snapshot: &Snapshot) -> bool {
         let listeners = &self.types[ResourceType::Listener.index()];
         let routes = &self.types[ResourceType::RouteConfiguration.index()];
-        // a listener that was accepted asks for its route configuration a moment later
-        let routes_asked_for = !(listeners.started && listeners.subscription.is_wildcard())
+        self.service != Service::Aggregated
+            || !(listeners.started && listeners.subscription.is_wildcard())
             || snapshot
                 .set(ResourceType::RouteConfiguration)
                 .resources()
                 .iter()
-                .all(|resource| routes.subscription.covers(&resource.name));
-        routes_asked_for
-            && self.types.iter().all(|state| state.in_flight.is_none() && !state.stands_rejected())
+                .all(|resource| routes.subscription.covers(&resource.name))
     }
 
     /// An Envoy that reconnects asks for clusters first, while it has listeners and routes that refer to them.

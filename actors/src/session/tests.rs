@@ -5,6 +5,7 @@ use crate::request::Rejection;
 use crate::snapshot::ResourceSet;
 use ResourceType::{Cluster, Endpoints, Listener, RouteConfiguration, Secret};
 use bytes::Bytes;
+use legation_proto::service::Service;
 
 /// A stream with an Envoy that the test plays. Resources are written `name=content`.
 struct Stream {
@@ -778,4 +779,42 @@ fn every_secret_is_answered_on_a_reconnect() {
     let mut stream = Stream::open(Protocol::Delta, world);
     assert_eq!(stream.resume(Cluster, &[], &[], &["a=1"]), "");
     assert_eq!(stream.resume(Secret, &["ca", "unknown"], &[], &["ca=1"]), "sds ca=1 -unknown");
+}
+
+#[test]
+fn a_listener_goes_where_its_stream_is_for_listeners_alone() {
+    // 2: the routes are asked for on another stream
+    for protocol in [Protocol::Sotw, Protocol::Delta] {
+        let mut stream = Stream::open(protocol, snapshot(&[], &[], &[], &[]));
+        stream.session = Session::on_service(protocol, Service::Separate(Listener));
+        stream.publish(snapshot(&["c=1"], &[], &["a=1", "b=1"], &["r=1"]));
+        let sent = match protocol {
+            Protocol::Sotw => stream.sotw(Listener, &[]),
+            Protocol::Delta => stream.delta(Listener, &[], &[]),
+        };
+        assert_eq!(sent, "lds a=1 b=1");
+        stream.ack(Listener);
+        assert!(stream.session.is_synced());
+        let gone = if protocol == Protocol::Sotw { "lds a=1" } else { "lds -b" };
+        assert_eq!(stream.publish(snapshot(&["c=1"], &[], &["a=1"], &["r=1"])), gone);
+        stream.ack(Listener);
+        assert!(stream.session.is_synced());
+    }
+}
+
+#[test]
+fn an_envoy_whose_new_listener_has_no_routes_yet_is_not_in_sync() {
+    for protocol in [Protocol::Sotw, Protocol::Delta] {
+        let mut stream = synced(protocol, snapshot(&[], &[], &["l=1"], &["r=1"]));
+        assert_eq!(stream.publish(snapshot(&[], &[], &["l=2"], &["r=1", "s=1"])), "lds l=2");
+        stream.ack(Listener);
+        assert!(!stream.session.is_synced(), "it asks for the routes a moment later");
+        let sent = match protocol {
+            Protocol::Sotw => stream.sotw(RouteConfiguration, &["r", "s"]),
+            Protocol::Delta => stream.delta(RouteConfiguration, &["s"], &[]),
+        };
+        assert_eq!(sent, "rds s=1");
+        stream.ack(RouteConfiguration);
+        assert!(stream.session.is_synced());
+    }
 }
