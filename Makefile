@@ -7,12 +7,16 @@ ENVOY_VERSIONS := 1.36.2 1.38.3 1.40.0
 ENVOY_TESTS := test_envoys.py test_fanout.py test_routing.py test_ordering.py test_services.py test_durability.py \
 	test_connections.py
 CARGO_DENY_VERSION := 0.20.2
+CARGO_FUZZ_VERSION := 0.13.2
+
+# what each fuzz target takes
+FUZZ_SECONDS ?= 60
 
 # one that is root on a machine without them in its path may still need them
 export PATH := $(PATH):/usr/sbin:/sbin
 
 .DEFAULT_GOAL := help
-.PHONY: help build prepare test test-rust test-e2e test-envoys demo lint docs audit
+.PHONY: help build prepare test test-rust test-e2e test-envoys demo lint docs audit fuzz fuzz-keep
 
 help: ## list these commands
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -54,3 +58,22 @@ audit: target/tools/bin/cargo-deny ## licences, sources, bans and, with a networ
 	else \
 		echo "audit: the advisory database cannot be fetched here; advisories were not checked"; \
 	fi
+
+target/tools/bin/cargo-fuzz:
+	$(CARGO) install --quiet --locked --root target/tools --version $(CARGO_FUZZ_VERSION) cargo-fuzz
+
+FUZZ_RUN = PATH="$(CURDIR)/target/tools/bin:$$PATH" $(CARGO) +nightly fuzz run --target-dir target/fuzz
+FUZZ_FOUND := target/fuzz/corpus
+# where counts of loops make no difference, some hundred inputs reach what any reaches
+FUZZ_MERGE := -set_cover_merge=1 -use_counters=0
+
+fuzz: target/tools/bin/cargo-fuzz ## fuzz the session and what is decoded, FUZZ_SECONDS each; takes a nightly toolchain
+	@mkdir -p $(FUZZ_FOUND)/session $(FUZZ_FOUND)/decode
+	$(FUZZ_RUN) --fuzz-dir actors/fuzz session $(FUZZ_FOUND)/session actors/fuzz/corpus/session -- \
+		-max_total_time=$(FUZZ_SECONDS) -max_len=2000
+	$(FUZZ_RUN) --fuzz-dir engine/fuzz decode $(FUZZ_FOUND)/decode engine/fuzz/corpus/decode -- \
+		-max_total_time=$(FUZZ_SECONDS) -max_len=4000
+
+fuzz-keep: target/tools/bin/cargo-fuzz ## add what fuzzing has found to the corpora, which every test run checks
+	$(FUZZ_RUN) --fuzz-dir actors/fuzz session actors/fuzz/corpus/session $(FUZZ_FOUND)/session -- $(FUZZ_MERGE)
+	$(FUZZ_RUN) --fuzz-dir engine/fuzz decode engine/fuzz/corpus/decode $(FUZZ_FOUND)/decode -- $(FUZZ_MERGE)

@@ -96,6 +96,9 @@ impl EnvoyActor {
 
     fn end(&mut self, reason: StreamEnd, context: &mut Context<Self>) {
         tracing::info!(node = %self.identity.node, stream = self.identity.stream, %reason, "stream ends");
+        if reason == StreamEnd::Stalled {
+            metrics::stalled();
+        }
         self.outbox.end(reason);
         context.stop();
     }
@@ -207,7 +210,6 @@ impl EnvoyActor {
         };
         let remaining = self.identity.stall_timeout.saturating_sub(oldest.elapsed());
         if remaining.is_zero() {
-            metrics::stalled();
             return self.end(StreamEnd::Stalled, context);
         }
         if !self.stall_check_due {

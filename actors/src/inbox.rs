@@ -65,3 +65,57 @@ impl Inbox {
         std::mem::take(&mut *self.updates.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use actix::{Actor, Context, Handler};
+    use legation_proto::fragment::ServiceFragment;
+
+    use super::*;
+    use crate::arbiters::Arbiters;
+
+    /// Counts how often it is woken.
+    struct Owner(Arc<AtomicUsize>);
+
+    impl Actor for Owner {
+        type Context = Context<Self>;
+    }
+
+    impl Handler<Wake> for Owner {
+        type Result = ();
+
+        fn handle(&mut self, _: Wake, _: &mut Context<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn publication(transaction: u64) -> Publication {
+        let fragment = Fragment::Service(ServiceFragment { transaction, ..Default::default() });
+        Publication { fragment: Some(Arc::new(fragment)), propagation: None }
+    }
+
+    #[tokio::test]
+    async fn the_latest_state_of_each_fragment_waits_and_one_message() {
+        let arbiters = Arbiters::start(1).unwrap();
+        let woken = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&woken);
+        let owner = Owner::start_in_arbiter(arbiters.next(), |_| Owner(count));
+        let inbox = Inbox::new(owner.clone().recipient());
+        let keys = ["a", "b"].map(|name| FragmentKey::virtual_service(&"m".into(), name));
+        for transaction in 1..=5 {
+            for key in &keys {
+                inbox.put(key.clone(), publication(transaction));
+            }
+        }
+        owner.send(Wake).await.unwrap(); // after all that came before
+        assert_eq!(woken.load(Ordering::SeqCst), 2, "once, and once by the test");
+        let updates = inbox.take();
+        let transactions = keys.each_ref().map(|key| updates[key].fragment.as_ref().unwrap().transaction());
+        assert_eq!(transactions, [5, 5]);
+        inbox.put(keys[0].clone(), publication(6));
+        owner.send(Wake).await.unwrap();
+        assert_eq!(woken.load(Ordering::SeqCst), 4, "it is woken again once it has taken everything");
+    }
+}

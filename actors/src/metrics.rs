@@ -25,7 +25,7 @@ pub(crate) fn describe() {
     describe_counter!(PUSHES, "Responses sent to Envoys");
     describe_counter!(ACKS, "Responses that Envoys accepted");
     describe_counter!(NACKS, "Responses that Envoys rejected");
-    describe_counter!(STALLED, "Streams ended because a response stayed unanswered");
+    describe_counter!(STALLED, "Streams ended because responses stayed unread or unanswered");
     describe_histogram!(PUSH_ACK, "Seconds from a response to its ACK");
     describe_histogram!(PROPAGATION, "Seconds from a commit to the ACK of its last consumer on this host");
     gauge!(ENVOYS_CONNECTED).set(0.0);

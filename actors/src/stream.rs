@@ -44,6 +44,9 @@ pub enum StreamEnd {
         /// The service.
         service: Service,
     },
+    /// A request cannot be read.
+    #[error("a request cannot be read: {0}")]
+    Unreadable(String),
     /// The Envoy does not read responses, or does not answer them.
     #[error("responses are not read or not answered; connect again")]
     Stalled,

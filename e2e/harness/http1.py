@@ -24,6 +24,8 @@ class Connection:
     def __init__(self, address, namespace=None):
         self._connection = http.client.HTTPConnection(*address, timeout=TIMEOUT_SECONDS)
         self._connection.sock = connect(address, namespace)
+        # as http.client does where it connects by itself: a body goes out without waiting for the ACK of its headers
+        self._connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def __enter__(self):
         return self

@@ -94,6 +94,11 @@ class Legation:
     def pid(self):
         return self._process.pid
 
+    @property
+    def resident_kib(self):
+        """Resident memory, in KiB."""
+        return self._process.resident_kib
+
     # the API
 
     @property
@@ -182,6 +187,15 @@ class Legation:
     def refused(self, reason="host_full"):
         """How many connections were refused for this reason."""
         return int(self.metrics()["legation_connections_refused_total", (("reason", reason),)])
+
+    def wait_until_left_alone(self, timeout_seconds=15):
+        """Until no Envoy is connected, and nothing is left of those that were."""
+        def left_alone():
+            metrics = self.metrics()
+            return (metrics["legation_envoys_connected", ()], metrics["legation_fragments_in_use", ()]) == (0, 0)
+
+        wait_until(left_alone, "nothing left of the Envoys that were connected", timeout_seconds)
+        assert self.status()["envoys"] == []
 
     def transaction(self):
         return self.status()["transaction"]

@@ -117,6 +117,10 @@ class Host:
             os.close(there)
             os.close(home)
 
+    def vanish(self):
+        """From now on nothing comes from it, and nothing reaches it: its cable is cut."""
+        _run("ip", "link", "set", f"v{self.number}", "down")
+
     def remove(self):
         _run("ip", "link", "delete", f"v{self.number}")
         _run("ip", "netns", "delete", self.name)

@@ -53,6 +53,12 @@ class Process:
             os.kill(self.pid, signal.SIGKILL)
         return self._popen.wait()
 
+    @property
+    def resident_kib(self):
+        """Resident memory, in KiB."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:")))
+
     def expect_running(self):
         if not self.running:
             tail = self.stderr[-3000:]

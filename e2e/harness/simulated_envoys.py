@@ -51,10 +51,10 @@ class Delta:
     def receive(self, message):
         """Takes in a response: (type URL, whether it carries anything, how much of it was there as it is, the ACK)."""
         url, nonce, resources, removed = "", b"", [], []
-        for number, content in wire.fields(message):
+        for number, content in xds.fields(message):
             match number:
                 case 2:
-                    resource = dict(wire.fields(content))
+                    resource = dict(xds.fields(content))
                     resources.append((resource[3], resource[1]))
                 case 4:
                     url = content.decode()
@@ -85,7 +85,7 @@ class Sotw:
         return self._request(url)
 
     def receive(self, message):
-        response = dict(wire.fields(message))  # with the last of its resources, which nobody looks at
+        response = dict(xds.fields(message))  # with the last of its resources, which nobody looks at
         url, version = response[4].decode(), response[1]
         again = int(self.have[url] == version)
         self.have[url] = version

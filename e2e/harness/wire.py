@@ -1,4 +1,4 @@
-"""The bytes of HTTP/2 and protobuf, as few as a cheap ADS stream takes: no library, nothing that it does not look at."""
+"""The bytes of HTTP/2, as few as a cheap ADS stream takes: no library, nothing that it does not look at."""
 
 from harness import xds
 
@@ -74,27 +74,3 @@ def _hpack_text(text):
     assert len(encoded) < 127
     return bytes([len(encoded)]) + encoded
 
-
-def fields(message):
-    """The (number, content) of all fields of a protobuf message that are not numbers."""
-    position, end = 0, len(message)
-    while position < end:
-        key, position = _varint(message, position)
-        if key & 7 == 0:
-            _, position = _varint(message, position)
-            continue
-        assert key & 7 == xds.LENGTH_DELIMITED, "discovery responses have no others"
-        length, position = _varint(message, position)
-        yield key >> 3, message[position:position + length]
-        position += length
-
-
-def _varint(data, position):
-    number = shift = 0
-    while True:
-        byte = data[position]
-        position += 1
-        number |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return number, position
-        shift += 7

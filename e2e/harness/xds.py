@@ -36,33 +36,64 @@ def separate_service(label, protocol):
 
 
 def field(number, content):
-    return bytes([number << 3 | LENGTH_DELIMITED]) + _varint(len(content)) + content
+    return bytes([number << 3 | LENGTH_DELIMITED]) + varint(len(content)) + content
+
+
+def fields(message):
+    """(number, content) of every field of a message; those of other kinds than bytes, strings and messages are left out."""
+    at = 0
+    while at < len(message):
+        key, at = _read_varint(message, at)
+        match key & 7:
+            case 0:
+                _, at = _read_varint(message, at)
+            case 1:
+                at += 8
+            case 2:
+                length, at = _read_varint(message, at)
+                yield key >> 3, message[at:at + length]
+                at += length
+            case 5:
+                at += 4
+            case kind:
+                raise ValueError(f"field {key >> 3} is of unknown kind {kind}")
 
 
 def stream_end(legation, protocol, message, service=SERVICE, method=None):
     """Opens a stream, sends one message, leaves the stream open, and waits for the server to end it: (code, text)."""
-    with _connect(legation) as connection:
+    with connect(legation) as connection:
         stream = connection.call(service, method or METHODS[protocol], message, end_stream=False)
         return grpc_status(stream)
 
 
 def first_response(legation, protocol, message, service=SERVICE, method=None):
     """The bytes of the first response on a stream."""
-    with _connect(legation) as connection:
+    with connect(legation) as connection:
         stream = connection.call(service, method or METHODS[protocol], message, end_stream=False,
                                  until=lambda stream: stream.ended or len(stream.body) > 5)
         return stream.body
 
 
-def _connect(legation):
+def connect(legation, namespace=None):
     host, port = legation.xds.rsplit(":", 1)
-    return Http2Connection((host, int(port)))
+    return Http2Connection((host, int(port)), namespace)
 
 
-def _varint(number):
+def varint(number):
     encoded = bytearray()
     while number > 0x7F:
         encoded.append(number & 0x7F | 0x80)
         number >>= 7
     encoded.append(number)
     return bytes(encoded)
+
+
+def _read_varint(message, at):
+    """(number, where it ends)"""
+    number = shift = 0
+    while True:
+        byte = message[at]
+        number |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 0x80:
+            return number, at

@@ -113,6 +113,8 @@ pub async fn serve(settings: ServeSettings) -> Result<(), ServeError> {
         connections_max: settings.max_envoys,
         reconnect_interval: settings.reconnect_interval,
         reconnects_per_second: settings.reconnects_per_second,
+        keepalive_interval: settings.keepalive_interval,
+        keepalive_timeout: settings.keepalive_timeout,
         drain_timeout: settings.drain_timeout,
     };
     servers.spawn(server::serve(xds, discovery, server_settings, shutdown.clone()));

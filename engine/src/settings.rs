@@ -59,6 +59,16 @@ pub struct ServeOptions {
     #[serde(with = "humantime_serde::option")]
     pub stall_timeout: Option<Duration>,
 
+    /// How long a connection may be silent before its Envoy is asked whether it is there [default: 30s]
+    #[arg(long, env = "LEGATION_KEEPALIVE_INTERVAL", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[serde(with = "humantime_serde::option")]
+    pub keepalive_interval: Option<Duration>,
+
+    /// How long the answer may take before the connection is closed [default: 10s]
+    #[arg(long, env = "LEGATION_KEEPALIVE_TIMEOUT", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[serde(with = "humantime_serde::option")]
+    pub keepalive_timeout: Option<Duration>,
+
     /// How long sending all Envoys away may take when the process is told to end [default: 20s]
     #[arg(long, env = "LEGATION_DRAIN_TIMEOUT", value_name = "TIME", value_parser = humantime::parse_duration)]
     #[serde(with = "humantime_serde::option")]
@@ -111,6 +121,10 @@ pub struct ServeSettings {
     pub reconnects_per_second: u32,
     /// How long an Envoy may leave a response unanswered.
     pub stall_timeout: Duration,
+    /// How long a connection may be silent before its Envoy is asked whether it is there.
+    pub keepalive_interval: Duration,
+    /// How long the answer may take.
+    pub keepalive_timeout: Duration,
     /// How long sending all Envoys away may take when the process is told to end.
     pub drain_timeout: Duration,
     /// Region in ARNs.
@@ -175,6 +189,8 @@ impl ServeOptions {
             reconnect_interval: self.reconnect_interval.or(other.reconnect_interval),
             reconnects_per_second: self.reconnects_per_second.or(other.reconnects_per_second),
             stall_timeout: self.stall_timeout.or(other.stall_timeout),
+            keepalive_interval: self.keepalive_interval.or(other.keepalive_interval),
+            keepalive_timeout: self.keepalive_timeout.or(other.keepalive_timeout),
             drain_timeout: self.drain_timeout.or(other.drain_timeout),
             region: self.region.or(other.region),
             account_id: self.account_id.or(other.account_id),
@@ -196,6 +212,8 @@ impl ServeOptions {
             reconnect_interval: self.reconnect_interval.unwrap_or(Duration::from_secs(30 * 60)),
             reconnects_per_second: self.reconnects_per_second.unwrap_or(50),
             stall_timeout: self.stall_timeout.unwrap_or(Duration::from_secs(60)),
+            keepalive_interval: self.keepalive_interval.unwrap_or(Duration::from_secs(30)),
+            keepalive_timeout: self.keepalive_timeout.unwrap_or(Duration::from_secs(10)),
             drain_timeout: self.drain_timeout.unwrap_or(Duration::from_secs(20)),
             region: self.region.unwrap_or_else(|| "us-east-1".to_owned()),
             account_id: self.account_id.unwrap_or_else(|| "000000000000".to_owned()),
@@ -237,6 +255,8 @@ impl ServeOptions {
         for (setting, time) in [
             ("--reconnect-interval", settings.reconnect_interval),
             ("--stall-timeout", settings.stall_timeout),
+            ("--keepalive-interval", settings.keepalive_interval),
+            ("--keepalive-timeout", settings.keepalive_timeout),
             ("--drain-timeout", settings.drain_timeout),
         ] {
             if !(TIME_MIN..=TIME_MAX).contains(&time) {
@@ -328,6 +348,8 @@ mod tests {
             ("max-envoys = 0", "--max-envoys: 0 would refuse every envoy"),
             ("reconnect-interval = '10ms'", "--reconnect-interval: give at least 1s"),
             ("reconnect-interval = 'soon'", "reconnect-interval"),
+            ("keepalive-interval = '0s'", "--keepalive-interval: give at least 1s"),
+            ("keepalive-timeout = '0s'", "--keepalive-timeout: give at least 1s"),
             ("account-id = '12'", "--account-id: \"12\" is not 12 digits"),
             ("store = 'etcd://a:1'", "--store: this version has no etcd store yet"),
             ("store = 'mysql'", "--store: \"mysql\" is no store"),

@@ -26,7 +26,7 @@ enum Wildcard {
 /// What a request changed in a subscription.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Change {
-    /// Names to answer: newly subscribed ones; in delta also those that were subscribed already (conformance 46), and
+    /// Names to answer, sorted: newly subscribed ones; in delta also those that were subscribed already (conformance 46), and
     /// those that are covered by the wildcard alone from now on (conformance 51).
     pub(crate) asked: Vec<Arc<str>>,
     /// Names that were subscribed and are no longer.

@@ -575,6 +575,18 @@ fn names_that_come_and_go_are_not_gathered() {
 }
 
 #[test]
+fn what_is_on_its_way_is_removed_if_it_goes_while_the_wildcard_ends_and_begins() {
+    let mut stream = Stream::open(Protocol::Delta, snapshot(&["a=1", "b=1"], &[], &[], &[]));
+    stream.session.end_opening();
+    assert_eq!(stream.delta(Cluster, &["*"], &[]), "cds a=1 b=1");
+    assert_eq!(stream.delta(Cluster, &[], &["*"]), "");
+    assert_eq!(stream.delta(Cluster, &["*"], &[]), "");
+    assert_eq!(stream.publish(snapshot(&["a=1"], &[], &[], &[])), "");
+    assert_eq!(stream.ack(Cluster), "cds a=1");
+    assert_eq!(stream.ack(Cluster), "cds -b");
+}
+
+#[test]
 fn a_rejection_of_what_was_unsubscribed_meanwhile_is_not_remembered() {
     let mut stream = Stream::open(Protocol::Delta, snapshot(&[], &[], &[], &["a=1", "b=1"]));
     assert_eq!(stream.delta(RouteConfiguration, &["a", "b"], &[]), "rds a=1 b=1");
@@ -582,6 +594,28 @@ fn a_rejection_of_what_was_unsubscribed_meanwhile_is_not_remembered() {
     assert_eq!(stream.nack(RouteConfiguration), "");
     assert_eq!(stream.publish(snapshot(&[], &[], &[], &["b=2"])), "rds b=2");
     assert_eq!(stream.ack(RouteConfiguration), "", "50");
+}
+
+#[test]
+fn what_was_rejected_and_unsubscribed_holds_nothing_back() {
+    for protocol in [Protocol::Sotw, Protocol::Delta] {
+        let mut stream = Stream::open(protocol, snapshot(&[], &["a=bad", "b=1"], &["l=1"], &[]));
+        match protocol {
+            Protocol::Sotw => stream.sotw(Endpoints, &["a"]),
+            Protocol::Delta => stream.delta(Endpoints, &["a"], &[]),
+        };
+        assert_eq!(stream.nack(Endpoints), "");
+        match protocol {
+            Protocol::Sotw => {
+                assert_eq!(stream.sotw(Listener, &[]), "", "72");
+                assert_eq!(stream.sotw(Endpoints, &[]), "lds l=1");
+            }
+            Protocol::Delta => {
+                assert_eq!(stream.delta(Listener, &[], &[]), "", "72");
+                assert_eq!(stream.delta(Endpoints, &[], &["a"]), "lds l=1");
+            }
+        }
+    }
 }
 
 #[test]

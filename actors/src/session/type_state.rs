@@ -144,9 +144,14 @@ impl TypeState {
             self.due.remove(name);
             self.lingering.retain(|resource| resource.name != *name);
         }
+        for group in &mut self.rejected {
+            group.retain(|(name, _)| self.subscription.covers(name));
+        }
+        self.rejected.retain(|group| !group.is_empty());
         self.demand(asked.into_iter().collect());
         if wildcard_began {
             self.reply_due = true;
+            self.remember_what_is_on_its_way();
         }
         if wildcard_ended {
             let subscription = &self.subscription;
@@ -168,6 +173,15 @@ impl TypeState {
         self.rejected.retain(|group| !group.is_empty());
         self.rejected_set = None;
         self.due.append(&mut names);
+    }
+
+    /// What the Envoy was sent and has not answered, it will have, also where it was forgotten with a subscription.
+    fn remember_what_is_on_its_way(&mut self) {
+        for (name, hash) in self.in_flight.iter().flat_map(|in_flight| &in_flight.items) {
+            if hash.is_some() {
+                self.held.entry(Arc::clone(name)).or_insert(Held::Unknown);
+            }
+        }
     }
 
     /// Takes in what the Envoy has from an earlier stream (delta, conformance 55 to 59). Where it is `trusted`, names
@@ -229,10 +243,8 @@ impl TypeState {
 
     /// Forgets rejections of what should be there no longer as it was rejected.
     pub(super) fn drop_outdated_rejections(&mut self, set: &ResourceSet) {
-        let lingering = |name: &Arc<str>| self.lingering.iter().find(|resource| resource.name == *name);
-        let unchanged = |(name, hash): &(Arc<str>, u64)| {
-            set.get(name).or_else(|| lingering(name)).is_some_and(|now| now.version.hash == *hash)
-        };
+        let unchanged =
+            |(name, hash): &(Arc<str>, u64)| set.get(name).is_some_and(|now| now.version.hash == *hash);
         self.rejected.retain(|group| group.iter().all(unchanged));
         if self.rejected.is_empty() {
             self.rejected_set = None;

@@ -14,8 +14,11 @@ use legation_proto::response::{Protocol, Response};
 use super::choices::Choices;
 use super::world::{CLUSTERS, ROUTES, State, World, wanted};
 
-/// Most responses of a type that have one cause: what should be there, then what should not.
+/// Most responses of a type that have one cause: what should be there, and then that something goes.
 const RESPONSES_OF_A_CAUSE: u8 = 2;
+
+/// The same for clusters in state of the world: if what is going is rejected, it is sent as it was accepted.
+const RESPONSES_OF_A_CAUSE_FOR_CLUSTERS: u8 = 3;
 
 /// How much longer than that of a session without a past the description of a session may be, in bytes: nonces have more
 /// digits, a rejection is remembered.
@@ -101,8 +104,10 @@ struct Client {
     state: [State; ResourceType::COUNT],
     /// Responses that the client has not read.
     to_client: VecDeque<Response>,
-    /// The nonces that were ever given, of every type.
-    nonces: [Vec<String>; ResourceType::COUNT],
+    /// The nonces that were ever given.
+    nonces: BTreeSet<String>,
+    /// Those that the client has read, of every type.
+    nonces_read: [Vec<String>; ResourceType::COUNT],
     /// The nonce of the response that waits for an answer.
     unanswered: [Option<String>; ResourceType::COUNT],
     /// How many more responses have a cause.
@@ -120,7 +125,8 @@ impl Client {
             subscriptions: Default::default(),
             state: Default::default(),
             to_client: VecDeque::new(),
-            nonces: Default::default(),
+            nonces: BTreeSet::new(),
+            nonces_read: Default::default(),
             unanswered: Default::default(),
             caused: Default::default(),
         }
@@ -160,7 +166,10 @@ impl Client {
     }
 
     fn cause(&mut self, resource_type: ResourceType) {
-        self.caused[resource_type.index()] = RESPONSES_OF_A_CAUSE;
+        self.caused[resource_type.index()] = match (self.protocol, resource_type) {
+            (Protocol::Sotw, Cluster) => RESPONSES_OF_A_CAUSE_FOR_CLUSTERS,
+            _ => RESPONSES_OF_A_CAUSE,
+        };
     }
 
     fn pump(&mut self) {
@@ -169,7 +178,7 @@ impl Client {
             let index = resource_type.index();
             let subscription = &self.subscriptions[index];
             assert!(self.unanswered[index].is_none(), "67: a second response: {response:?}");
-            assert!(self.nonces.iter().flatten().all(|nonce| *nonce != response.nonce), "6: {response:?}");
+            assert!(self.nonces.insert(response.nonce.clone()), "6: {response:?}");
             self.caused[index] = self.caused[index]
                 .checked_sub(1)
                 .unwrap_or_else(|| panic!("27: without cause: {response:?}"));
@@ -181,7 +190,6 @@ impl Client {
             let mut all = names.union(&removed);
             assert!(all.all(|name| subscription.covers(name)), "20, 50: not asked for: {response:?}");
             self.unanswered[index] = Some(response.nonce.clone());
-            self.nonces[index].push(response.nonce.clone());
             if resource_type == Cluster {
                 self.cause(Endpoints);
             }
@@ -215,12 +223,12 @@ impl Client {
     /// Any nonce, any names, accepting or rejecting.
     fn ask_anything(&mut self, choices: &mut Choices<'_>) {
         let resource_type = choices.one_of(&ResourceType::ALL);
-        let given = &self.nonces[resource_type.index()];
+        let read = &self.nonces_read[resource_type.index()];
         let nonce = match choices.below(4) {
             0 => String::new(),
             1 => "never given".to_owned(),
-            2 => given.first().cloned().unwrap_or_default(),
-            _ => given.last().cloned().unwrap_or_default(),
+            2 => read.first().cloned().unwrap_or_default(),
+            _ => read.last().cloned().unwrap_or_default(),
         };
         let error = choices.yes().then(|| Rejection::new(13, "no"));
         let interest = match self.protocol {
@@ -276,6 +284,7 @@ impl Client {
         let response = self.to_client.pop_front()?;
         self.drop_what_goes(&response);
         let index = response.resource_type.index();
+        self.nonces_read[index].push(response.nonce.clone());
         for resource in &response.resources {
             if self.subscriptions[index].covers(&resource.name) {
                 let body = String::from_utf8(resource.body.to_vec()).unwrap();

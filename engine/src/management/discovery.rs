@@ -1,30 +1,27 @@
 //! The discovery services, the aggregated one and those of one type, in both forms of the protocol.
 
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use legation_actors::composition::Client;
 use legation_actors::fleet::{Caller, Fleet};
-use legation_actors::stream::{Connection, StreamEnd};
+use legation_actors::stream::{Connection, Frames, StreamEnd};
 use legation_proto::id::{NodeId, NodeIdError};
 use legation_proto::resource_type::ResourceType;
 use legation_proto::response::Protocol;
 use legation_proto::service::Service;
-use tokio_stream::{Stream, StreamExt};
-use tonic::body::Body;
-use tonic::server::{Grpc, StreamingService};
-use tonic::{Code, Status, Streaming};
+use tonic::{Code, Status};
 
-use super::codec::FrameCodec;
 use super::connection::ConnectionLife;
 use super::discovery_request::StreamRequest;
 use super::metrics;
+use super::requests::{Requests, Unreadable};
+use super::responses::Responses;
 
 /// Largest request that is taken, in bytes: room for the metadata of a node and for thousands of names (conformance 103).
 const REQUEST_BYTES_MAX: usize = 8 << 20;
@@ -56,90 +53,72 @@ impl DiscoveryService {
     }
 
     /// Answers a gRPC call that came on `connection`.
-    pub async fn call(&self, request: Request<Incoming>, connection: ConnectionLife) -> Response<Body> {
+    pub async fn call(&self, request: Request<Incoming>, connection: ConnectionLife) -> Response<Responses> {
         let Some((service, protocol)) = Service::of_method(request.uri().path()) else {
             return Status::unimplemented("this is not a method of a discovery service that is served here")
                 .into_http();
         };
-        let opening = Opening { fleet: Arc::clone(&self.fleet), connection, service };
+        let stream = Opening { fleet: &self.fleet, connection: &connection, service };
         match protocol {
-            Protocol::Sotw => stream::<DiscoveryRequest>(opening, request).await,
-            Protocol::Delta => stream::<DeltaDiscoveryRequest>(opening, request).await,
+            Protocol::Sotw => stream.answer::<DiscoveryRequest>(request.into_body()).await,
+            Protocol::Delta => stream.answer::<DeltaDiscoveryRequest>(request.into_body()).await,
         }
     }
 }
 
-async fn stream<T: StreamRequest>(opening: Opening, request: Request<Incoming>) -> Response<Body> {
-    let mut grpc =
-        Grpc::new(FrameCodec::<T>::default()).apply_max_message_size_config(Some(REQUEST_BYTES_MAX), None);
-    grpc.streaming(opening, request).await
-}
-
 /// A stream that is being opened.
-struct Opening {
-    fleet: Arc<Fleet>,
-    connection: ConnectionLife,
+struct Opening<'a> {
+    fleet: &'a Fleet,
+    connection: &'a ConnectionLife,
     service: Service,
 }
 
-type FrameStream = Pin<Box<dyn Stream<Item = Result<Bytes, Status>> + Send>>;
-
-impl<T: StreamRequest> StreamingService<T> for Opening {
-    type Response = Bytes;
-    type ResponseStream = FrameStream;
-    type Future = Pin<Box<dyn Future<Output = Result<tonic::Response<FrameStream>, Status>> + Send>>;
-
-    fn call(&mut self, request: tonic::Request<Streaming<T>>) -> Self::Future {
-        let fleet = Arc::clone(&self.fleet);
-        let connection = self.connection.clone();
-        let service = self.service;
-        Box::pin(async move {
-            let opened = open(&fleet, request.into_inner(), &connection, service).await;
-            if let Err(status) = &opened {
-                tracing::info!(peer = %connection.peer, code = ?status.code(), reason = status.message(), "stream refused");
-                connection.opened();
+impl Opening<'_> {
+    async fn answer<T: StreamRequest>(&self, body: Incoming) -> Response<Responses> {
+        match self.open(Requests::<T, _>::new(body, REQUEST_BYTES_MAX)).await {
+            Ok(frames) => Responses::response(frames),
+            Err(status) => {
+                let peer = self.connection.peer;
+                tracing::info!(%peer, code = ?status.code(), reason = status.message(), "stream refused");
+                self.connection.opened();
+                status.into_http()
             }
-            opened.map(tonic::Response::new)
-        })
+        }
     }
-}
 
-async fn open<T: StreamRequest>(
-    fleet: &Fleet,
-    mut requests: Streaming<T>,
-    connection: &ConnectionLife,
-    service: Service,
-) -> Result<FrameStream, Status> {
-    let first = tokio::time::timeout(FIRST_REQUEST_TIMEOUT, requests.message())
-        .await
-        .map_err(|_| Status::deadline_exceeded("no request came on this stream"))??
-        .ok_or_else(|| Status::invalid_argument("the stream was closed without a request"))?;
-    let (id, user_agent) =
-        first.node().map_or(("", ""), |node| (node.id.as_str(), node.user_agent_name.as_str()));
-    // conformance 4
-    let node: NodeId =
-        id.parse().map_err(|error: NodeIdError| Status::invalid_argument(error.to_string()))?;
-    let caller = Caller {
-        node,
-        client: Client::of_user_agent(user_agent),
-        peer: Some(connection.peer),
-        service,
-        protocol: T::PROTOCOL,
-        places: connection.places.clone(),
-    };
-    let (envoy, frames) = fleet.connect(caller).map_err(|refused| {
-        connection.refuse(&refused);
-        Status::resource_exhausted(refused.to_string())
-    })?;
-    tokio::spawn(drive(first, requests, envoy, connection.clone(), service));
-    Ok(Box::pin(frames.map(|frame| frame.map_err(|end| status_of(&end)))))
+    async fn open<T: StreamRequest>(&self, mut requests: Requests<T, Incoming>) -> Result<Frames, Status> {
+        let first = tokio::time::timeout(FIRST_REQUEST_TIMEOUT, requests.next())
+            .await
+            .map_err(|_| Status::deadline_exceeded("no request came on this stream"))?
+            .map_err(|error| status_of(&error.into()))?
+            .ok_or_else(|| Status::invalid_argument("the stream was closed without a request"))?;
+        let (id, user_agent) =
+            first.node().map_or(("", ""), |node| (node.id.as_str(), node.user_agent_name.as_str()));
+        // conformance 4
+        let node: NodeId =
+            id.parse().map_err(|error: NodeIdError| Status::invalid_argument(error.to_string()))?;
+        let caller = Caller {
+            node,
+            client: Client::of_user_agent(user_agent),
+            peer: Some(self.connection.peer),
+            service: self.service,
+            protocol: T::PROTOCOL,
+            places: self.connection.places.clone(),
+        };
+        let (envoy, frames) = self.fleet.connect(caller).map_err(|refused| {
+            self.connection.refuse(&refused);
+            Status::resource_exhausted(refused.to_string())
+        })?;
+        tokio::spawn(drive(first, requests, envoy, self.connection.clone(), self.service));
+        Ok(frames)
+    }
 }
 
 /// Passes the requests of a stream to its Envoy's actor, one after the other, until either of them ends, or the connection
 /// is to end.
 async fn drive<T: StreamRequest>(
     first: T,
-    mut requests: Streaming<T>,
+    mut requests: Requests<T, Incoming>,
     envoy: Connection,
     connection: ConnectionLife,
     service: Service,
@@ -155,12 +134,15 @@ async fn drive<T: StreamRequest>(
         envoy.end(StreamEnd::Reconnect);
     };
     let requests = async {
-        let mut next = Some(first);
-        while let Some(request) = next {
+        let mut next = Ok(Some(first));
+        while let Ok(Some(request)) = next {
             if !take(request, &envoy, service).await {
                 return;
             }
-            next = requests.message().await.unwrap_or_default();
+            next = requests.next().await;
+        }
+        if let Err(error) = next {
+            envoy.end(error.into());
         }
     };
     let (mut opened, mut told_to_end, mut requests) = (pin!(opened), pin!(told_to_end), pin!(requests));
@@ -202,13 +184,23 @@ async fn take<T: StreamRequest>(request: T, envoy: &Connection, service: Service
     }
 }
 
+impl From<Unreadable> for StreamEnd {
+    fn from(error: Unreadable) -> Self {
+        match error {
+            Unreadable::Connection(_) => Self::Closed,
+            error => Self::Unreadable(error.to_string()),
+        }
+    }
+}
+
 /// The code with which a stream ends: as App Mesh documented them, `INVALID_ARGUMENT` for a node that is not found, and
 /// `UNAVAILABLE` where the Envoy is to connect again (conformance 88).
-fn status_of(end: &StreamEnd) -> Status {
+pub(super) fn status_of(end: &StreamEnd) -> Status {
     let code = match end {
         StreamEnd::NodeNotFound(_)
         | StreamEnd::Violation(_)
         | StreamEnd::NoTypeUrl
+        | StreamEnd::Unreadable(_)
         | StreamEnd::OtherType { .. } => Code::InvalidArgument,
         StreamEnd::Stalled | StreamEnd::Reconnect | StreamEnd::Failed => Code::Unavailable,
         StreamEnd::Closed => Code::Ok,

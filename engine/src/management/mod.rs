@@ -7,13 +7,13 @@
 //! | [`open_connections`] | the connections that are open |
 //! | [`pacer`] | at most so many a second |
 //! | [`discovery`] | the discovery services on a connection |
-//! | [`codec`] | gRPC messages that are encoded already |
+//! | [`requests`] | the requests on a stream, as gRPC frames them |
+//! | [`responses`] | the responses on a stream, likewise |
 //! | [`discovery_request`] | requests of both forms of the protocol, made alike |
 //! | [`feed`] | brings fragments from the store to the actors that need them |
 //! | `metrics` | what is counted here |
 //! | [`compose`] | what an Envoy should have, made of the fragments of its node and its backends |
 
-pub mod codec;
 pub mod compose;
 pub mod connection;
 pub mod discovery;
@@ -22,4 +22,6 @@ pub mod feed;
 mod metrics;
 pub mod open_connections;
 pub mod pacer;
+pub mod requests;
+pub mod responses;
 pub mod server;

@@ -37,10 +37,6 @@ const OPENING_MAX: usize = 64;
 /// How long a connection may count as opening.
 const OPENING_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Finds connections whose Envoy has gone without a word (conformance 100).
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// How long a connection may take to end after its streams were told to.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -76,6 +72,11 @@ pub struct ServerSettings {
     pub reconnect_interval: Duration,
     /// Most connections that are ended in a second because they have lived their time.
     pub reconnects_per_second: u32,
+    /// How long a connection may be silent before its peer is asked whether it is there: finds Envoys that have gone without
+    /// a word (conformance 100).
+    pub keepalive_interval: Duration,
+    /// How long the answer may take.
+    pub keepalive_timeout: Duration,
     /// How long ending all connections may take when the process ends.
     pub drain_timeout: Duration,
 }
@@ -110,9 +111,10 @@ pub async fn serve(
                 }
                 let time = time_to_live(settings.reconnect_interval, Arc::clone(&reconnects));
                 let open = connections.add(life.clone());
+                let http2 = http2_settings(&settings);
                 let of_connection = service.clone();
                 service.spawn(move || async move {
-                    serve_connection(stream, life, of_connection, time).await;
+                    serve_connection(stream, life, of_connection, http2, time).await;
                     drop(open);
                 });
             }
@@ -156,10 +158,21 @@ async fn time_to_live(interval: Duration, reconnects: Arc<Pacer>) {
     metrics::reconnect_forced();
 }
 
+fn http2_settings(settings: &ServerSettings) -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .keep_alive_interval(settings.keepalive_interval)
+        .keep_alive_timeout(settings.keepalive_timeout)
+        .max_concurrent_streams(STREAMS_MAX);
+    builder
+}
+
 async fn serve_connection(
     stream: std::net::TcpStream,
     life: ConnectionLife,
     service: DiscoveryService,
+    http2: http2::Builder<TokioExecutor>,
     time_to_live: impl Future<Output = ()>,
 ) {
     let peer = life.peer;
@@ -176,14 +189,7 @@ async fn serve_connection(
         life.called();
         async move { Ok::<_, Infallible>(service.call(request, life).await) }
     });
-    let mut connection = pin!(
-        http2::Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .keep_alive_interval(KEEPALIVE_INTERVAL)
-            .keep_alive_timeout(KEEPALIVE_TIMEOUT)
-            .max_concurrent_streams(STREAMS_MAX)
-            .serve_connection(TokioIo::new(stream), answer)
-    );
+    let mut connection = pin!(http2.serve_connection(TokioIo::new(stream), answer));
     let opening = async {
         sleep(OPENING_TIMEOUT).await;
         life.opened();

@@ -1,0 +1,177 @@
+//! The requests on a stream, as gRPC frames them.
+//!
+//! tonic has a reader as well, whose buffer stays as large as the largest request was, as long as the stream lives: the first
+//! request of an Envoy describes its node and is a thousand times larger than those after it.
+
+use std::marker::PhantomData;
+
+use bytes::{Buf, Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::body::Body;
+use prost::{DecodeError, Message};
+use thiserror::Error;
+
+/// Before each message: whether it is compressed, and its length.
+pub(super) const PREFIX_BYTES: usize = 5;
+
+/// Reads requests of type `T`, one after the other.
+#[derive(Debug)]
+pub struct Requests<T, B> {
+    body: B,
+    /// What has come of the next request.
+    buffer: BytesMut,
+    request_bytes_max: usize,
+    request: PhantomData<fn() -> T>,
+}
+
+/// Why there is no further request that can be read.
+#[derive(Debug, Error)]
+pub enum Unreadable {
+    /// It is larger than any that is taken.
+    #[error("it has {bytes} bytes, and at most {max} are taken")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// It is compressed, which nobody agreed on.
+    #[error("it is compressed, which is not offered")]
+    Compressed,
+    /// Not a protobuf message of its type.
+    #[error(transparent)]
+    Malformed(#[from] DecodeError),
+    /// The stream ended within it.
+    #[error("the stream ended before it did")]
+    Incomplete,
+    /// The stream was reset, or its connection has failed.
+    #[error("the stream was reset, or its connection has failed: {0}")]
+    Connection(String),
+}
+
+impl<T, B> Requests<T, B>
+where
+    T: Message + Default,
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: std::error::Error,
+{
+    /// Reads from `body` requests of at most so many bytes.
+    pub fn new(body: B, request_bytes_max: usize) -> Self {
+        Self { body, buffer: BytesMut::new(), request_bytes_max, request: PhantomData }
+    }
+
+    /// Waits for the next request; `None` where the peer has ended its side of the stream.
+    pub async fn next(&mut self) -> Result<Option<T>, Unreadable> {
+        loop {
+            if let Some(message) = self.take_message()? {
+                return Ok(Some(T::decode(message)?));
+            }
+            match self.body.frame().await {
+                Some(Ok(frame)) => self.buffer.extend(frame.into_data()),
+                Some(Err(error)) => return Err(Unreadable::Connection(chain(&error))),
+                None if self.buffer.is_empty() => return Ok(None),
+                None => return Err(Unreadable::Incomplete),
+            }
+        }
+    }
+
+    /// The next message, if all of it is there.
+    fn take_message(&mut self) -> Result<Option<Bytes>, Unreadable> {
+        let Some((prefix, content)) = self.buffer.split_first_chunk::<PREFIX_BYTES>() else {
+            return Ok(None);
+        };
+        let [compressed, length @ ..] = *prefix;
+        if compressed != 0 {
+            return Err(Unreadable::Compressed);
+        }
+        let bytes = u32::from_be_bytes(length) as usize;
+        if bytes > self.request_bytes_max {
+            return Err(Unreadable::TooLarge { bytes, max: self.request_bytes_max });
+        }
+        if content.len() < bytes {
+            return Ok(None);
+        }
+        // nothing of the buffer is kept but what belongs to the next request
+        let rest = BytesMut::from(&content[bytes..]);
+        let mut message = std::mem::replace(&mut self.buffer, rest).freeze();
+        message.advance(PREFIX_BYTES);
+        message.truncate(bytes);
+        Ok(Some(message))
+    }
+}
+
+/// An error and what it comes of.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use envoy_types::pb::envoy::service::discovery::v3::DiscoveryRequest;
+    use http_body_util::StreamBody;
+    use hyper::body::Frame;
+
+    use super::*;
+
+    const BYTES_MAX: usize = 100;
+
+    fn framed(type_url: &str) -> Vec<u8> {
+        let request = DiscoveryRequest { type_url: type_url.to_owned(), ..Default::default() };
+        let message = request.encode_to_vec();
+        let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+        [&[0], length.as_slice(), &message].concat()
+    }
+
+    /// The type URLs of the requests in these pieces of a body, and how they end.
+    async fn read(pieces: impl IntoIterator<Item = Vec<u8>>) -> Vec<String> {
+        let frames = pieces.into_iter().map(|piece| Ok::<_, std::io::Error>(Frame::data(piece.into())));
+        let body = StreamBody::new(tokio_stream::iter(frames.collect::<Vec<_>>()));
+        let mut requests = Requests::<DiscoveryRequest, _>::new(body, BYTES_MAX);
+        let mut seen = Vec::new();
+        loop {
+            match requests.next().await {
+                Ok(Some(request)) => seen.push(request.type_url),
+                Ok(None) => return seen,
+                Err(error) => {
+                    seen.push(error.to_string());
+                    return seen;
+                }
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn requests_come_in_pieces_of_any_size() {
+        let body = [framed("a"), framed(""), framed(&"b".repeat(50))].concat();
+        let expected = ["a".to_owned(), String::new(), "b".repeat(50)];
+        for size in [1, 2, 3, 7, body.len()] {
+            assert_eq!(read(body.chunks(size).map(<[u8]>::to_vec)).await, expected, "pieces of {size}");
+        }
+        assert!(read([]).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_is_told() {
+        let too_large = [&[0], 101_u32.to_be_bytes().as_slice()].concat();
+        for (body, expected) in [
+            (too_large, "it has 101 bytes, and at most 100 are taken"),
+            (vec![1, 0, 0, 0, 0], "it is compressed, which is not offered"),
+            (framed("abc")[..7].to_vec(), "the stream ended before it did"),
+            (vec![0, 0], "the stream ended before it did"),
+            (vec![0, 0, 0, 0, 1, 0xff], "failed to decode Protobuf message: invalid varint"),
+        ] {
+            assert_eq!(read([framed("first"), body]).await, ["first", expected]);
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_of_a_large_request_is_kept() {
+        let body = [framed(&"x".repeat(90)), framed("b")[..7].to_vec()].concat();
+        let frame = Frame::data(Bytes::from(body));
+        let body = StreamBody::new(tokio_stream::iter([Ok::<_, std::io::Error>(frame)]));
+        let mut requests = Requests::<DiscoveryRequest, _>::new(body, BYTES_MAX);
+        assert!(requests.next().await.unwrap().is_some());
+        assert_eq!((requests.buffer.len(), requests.buffer.capacity()), (7, 7));
+    }
+}

@@ -1,0 +1,25 @@
+//! What the fuzzer of the decoding has found worth keeping is checked by every test run.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod decoding;
+
+/// Everything that it ever found wrong, and one way to every part of the code.
+#[test]
+fn the_corpus_of_the_fuzzer_is_decoded() {
+    let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/decode");
+    let mut count = 0;
+    for entry in std::fs::read_dir(corpus).unwrap() {
+        let path = entry.unwrap().path();
+        let checked = std::panic::catch_unwind(|| decoding::check(&std::fs::read(&path).unwrap()));
+        assert!(checked.is_ok(), "see above for what is wrong with {}", path.display());
+        count += 1;
+    }
+    assert!(count > 0, "there is no corpus in {corpus}");
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_bytes_are_borne(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300)) {
+        decoding::check(&bytes);
+    }
+}
