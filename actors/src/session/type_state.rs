@@ -1,6 +1,6 @@
 //! What a stream has been sent, accepted and rejected of one type.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use legation_proto::resource::Resource;
@@ -32,11 +32,12 @@ pub(super) struct TypeState {
     pub(super) claimed: Option<Version>,
     /// State of the world: resources that are going, kept until nothing refers to them, or waits for them.
     pub(super) lingering: Vec<Resource>,
-    /// State of the world: the whole set that was accepted last.
+    /// State of the world: the whole set that was accepted last, in the order of names.
     accepted: Vec<Resource>,
-    /// Rejected responses whose content stands: not sent again until something in the response changes
-    /// (conformance 33). One group of names and hashes for each response.
-    rejected: Vec<Vec<(Arc<str>, u64)>>,
+    /// What stands rejected, by name: not sent again until something in the response with it changes (conformance 33).
+    rejected: HashMap<Arc<str>, Rejected>,
+    /// How many responses were rejected.
+    responses_rejected: u64,
     /// State of the world: the version of a whole set that was rejected.
     pub(super) rejected_set: Option<Version>,
     last_sent: Option<Version>,
@@ -51,6 +52,14 @@ pub(super) enum Held {
     Content(u64),
     /// Perhaps something: it rejected a response, of which it may have taken in a part (conformance 41).
     Unknown,
+}
+
+/// A resource that was rejected.
+#[derive(Clone, Copy, Debug)]
+struct Rejected {
+    hash: u64,
+    /// Numbers the response that it was in.
+    response: u64,
 }
 
 /// A response that was neither accepted nor rejected yet.
@@ -88,7 +97,8 @@ impl TypeState {
             }
             return Outcome::Acked;
         };
-        let mut group = Vec::new();
+        self.responses_rejected += 1;
+        let mut rejected = HashMap::new();
         for (name, hash) in in_flight.items {
             if let Some(hash) = hash
                 && self.subscription.covers(&name)
@@ -98,16 +108,12 @@ impl TypeState {
                 self.held.insert(Arc::clone(&name), Held::Unknown);
                 // what has to be answered since then goes out once more
                 if !self.due.contains(&name) {
-                    group.push((name, hash));
+                    rejected.insert(name, Rejected { hash, response: self.responses_rejected });
                 }
             }
         }
-        self.replace_rejected_lingering(&group);
-        for earlier in &mut self.rejected {
-            earlier.retain(|(name, _)| !group.iter().any(|(again, _)| again == name));
-        }
-        self.rejected.push(group);
-        self.rejected.retain(|group| !group.is_empty());
+        self.replace_rejected_lingering(&rejected);
+        self.rejected.extend(rejected);
         self.rejected_set = self.due.is_empty().then_some(in_flight.version);
         self.last_nack = Some(Nack { version: in_flight.version, rejection });
         Outcome::Nacked
@@ -115,21 +121,21 @@ impl TypeState {
 
     /// Forgets rejections of what was accepted after all.
     fn forget_rejections(&mut self, accepted: &[(Arc<str>, Option<u64>)]) {
-        for group in &mut self.rejected {
-            group
-                .retain(|(name, hash)| !accepted.iter().any(|item| (&item.0, item.1) == (name, Some(*hash))));
+        for (name, hash) in accepted {
+            if self.rejected.get(name).is_some_and(|rejected| Some(rejected.hash) == *hash) {
+                self.rejected.remove(name);
+            }
         }
-        self.rejected.retain(|group| !group.is_empty());
         if self.rejected.is_empty() {
             self.rejected_set = None;
         }
     }
 
     /// What is going and was rejected stays as it was accepted, if ever it was: it would be rejected again.
-    fn replace_rejected_lingering(&mut self, rejected: &[(Arc<str>, u64)]) {
+    fn replace_rejected_lingering(&mut self, rejected: &HashMap<Arc<str>, Rejected>) {
         let lingering = std::mem::take(&mut self.lingering).into_iter();
         self.lingering = lingering
-            .filter_map(|resource| match rejected.iter().any(|(name, _)| *name == resource.name) {
+            .filter_map(|resource| match rejected.contains_key(&resource.name) {
                 true => self.accepted(&resource.name).cloned(),
                 false => Some(resource),
             })
@@ -144,10 +150,7 @@ impl TypeState {
             self.due.remove(name);
             self.lingering.retain(|resource| resource.name != *name);
         }
-        for group in &mut self.rejected {
-            group.retain(|(name, _)| self.subscription.covers(name));
-        }
-        self.rejected.retain(|group| !group.is_empty());
+        self.rejected.retain(|name, _| self.subscription.covers(name));
         self.demand(asked.into_iter().collect());
         if wildcard_began {
             self.reply_due = true;
@@ -167,10 +170,7 @@ impl TypeState {
         if names.is_empty() {
             return;
         }
-        for group in &mut self.rejected {
-            group.retain(|(rejected, _)| !names.contains(rejected));
-        }
-        self.rejected.retain(|group| !group.is_empty());
+        self.rejected.retain(|name, _| !names.contains(name));
         self.rejected_set = None;
         self.due.append(&mut names);
     }
@@ -243,9 +243,11 @@ impl TypeState {
 
     /// Forgets rejections of what should be there no longer as it was rejected.
     pub(super) fn drop_outdated_rejections(&mut self, set: &ResourceSet) {
-        let unchanged =
-            |(name, hash): &(Arc<str>, u64)| set.get(name).is_some_and(|now| now.version.hash == *hash);
-        self.rejected.retain(|group| group.iter().all(unchanged));
+        let changed = self.rejected.iter().filter(|(name, rejected)| {
+            set.get(name).is_none_or(|resource| resource.version.hash != rejected.hash)
+        });
+        let changed: HashSet<u64> = changed.map(|(_, rejected)| rejected.response).collect();
+        self.rejected.retain(|_, rejected| !changed.contains(&rejected.response));
         if self.rejected.is_empty() {
             self.rejected_set = None;
         }
@@ -334,8 +336,8 @@ impl TypeState {
     }
 
     /// Names and content hashes of what stands rejected.
-    pub(super) fn rejected(&self) -> impl Iterator<Item = &(Arc<str>, u64)> {
-        self.rejected.iter().flatten()
+    pub(super) fn rejected(&self) -> impl Iterator<Item = (&Arc<str>, u64)> {
+        self.rejected.iter().map(|(name, rejected)| (name, rejected.hash))
     }
 
     #[cfg(test)]
@@ -361,14 +363,12 @@ impl TypeState {
 
     /// State of the world: what was accepted under this name.
     fn accepted(&self, name: &str) -> Option<&Resource> {
-        self.accepted.iter().find(|resource| *resource.name == *name)
+        let position = self.accepted.binary_search_by(|resource| resource.name.as_ref().cmp(name)).ok()?;
+        self.accepted.get(position)
     }
 
     /// Whether it stands rejected as it is.
     pub(super) fn was_rejected(&self, resource: &Resource) -> bool {
-        self.rejected
-            .iter()
-            .flatten()
-            .any(|(name, hash)| *name == resource.name && *hash == resource.version.hash)
+        self.rejected.get(&resource.name).is_some_and(|rejected| rejected.hash == resource.version.hash)
     }
 }
