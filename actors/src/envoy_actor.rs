@@ -51,6 +51,9 @@ pub(crate) struct EnvoyActor {
     node: Option<Arc<Fragment>>,
     /// The backends of the node. `None` until it is known whether the virtual service exists.
     backends: BTreeMap<Arc<str>, Option<Option<Arc<Fragment>>>>,
+    /// Whether the session knows what the Envoy should have by now: nothing that it takes is on its way, and it could be
+    /// composed.
+    is_composed: bool,
     /// Commits of which the Envoy has not accepted yet what came of them.
     propagations: Vec<Arc<Propagation>>,
     session: Session,
@@ -80,6 +83,7 @@ impl EnvoyActor {
             composition: None,
             node: None,
             backends: BTreeMap::new(),
+            is_composed: false,
             propagations: Vec::new(),
             session,
             outbox,
@@ -126,6 +130,7 @@ impl EnvoyActor {
 
     /// Composes and passes the result to the session, once everything that it takes is known.
     fn compose(&mut self) {
+        self.is_composed = false;
         let (Some(node), Some(composition)) = (&self.node, &self.composition) else {
             return;
         };
@@ -140,9 +145,13 @@ impl EnvoyActor {
         match composition.compose(self.identity.client, node, &present) {
             Ok(composed) => {
                 self.session.on_snapshot(composed.snapshot);
+                self.is_composed = true;
                 self.report(composed.problems);
             }
-            Err(error) => tracing::error!(node = %self.identity.node, %error, "envoy keeps what it has"),
+            Err(error) => {
+                tracing::error!(node = %self.identity.node, %error, "envoy keeps what it has");
+                self.report([error.to_string()].into());
+            }
         }
     }
 
@@ -178,12 +187,16 @@ impl EnvoyActor {
         self.check_for_stall(context);
     }
 
+    fn is_synced(&self) -> bool {
+        self.is_composed && self.session.is_synced()
+    }
+
     /// An Envoy in sync has accepted whatever came of the commits so far.
     fn let_go_of_propagations(&mut self) {
         if self.propagations.is_empty() {
             return;
         }
-        if self.session.is_synced() {
+        if self.is_synced() {
             self.propagations.clear();
         } else {
             self.propagations.iter().for_each(|propagation| propagation.reach());
@@ -335,8 +348,12 @@ impl Handler<GetStatus> for EnvoyActor {
             service: self.identity.service,
             protocol: self.session.protocol(),
             connected_at: self.identity.connected_at,
-            transaction: self.session.snapshot().map(|snapshot| snapshot.transaction()),
-            synced: self.session.is_synced(),
+            transaction: self
+                .session
+                .snapshot()
+                .filter(|_| self.is_composed)
+                .map(|snapshot| snapshot.transaction()),
+            synced: self.is_synced(),
             problems: Arc::clone(&self.problems),
             types: ResourceType::ALL.map(|resource_type| self.session.status(resource_type)),
             times: self.times,

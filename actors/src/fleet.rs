@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use actix::{Actor, Addr};
+use actix::{Actor, Addr, MailboxError};
 use dashmap::DashMap;
 use legation_proto::id::{FragmentKey, NodeId};
 use legation_proto::response::Protocol;
@@ -141,17 +141,26 @@ impl Fleet {
         self.directory.publish(key, publication);
     }
 
-    /// What is known of every connected Envoy, in the order in which they came.
+    /// What is known of every connected Envoy, in the order in which they came. Those are left out whose actors do not tell in
+    /// time.
     pub async fn status(&self) -> Vec<EnvoyStatus> {
+        self.ask_all().await.0
+    }
+
+    /// The same, and whether all have told.
+    async fn ask_all(&self) -> (Vec<EnvoyStatus>, bool) {
         let actors: Vec<_> = self.envoys.iter().map(|envoy| envoy.value().clone()).collect();
         let mut envoys = Vec::with_capacity(actors.len());
+        let mut have_all_told = true;
         for actor in actors {
-            if let Ok(status) = actor.send(GetStatus).timeout(STATUS_TIMEOUT).await {
-                envoys.push(status);
+            match actor.send(GetStatus).timeout(STATUS_TIMEOUT).await {
+                Ok(status) => envoys.push(status),
+                Err(MailboxError::Timeout) => have_all_told = false,
+                Err(MailboxError::Closed) => {} // it has gone
             }
         }
         envoys.sort_by_key(|envoy| envoy.stream);
-        envoys
+        (envoys, have_all_told)
     }
 
     /// What is known of the Envoy on this stream and of each of its resources, if it is connected.
@@ -161,10 +170,11 @@ impl Fleet {
     }
 
     /// Waits until everything that was published before has reached the actors of its consumers, and tells what is known of
-    /// every Envoy then.
-    pub async fn settled_status(&self) -> Vec<EnvoyStatus> {
+    /// every Envoy then. `None` if one of them did not tell in time.
+    pub async fn settled_status(&self) -> Option<Vec<EnvoyStatus>> {
         self.directory.settle().await;
-        self.status().await
+        let (envoys, have_all_told) = self.ask_all().await;
+        have_all_told.then_some(envoys)
     }
 
     /// How many Envoys are connected.

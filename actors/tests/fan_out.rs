@@ -228,6 +228,52 @@ async fn nobody_is_answered_before_everything_is_known() {
 }
 
 #[tokio::test]
+async fn an_envoy_for_which_something_is_on_its_way_is_not_in_sync() {
+    let host = Host::start(10);
+    let mut envoy = host.connect("a");
+    envoy.ask("").await;
+    host.follows(&["mesh/m/virtualNode/a"]).await;
+    host.publish_node("a", node_with_cluster("of-b", &[]));
+    assert_eq!(envoy.receive().await, ["of-b"]);
+    let state = || async {
+        let status = host.fleet.settled_status().await.unwrap();
+        status.iter().map(|envoy| (envoy.transaction, envoy.synced)).collect::<Vec<_>>()
+    };
+    assert_eq!(state().await, [(Some(1), true)]);
+    // what a backend consists of is not known yet: neither is what the Envoy should have
+    host.publish_node("a", node_with_cluster("of-b", &["x"]));
+    host.follows(&["mesh/m/virtualNode/a", "mesh/m/virtualService/x"]).await;
+    assert_eq!(state().await, [(None, false)]);
+    host.publish_service("x", service("x", "1"));
+    assert_eq!(envoy.receive().await, ["x"]);
+    assert_eq!(state().await, [(Some(1), true)]);
+    // nor is it where it cannot be composed
+    host.publish_service("x", node(&[]));
+    assert_eq!(state().await, [(None, false)]);
+    assert_eq!(host.fleet.status().await[0].problems.len(), 1);
+}
+
+/// Composes, and takes longer than status waits for.
+fn takes_long(
+    client: Client,
+    node: &NodeFragment,
+    backends: &[Backend<'_>],
+) -> Result<Composed, ComposeError> {
+    std::thread::sleep(Duration::from_secs(2));
+    compose(client, node, backends)
+}
+
+#[tokio::test]
+async fn who_does_not_tell_its_status_is_not_taken_for_settled() {
+    let host = Host::start_with(10, 2, takes_long);
+    let _envoy = host.connect("a");
+    host.follows(&["mesh/m/virtualNode/a"]).await;
+    host.publish_node("a", node(&[]));
+    assert!(host.fleet.settled_status().await.is_none());
+    assert_eq!(host.fleet.settled_status().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn a_node_that_does_not_exist_ends_the_stream() {
     let host = Host::start(10);
     let mut envoy = host.connect("gone");

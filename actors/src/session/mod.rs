@@ -20,6 +20,7 @@ mod introspection;
 mod subscription;
 mod type_state;
 
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use legation_proto::resource::Resource;
@@ -30,7 +31,7 @@ use legation_proto::version::Version;
 use thiserror::Error;
 
 use crate::request::{Interest, Request};
-use crate::snapshot::{Snapshot, version_of};
+use crate::snapshot::{ResourceSet, Snapshot, version_of};
 use crate::status::TypeStatus;
 pub use introspection::{Progress, ResourceStatus};
 use type_state::{InFlight, TypeState};
@@ -119,13 +120,31 @@ impl Session {
 
     /// Sets what the Envoy should have from now on.
     pub fn on_snapshot(&mut self, snapshot: Arc<Snapshot>) {
+        let before = self.snapshot.take();
         for resource_type in ResourceType::ALL {
-            let before = self.snapshot.as_ref().map(|before| before.set(resource_type));
+            let before = before.as_ref().map(|before| before.set(resource_type));
             let keeps_what_goes = self.protocol == Protocol::Sotw && resource_type == ResourceType::Cluster;
+            if resource_type == ResourceType::Endpoints
+                && let Some(before) = before
+            {
+                self.keep_endpoints_of_what_goes(before);
+            }
             self.types[resource_type.index()]
                 .retarget(snapshot.set(resource_type), before.filter(|_| keeps_what_goes));
         }
         self.snapshot = Some(snapshot);
+    }
+
+    /// A cluster that goes may still be warming, and waits for its endpoints: the ACK of its response waits for it. Those
+    /// that stand rejected it does not wait for.
+    fn keep_endpoints_of_what_goes(&mut self, before: &ResourceSet) {
+        let [clusters, endpoints, ..] = &mut self.types;
+        let kept = std::mem::take(&mut endpoints.lingering).into_iter();
+        let mut kept: HashMap<_, _> = kept.map(|resource| (Arc::clone(&resource.name), resource)).collect();
+        let going = |name| before.get(name).filter(|resource| !endpoints.was_rejected(resource)).cloned();
+        let names = clusters.lingering.iter().map(|cluster| &cluster.name);
+        let lingering = names.filter_map(|name| kept.remove(name).or_else(|| going(name))).collect();
+        endpoints.lingering = lingering;
     }
 
     /// Takes in a request: its subscription counts even where its nonce is stale (conformance 36, 53).
@@ -290,12 +309,16 @@ impl Session {
             if state.rejected_set == Some(version) {
                 return None;
             }
+            // what was rejected goes along, and may be taken in this time
+            let again = resources.iter().filter(|resource| state.was_rejected(resource));
+            changed.extend(again.cloned());
             state.answered_everything();
             let response = self.respond(resource_type, version, resources, Vec::new());
             self.types[resource_type.index()].sent_whole(&response.resources);
             self.force_endpoints(resource_type, &changed, snapshot);
             return Some(response);
         }
+        changed.extend(state.lingering_to_upsert());
         let mut missing = match self.protocol {
             Protocol::Delta => state.due_but_missing(set),
             Protocol::Sotw => Vec::new(), // absence cannot be told (conformance 25)
@@ -306,7 +329,7 @@ impl Session {
         room.fit(&mut changed, |resource| resource.name.len() + resource.body.len());
         room.fit(&mut missing, |name| name.len());
         if room.was_enough {
-            state.answered_everything_but_rejected(set);
+            state.answered_everything();
         }
         if nothing_to_say {
             return None;
@@ -335,6 +358,9 @@ impl Session {
             return None; // absence cannot be told (conformance 25)
         }
         let resources = state.visible(set);
+        if resource_type == ResourceType::Cluster {
+            self.types[ResourceType::Endpoints.index()].lingering.clear();
+        }
         let response = self.respond(resource_type, version_of(&resources), resources, Vec::new());
         self.types[resource_type.index()].sent_whole(&response.resources);
         Some(response)
@@ -354,19 +380,19 @@ impl Session {
         Response { resource_type, version, nonce, resources, removed }
     }
 
-    /// An updated cluster warms until its endpoints come, even if they did not change (conformance 73).
+    /// An updated cluster warms until its endpoints come, even if they did not change or stand rejected (conformance 73).
     fn force_endpoints(&mut self, resource_type: ResourceType, changed: &[Resource], snapshot: &Snapshot) {
         if resource_type != ResourceType::Cluster {
             return;
         }
         let endpoints = &mut self.types[ResourceType::Endpoints.index()];
-        for cluster in changed {
-            if endpoints.subscription.covers(&cluster.name)
-                && snapshot.set(ResourceType::Endpoints).get(&cluster.name).is_some()
-            {
-                endpoints.due.insert(Arc::clone(&cluster.name));
-            }
-        }
+        let set = snapshot.set(ResourceType::Endpoints);
+        let names = changed.iter().map(|cluster| &cluster.name);
+        let forced: BTreeSet<_> = names
+            .filter(|name| endpoints.subscription.covers(name) && set.get(name).is_some())
+            .cloned()
+            .collect();
+        endpoints.demand(forced);
     }
 }
 

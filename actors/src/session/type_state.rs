@@ -30,7 +30,7 @@ pub(super) struct TypeState {
     /// The version of everything that the Envoy says it has from an earlier stream, until it equals what it should
     /// have, or something is sent.
     pub(super) claimed: Option<Version>,
-    /// State of the world: resources that are going, kept until nothing refers to them.
+    /// State of the world: resources that are going, kept until nothing refers to them, or waits for them.
     pub(super) lingering: Vec<Resource>,
     /// State of the world: the whole set that was accepted last.
     accepted: Vec<Resource>,
@@ -96,7 +96,10 @@ impl TypeState {
                 && self.accepted(&name).is_none_or(|accepted| accepted.version.hash != hash)
             {
                 self.held.insert(Arc::clone(&name), Held::Unknown);
-                group.push((name, hash));
+                // what has to be answered since then goes out once more
+                if !self.due.contains(&name) {
+                    group.push((name, hash));
+                }
             }
         }
         self.replace_rejected_lingering(&group);
@@ -105,7 +108,7 @@ impl TypeState {
         }
         self.rejected.push(group);
         self.rejected.retain(|group| !group.is_empty());
-        self.rejected_set = Some(in_flight.version);
+        self.rejected_set = self.due.is_empty().then_some(in_flight.version);
         self.last_nack = Some(Nack { version: in_flight.version, rejection });
         Outcome::Nacked
     }
@@ -142,13 +145,10 @@ impl TypeState {
             self.lingering.retain(|resource| resource.name != *name);
         }
         for group in &mut self.rejected {
-            group.retain(|(name, _)| self.subscription.covers(name) && asked.binary_search(name).is_err());
+            group.retain(|(name, _)| self.subscription.covers(name));
         }
         self.rejected.retain(|group| !group.is_empty());
-        if !asked.is_empty() {
-            self.rejected_set = None;
-        }
-        self.due.extend(asked);
+        self.demand(asked.into_iter().collect());
         if wildcard_began {
             self.reply_due = true;
             self.remember_what_is_on_its_way();
@@ -169,6 +169,19 @@ impl TypeState {
                 self.held.entry(Arc::clone(name)).or_insert(Held::Unknown);
             }
         }
+    }
+
+    /// These have to be answered, once more even if they stand rejected.
+    pub(super) fn demand(&mut self, mut names: BTreeSet<Arc<str>>) {
+        if names.is_empty() {
+            return;
+        }
+        for group in &mut self.rejected {
+            group.retain(|(rejected, _)| !names.contains(rejected));
+        }
+        self.rejected.retain(|group| !group.is_empty());
+        self.rejected_set = None;
+        self.due.append(&mut names);
     }
 
     /// Takes in what the Envoy has from an earlier stream (delta, conformance 55 to 59). Where it is `trusted`, names
@@ -211,7 +224,16 @@ impl TypeState {
                 continue;
             }
             match self.held.get(&resource.name) {
-                Some(Held::Content(_)) => self.lingering.push(resource.clone()),
+                Some(Held::Content(hash)) => {
+                    // as it was sent: another content would make it warm again
+                    let in_flight = self.in_flight.iter().flat_map(|in_flight| &in_flight.whole);
+                    let as_sent = [resource]
+                        .into_iter()
+                        .chain(in_flight)
+                        .chain(&self.accepted)
+                        .find(|sent| sent.name == resource.name && sent.version.hash == *hash);
+                    self.lingering.push(as_sent.unwrap_or(resource).clone());
+                }
                 Some(Held::Unknown) => self.lingering.extend(self.accepted(&resource.name).cloned()),
                 None => {}
             }
@@ -250,16 +272,6 @@ impl TypeState {
         self.reply_due = false;
     }
 
-    /// The same, but for what is due and stands rejected: should it go, or change, that has to be said.
-    pub(super) fn answered_everything_but_rejected(&mut self, set: &ResourceSet) {
-        let due = std::mem::take(&mut self.due);
-        self.due = due
-            .into_iter()
-            .filter(|name| set.get(name).is_some_and(|resource| self.was_rejected(resource)))
-            .collect();
-        self.reply_due = false;
-    }
-
     /// Takes note that the response that was just sent is all that the Envoy has now (state of the world).
     pub(super) fn sent_whole(&mut self, resources: &[Resource]) {
         let Some(in_flight) = &mut self.in_flight else { return };
@@ -275,10 +287,18 @@ impl TypeState {
 
     /// What has to be sent: it changed or it is due, and it was not rejected as it is.
     pub(super) fn to_upsert(&self, set: &ResourceSet) -> Vec<Resource> {
-        self.visible_where(set, |resource| {
-            let held = self.held.get(&resource.name) == Some(&Held::Content(resource.version.hash));
-            (!held || self.due.contains(&resource.name)) && !self.was_rejected(resource)
-        })
+        self.visible_where(set, |resource| self.lacks(resource))
+    }
+
+    /// What is going and has to be sent all the same.
+    pub(super) fn lingering_to_upsert(&self) -> Vec<Resource> {
+        let asked_for = |resource: &&Resource| self.subscription.covers(&resource.name);
+        self.lingering.iter().filter(asked_for).filter(|resource| self.lacks(resource)).cloned().collect()
+    }
+
+    fn lacks(&self, resource: &Resource) -> bool {
+        let held = self.held.get(&resource.name) == Some(&Held::Content(resource.version.hash));
+        (!held || self.due.contains(&resource.name)) && !self.was_rejected(resource)
     }
 
     /// Names that have to be answered and are not in `set`.
@@ -344,7 +364,8 @@ impl TypeState {
         self.accepted.iter().find(|resource| *resource.name == *name)
     }
 
-    fn was_rejected(&self, resource: &Resource) -> bool {
+    /// Whether it stands rejected as it is.
+    pub(super) fn was_rejected(&self, resource: &Resource) -> bool {
         self.rejected
             .iter()
             .flatten()

@@ -46,9 +46,9 @@ pub(super) async fn wait(State(admin): State<Admin>, Query(wait_for): Query<Wait
     loop {
         let is_transformed = *admin.transformed.borrow() >= transaction;
         let waiting = admin.envoys_behind(transaction).await;
-        if (is_transformed && waiting.is_empty()) || Instant::now() >= deadline {
-            let waiting: Vec<Value> = waiting.iter().map(envoy_json).collect();
-            let done = is_transformed && waiting.is_empty();
+        let done = is_transformed && waiting.as_ref().is_some_and(Vec::is_empty);
+        if done || Instant::now() >= deadline {
+            let waiting: Vec<Value> = waiting.iter().flatten().map(envoy_json).collect();
             let answer = json!({ "transaction": transaction, "done": done, "waiting": waiting });
             return Json(answer).into_response();
         }
@@ -58,11 +58,11 @@ pub(super) async fn wait(State(admin): State<Admin>, Query(wait_for): Query<Wait
 
 impl Admin {
     /// The Envoys that `transaction` or a later one concerns and that are not in sync, after everything that was
-    /// transformed until now has reached their actors.
-    async fn envoys_behind(&self, transaction: Transaction) -> Vec<EnvoyStatus> {
+    /// transformed until now has reached their actors. `None` if that cannot be told yet.
+    async fn envoys_behind(&self, transaction: Transaction) -> Option<Vec<EnvoyStatus>> {
         self.feed.settle().await;
-        let mut envoys = self.fleet.settled_status().await;
+        let mut envoys = self.fleet.settled_status().await?;
         envoys.retain(|envoy| !envoy.synced && envoy.transaction.is_none_or(|newest| newest >= transaction));
-        envoys
+        Some(envoys)
     }
 }
