@@ -54,7 +54,8 @@ pub struct ServeOptions {
     #[arg(long, env = "LEGATION_RECONNECTS_PER_SECOND", value_name = "COUNT")]
     pub reconnects_per_second: Option<u32>,
 
-    /// How long an Envoy may leave a response unanswered before it is disconnected [default: 60s]
+    /// How long an Envoy may leave a response unanswered before it is disconnected; clusters wait for
+    /// DNS and their first health checks, which may take a minute each [default: 2m]
     #[arg(long, env = "LEGATION_STALL_TIMEOUT", value_name = "TIME", value_parser = humantime::parse_duration)]
     #[serde(with = "humantime_serde::option")]
     pub stall_timeout: Option<Duration>,
@@ -211,7 +212,7 @@ impl ServeOptions {
             max_envoys_per_node: self.max_envoys_per_node.unwrap_or(max_envoys),
             reconnect_interval: self.reconnect_interval.unwrap_or(Duration::from_secs(30 * 60)),
             reconnects_per_second: self.reconnects_per_second.unwrap_or(50),
-            stall_timeout: self.stall_timeout.unwrap_or(Duration::from_secs(60)),
+            stall_timeout: self.stall_timeout.unwrap_or(Duration::from_secs(120)),
             keepalive_interval: self.keepalive_interval.unwrap_or(Duration::from_secs(30)),
             keepalive_timeout: self.keepalive_timeout.unwrap_or(Duration::from_secs(10)),
             drain_timeout: self.drain_timeout.unwrap_or(Duration::from_secs(20)),

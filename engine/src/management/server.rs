@@ -54,8 +54,8 @@ const DRAIN_PAUSE_MIN: Duration = Duration::from_micros(1);
 /// connection then.
 const REFUSAL_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// Streams on one connection: an Envoy opens one, and another while it reconnects.
-const STREAMS_MAX: u32 = 100;
+/// Streams on one connection: an Envoy opens one, or one for each service that it uses, and as many while it reconnects.
+const STREAMS_MAX: u32 = 16;
 
 /// How long to wait when the process can open no further connection.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
