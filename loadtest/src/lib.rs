@@ -1,0 +1,9 @@
+//! Simulated fleets of Envoys, and what they see of a control plane.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`content`] | recorded content, for servers without a mesh of their own |
+//! | [`run`] | what a run has measured |
+
+pub mod content;
+pub mod run;

@@ -1,3 +1,0 @@
-//! The scenarios, a subcommand each.
-
-pub(crate) mod change;
