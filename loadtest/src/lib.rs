@@ -2,8 +2,32 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`content`] | recorded content, for servers without a mesh of their own |
-//! | [`run`] | what a run has measured |
+//! | [`wire`] | the bytes of HTTP/2, gRPC and protobuf, as few as a cheap stream takes |
+//! | [`envoy`] | what one simulated Envoy asks for, has and answers |
+//! | [`fleet`] | many of them, on one thread |
+//! | [`mesh`] | the mesh that a scenario needs |
+//! | [`server`] | the server under test |
+//! | [`lab`] | where scenarios happen: a server, a mesh, a fleet |
+//! | [`scenario`] | the scenarios, a subcommand each |
+//! | [`content`], [`record`] | recorded content, for servers without a mesh of their own |
+//! | [`floor`] | servers without logic, which serve it: the yardstick |
+//! | [`run`], [`histogram`], [`machine`] | what a run has measured |
+//! | [`progress`], [`report`] | what people and pipelines see of it |
+//! | [`compare`] | scenarios against several servers, interleaved and repeated |
 
+pub mod compare;
 pub mod content;
+pub mod envoy;
+pub mod fleet;
+pub mod floor;
+pub mod histogram;
+pub mod lab;
+pub mod machine;
+pub mod mesh;
+pub mod progress;
+pub mod record;
+pub mod report;
 pub mod run;
+pub mod scenario;
+pub mod server;
+pub mod wire;

@@ -1,13 +1,182 @@
 //! `legation-loadtest`: simulated fleets of Envoys, and what they see of a control plane.
 
-use clap::Parser;
+use std::path::PathBuf;
+use std::process::ExitCode;
 
-/// Simulated fleets of Envoys against any xDS server
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use legation_loadtest::compare::Comparison;
+use legation_loadtest::floor::Floor;
+use legation_loadtest::lab::{Lab, LabArgs};
+use legation_loadtest::report::check::Budgets;
+use legation_loadtest::report::{html, json, markdown, plots, table};
+use legation_loadtest::run::Run;
+use legation_loadtest::scenario::Scenario;
+use legation_loadtest::scenario::backends::Backends;
+use legation_loadtest::scenario::churn::Churn;
+use legation_loadtest::scenario::connect_storm::ConnectStorm;
+use legation_loadtest::scenario::hot_change::HotChange;
+use legation_loadtest::scenario::irrelevant_envoys::IrrelevantEnvoys;
+use legation_loadtest::scenario::irrelevant_services::IrrelevantServices;
+use legation_loadtest::scenario::mass_reconnect::MassReconnect;
+use legation_loadtest::scenario::nackers::Nackers;
+use legation_loadtest::scenario::soak::Soak;
+use legation_loadtest::scenario::spread_change::SpreadChange;
+use legation_loadtest::scenario::stalled_readers::StalledReaders;
+
+/// Put a fleet of simulated Envoys on a control plane, and see what it costs
+///
+/// Each scenario starts a Legation host of its own, defines the mesh that it needs through its API, connects the fleet,
+/// and tells how long changes took, what was sent, and what the host used. Other servers can be measured the same way.
+///
+/// The exit code is 0 if every change reached every consumer and, with --check, all budgets are kept; 1 if not; 2 if the
+/// run could not be made.
 #[derive(Debug, Parser)]
 #[command(name = "legation-loadtest", version)]
-struct Cli {}
+struct Cli {
+    #[command(subcommand)]
+    command: Subcommands,
+}
 
-fn main() -> anyhow::Result<()> {
-    Cli::parse();
-    Ok(())
+#[derive(Debug, Subcommand)]
+enum Subcommands {
+    ConnectStorm(Command<ConnectStorm>),
+    HotChange(Command<HotChange>),
+    SpreadChange(Command<SpreadChange>),
+    IrrelevantEnvoys(Command<IrrelevantEnvoys>),
+    IrrelevantServices(Command<IrrelevantServices>),
+    Backends(Command<Backends>),
+    Churn(Command<Churn>),
+    StalledReaders(Command<StalledReaders>),
+    MassReconnect(Command<MassReconnect>),
+    Nackers(Command<Nackers>),
+    Soak(Command<Soak>),
+    Compare(Command<Comparison>),
+    Floor(Floor),
+    Report(Report),
+}
+
+/// A scenario or a comparison, where it happens, and what becomes of what it measures.
+#[derive(Debug, clap::Args)]
+struct Command<W: clap::Args> {
+    #[command(flatten)]
+    what: W,
+
+    #[command(flatten)]
+    lab: LabArgs,
+
+    #[command(flatten)]
+    output: Output,
+}
+
+/// Make reports of runs that were written with --json
+#[derive(Debug, clap::Args)]
+struct Report {
+    /// Files of runs
+    #[arg(required = true, value_name = "FILE")]
+    runs: Vec<PathBuf>,
+
+    #[command(flatten)]
+    output: Output,
+}
+
+/// What becomes of what was measured.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Reports")]
+struct Output {
+    /// Write what was measured as JSON; - is standard output, which has no table then
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+
+    /// Write a report with plots
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+
+    /// Write the comparison into a page in Markdown, between its markers
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
+
+    /// Write the plots of that page
+    #[arg(long, value_name = "DIRECTORY")]
+    plots: Option<PathBuf>,
+
+    /// Compare with budgets, all of them ratios
+    #[arg(long, value_name = "FILE")]
+    check: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<bool> {
+    match cli.command {
+        Subcommands::ConnectStorm(command) => command.run_scenario(),
+        Subcommands::HotChange(command) => command.run_scenario(),
+        Subcommands::SpreadChange(command) => command.run_scenario(),
+        Subcommands::IrrelevantEnvoys(command) => command.run_scenario(),
+        Subcommands::IrrelevantServices(command) => command.run_scenario(),
+        Subcommands::Backends(command) => command.run_scenario(),
+        Subcommands::Churn(command) => command.run_scenario(),
+        Subcommands::StalledReaders(command) => command.run_scenario(),
+        Subcommands::MassReconnect(command) => command.run_scenario(),
+        Subcommands::Nackers(command) => command.run_scenario(),
+        Subcommands::Soak(command) => command.run_scenario(),
+        Subcommands::Compare(command) => {
+            let mut lab = Lab::new(command.lab)?;
+            command.output.write(&command.what.run(&mut lab)?)
+        }
+        Subcommands::Floor(floor) => floor.run().map(|()| true),
+        Subcommands::Report(report) => {
+            let read =
+                |path: &PathBuf| json::read(path).with_context(|| format!("cannot read {}", path.display()));
+            let runs = report.runs.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
+            report.output.write(&runs.concat())
+        }
+    }
+}
+
+impl<S: Scenario + clap::Args> Command<S> {
+    fn run_scenario(self) -> anyhow::Result<bool> {
+        let mut lab = Lab::new(self.lab)?;
+        self.output.write(&[self.what.run(&mut lab)?])
+    }
+}
+
+impl Output {
+    /// Writes all that is asked for; whether nothing failed and the budgets are kept.
+    fn write(&self, runs: &[Run]) -> anyhow::Result<bool> {
+        if let Some(path) = &self.json {
+            json::write(runs, path).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        if self.json.as_deref().is_none_or(|path| path.as_os_str() != "-") {
+            for run in runs {
+                println!("{}", table::table(run));
+            }
+        }
+        if let Some(path) = &self.html {
+            std::fs::write(path, html::page(runs))
+                .with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        let budgets = self.check.as_deref().map(Budgets::read).transpose()?;
+        let verdicts = budgets.map(|budgets| budgets.check(runs));
+        if let Some(path) = &self.markdown {
+            markdown::write(path, runs, verdicts.as_ref())?;
+        }
+        if let Some(directory) = &self.plots {
+            plots::write(directory, runs)?;
+        }
+        if let Some(verdicts) = &verdicts {
+            println!("{verdicts}");
+        }
+        let kept = verdicts.is_none_or(|verdicts| verdicts.all_within());
+        Ok(kept && runs.iter().all(|run| run.failures.is_empty()))
+    }
 }

@@ -1,0 +1,113 @@
+//! Scenarios against several servers, interleaved and repeated, so that what the machine does meanwhile hits all alike.
+
+use clap::{Args, Command, FromArgMatches, ValueEnum};
+
+use crate::lab::Lab;
+use crate::run::Run;
+use crate::scenario::Scenario;
+use crate::scenario::backends::Backends;
+use crate::scenario::connect_storm::ConnectStorm;
+use crate::scenario::hot_change::HotChange;
+use crate::scenario::irrelevant_envoys::IrrelevantEnvoys;
+use crate::scenario::irrelevant_services::IrrelevantServices;
+use crate::scenario::mass_reconnect::MassReconnect;
+use crate::scenario::nackers::Nackers;
+use crate::scenario::spread_change::SpreadChange;
+use crate::scenario::stalled_readers::StalledReaders;
+use crate::server::ServerKind;
+
+/// What is run against which servers, and how often.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Comparison {
+    /// The servers [default: all]
+    #[arg(long, value_enum, value_delimiter = ',')]
+    servers: Vec<ServerKind>,
+
+    /// The scenarios, which run with their defaults [default: all]
+    #[arg(long, value_enum, value_delimiter = ',')]
+    scenarios: Vec<Compared>,
+
+    /// How often each is run against each
+    #[arg(long, default_value_t = 3)]
+    repetitions: usize,
+}
+
+/// A scenario of a comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Compared {
+    ConnectStorm,
+    HotChange,
+    SpreadChange,
+    Backends,
+    StalledReaders,
+    MassReconnect,
+    IrrelevantEnvoys,
+    IrrelevantServices,
+    Nackers,
+}
+
+impl Compared {
+    fn scenario(self) -> anyhow::Result<Box<dyn Scenario>> {
+        Ok(match self {
+            Self::ConnectStorm => Box::new(with_defaults::<ConnectStorm>()?),
+            Self::HotChange => Box::new(with_defaults::<HotChange>()?),
+            Self::SpreadChange => Box::new(with_defaults::<SpreadChange>()?),
+            Self::Backends => Box::new(with_defaults::<Backends>()?),
+            Self::StalledReaders => Box::new(with_defaults::<StalledReaders>()?),
+            Self::MassReconnect => Box::new(with_defaults::<MassReconnect>()?),
+            Self::IrrelevantEnvoys => Box::new(with_defaults::<IrrelevantEnvoys>()?),
+            Self::IrrelevantServices => Box::new(with_defaults::<IrrelevantServices>()?),
+            Self::Nackers => Box::new(with_defaults::<Nackers>()?),
+        })
+    }
+
+    /// Whether servers other than Legation are of interest: not where it is compared with itself, and no recorded content
+    /// has what it takes.
+    fn compares_servers(self) -> bool {
+        !matches!(self, Self::IrrelevantServices | Self::Nackers)
+    }
+}
+
+/// The scenario as its subcommand without flags makes it.
+fn with_defaults<S: Args + FromArgMatches>() -> anyhow::Result<S> {
+    let command = S::augment_args(Command::new("defaults"));
+    Ok(S::from_arg_matches(&command.try_get_matches_from(["defaults"])?)?)
+}
+
+impl Comparison {
+    /// Runs everything. A run that cannot be finished is told of among its failures, and the others go on.
+    pub fn run(&self, lab: &mut Lab) -> anyhow::Result<Vec<Run>> {
+        let servers = or_all(&self.servers);
+        let mut runs = Vec::new();
+        for compared in or_all(&self.scenarios) {
+            let scenario = compared.scenario()?;
+            for repetition in 0..self.repetitions {
+                for server in &servers {
+                    if !compared.compares_servers() && server.serves_content() {
+                        continue;
+                    }
+                    lab.set_server(*server);
+                    let run = scenario.run(lab)?;
+                    runs.push(Run { repetition, ..run });
+                }
+            }
+        }
+        Ok(runs)
+    }
+}
+
+fn or_all<T: ValueEnum + Clone>(chosen: &[T]) -> Vec<T> {
+    if chosen.is_empty() { T::value_variants().to_vec() } else { chosen.to_vec() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_scenario_has_defaults() {
+        for compared in Compared::value_variants() {
+            assert!(compared.scenario().is_ok(), "{compared:?}");
+        }
+    }
+}

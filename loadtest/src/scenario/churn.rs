@@ -1,0 +1,100 @@
+//! Services change all the time, at a rate.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::Scenario;
+use super::size::Size;
+use super::spread_change::SpreadSize;
+use crate::fleet::Behaviour;
+use crate::lab::{Lab, Site};
+use crate::mesh::Mesh;
+use crate::run::{Run, Sample};
+
+/// How often things are looked at over time.
+const SAMPLES: u32 = 200;
+
+/// How long the last changes may take to reach everybody.
+const CATCH_UP: Duration = Duration::from_secs(10);
+
+/// Change services at random, at a rate, whether those before have reached their consumers or not
+#[derive(Clone, Debug, clap::Args)]
+pub struct Churn {
+    #[command(flatten)]
+    size: SpreadSize,
+
+    /// Changes a second
+    #[arg(long, default_value_t = 100)]
+    rate: u32,
+
+    /// For how long, in seconds
+    #[arg(long, default_value_t = 30)]
+    seconds: u64,
+
+    /// Decides which services change
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+impl Scenario for Churn {
+    fn run(&self, lab: &mut Lab) -> anyhow::Result<Run> {
+        let size = Size::from(&self.size);
+        let mut parameters = size.parameters();
+        parameters.push(("rate", self.rate.to_string()));
+        parameters.push(("seconds", self.seconds.to_string()));
+        let mut run = lab.run("churn", &parameters);
+        let mesh = Mesh::with_spread_services(lab.mesh_name(), size.envoys, size.services, size.backends);
+        let mut site = lab.open(mesh, &[])?;
+        site.api()?;
+        site.connect(0..size.envoys, Behaviour::Accept);
+        site.settle()?;
+        let pace = Pace { rate: self.rate, duration: Duration::from_secs(self.seconds), seed: self.seed };
+        churn(&mut site, &mut run, lab, &pace, |_, _| {})?;
+        run.failures = site.take_failures();
+        Ok(run)
+    }
+}
+
+/// How fast, and for how long.
+pub(super) struct Pace {
+    /// Changes a second.
+    pub(super) rate: u32,
+    pub(super) duration: Duration,
+    pub(super) seed: u64,
+}
+
+/// A phase of changes at a rate; `meanwhile` is told the time since its start before each change.
+pub(super) fn churn(
+    site: &mut Site,
+    run: &mut Run,
+    lab: &Lab,
+    pace: &Pace,
+    mut meanwhile: impl FnMut(&mut Site, Duration),
+) -> anyhow::Result<()> {
+    let Pace { rate, duration, seed } = *pace;
+    let mut random = fastrand::Rng::with_seed(seed);
+    let progress = lab.progress(&run.scenario, duration.as_secs() * u64::from(rate));
+    let start = site.begin()?;
+    let started = Instant::now();
+    let mut samples: Vec<Sample> = vec![site.sample(&start)?];
+    let mut made = 0_u32;
+    while started.elapsed() < duration {
+        let due = Duration::from_secs(1) * made / rate.max(1);
+        thread::sleep(due.saturating_sub(started.elapsed()));
+        meanwhile(site, started.elapsed());
+        site.change(random.u32(0..site.mesh.services))?;
+        made += 1;
+        progress.step();
+        if started.elapsed() > duration / SAMPLES * u32::try_from(samples.len()).unwrap_or(u32::MAX) {
+            samples.push(site.sample(&start)?);
+        }
+    }
+    let caught_up = site.fleet.wait_received(CATCH_UP);
+    samples.push(site.sample(&start)?);
+    if !caught_up {
+        let outstanding = site.fleet.tally().outstanding;
+        site.fail(format!("{outstanding} changes had not reached all consumers {} s after the last", CATCH_UP.as_secs()));
+    }
+    run.phases.push(site.end(&start, "", samples)?);
+    Ok(())
+}

@@ -1,0 +1,104 @@
+//! A server that is started for a run, and ended after it.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+use super::pin::pinned;
+
+/// How long a server may take until it is ready. One that has content to read takes seconds.
+const READY_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long it may take to end when it is told to.
+const END_TIMEOUT: Duration = Duration::from_secs(20);
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// A process that has told that it is ready; it ends when this is dropped.
+#[derive(Debug)]
+pub struct ServerProcess {
+    child: Child,
+    /// The line in which it told its addresses.
+    ready: String,
+    directory: TempDir,
+}
+
+impl ServerProcess {
+    /// Starts a command, on one CPU only if told so, and waits for the line of its standard error that says `ready`.
+    pub fn start(command: &mut Command, cpu: Option<usize>) -> anyhow::Result<Self> {
+        let directory = tempfile::tempdir()?;
+        let log = directory.path().join("log");
+        command.current_dir(directory.path()).stdin(Stdio::null()).stdout(Stdio::null());
+        command.stderr(File::create(&log)?);
+        let program = command.get_program().to_owned();
+        let child = pinned(cpu, || command.spawn())?
+            .with_context(|| format!("cannot start {}", program.display()))?;
+        let mut process = Self { child, ready: String::new(), directory };
+        process.ready = process.wait_until_ready(&log)?;
+        Ok(process)
+    }
+
+    /// The address that it told as `name=ADDRESS`.
+    pub fn address(&self, name: &str) -> anyhow::Result<&str> {
+        let value = |word: &'_ str| word.split_once('=').is_some_and(|(key, _)| key == name);
+        let word = self.ready.split_whitespace().find(|word| value(word));
+        let address = word.and_then(|word| word.split_once('=')).map(|(_, address)| address);
+        address.with_context(|| format!("the server told no {name}=ADDRESS when it was ready: {:?}", self.ready))
+    }
+
+    /// The number of the process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// A directory that goes when the process has ended.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    fn wait_until_ready(&mut self, log: &Path) -> anyhow::Result<String> {
+        let deadline = Instant::now() + READY_TIMEOUT;
+        loop {
+            let text = std::fs::read_to_string(log)?;
+            let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+            if let Some(line) = whole.map(str::trim).find(|line| line.contains("ready") && line.contains('=')) {
+                return Ok(line.to_owned());
+            }
+            if let Some(status) = self.child.try_wait()? {
+                bail!("the server ended with {status} before it was ready:\n{text}");
+            }
+            if Instant::now() > deadline {
+                bail!("the server was not ready within {} s:\n{text}", READY_TIMEOUT.as_secs());
+            }
+            thread::sleep(PAUSE);
+        }
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        let pid = i32::try_from(self.child.id()).map_err(io::Error::other)?;
+        kill(Pid::from_raw(pid), Signal::SIGTERM)?;
+        let deadline = Instant::now() + END_TIMEOUT;
+        while self.child.try_wait()?.is_none() {
+            if Instant::now() > deadline {
+                self.child.kill()?;
+                self.child.wait()?;
+            }
+            thread::sleep(PAUSE);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for ServerProcess {
+    fn drop(&mut self) {
+        if let Err(error) = self.end() {
+            eprintln!("cannot end process {}: {error}", self.child.id());
+        }
+    }
+}
