@@ -13,8 +13,12 @@
 //! Beneath them: [`figures`] knows how a number is called and written, [`groups`] puts repetitions together, [`spread`]
 //! sums them up, and `chart` draws.
 
+mod chart;
+pub mod check;
+mod drawings;
 pub mod figures;
 pub mod groups;
+pub mod html;
 pub mod json;
 pub mod numbers;
 pub mod spread;
