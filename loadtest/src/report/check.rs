@@ -17,13 +17,14 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, Table};
 use serde::Deserialize;
 use thiserror::Error;
 
 use super::figures::digits;
 use super::numbers::numbers;
 use super::spread::Spread;
+use super::table::LINES;
 use crate::run::Run;
 
 /// A file of budgets.
@@ -281,10 +282,10 @@ impl Verdicts {
 impl fmt::Display for Verdicts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table = Table::new();
-        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+        table.load_style(LINES);
         table.set_header(["budget", "at most", "minimum", "median", "maximum", "verdict"]);
         for verdict in &self.verdicts {
-            let mut row = vec![verdict.budget.name.clone(), digits(verdict.budget.at_most)];
+            let mut row = vec![verdict.budget.name.clone(), verdict.budget.at_most.to_string()];
             row.extend(match &verdict.ratio {
                 Ok(ratio) => [ratio.minimum, ratio.median, ratio.maximum].map(digits),
                 Err(_) => Default::default(),
@@ -441,8 +442,8 @@ at_most = 1.2
             line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect::<Vec<_>>().join("|")
         };
         let lines: Vec<String> = text.lines().map(cells).collect();
-        assert!(lines.contains(&"hot change|1.20|1.50|1.50|1.50|over".to_owned()), "{text}");
-        assert!(lines.contains(&"hot change|1.20|cannot be checked".to_owned()), "{text}");
+        assert!(lines.contains(&"hot change|1.2|1.50|1.50|1.50|over".to_owned()), "{text}");
+        assert!(lines.contains(&"hot change|1.2|cannot be checked".to_owned()), "{text}");
         assert!(
             lines.contains(&"cannot be checked: hot change: no run of hot-change with nobody".to_owned()),
             "{text}"

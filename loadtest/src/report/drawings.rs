@@ -4,7 +4,7 @@ use super::chart::axis::Axis;
 use super::chart::bars::{Bar, bars};
 use super::chart::lines::{Line, lines};
 use super::chart::{COLOURS, DASHES, Look, Svg};
-use super::figures::{measure_label, quantity};
+use super::figures::{capitalised, measure_label, quantity};
 use super::groups::{Group, Row, SERVERS};
 use super::numbers::{MIB, measure_name};
 use super::spread::Spread;
@@ -111,7 +111,7 @@ fn interpolated(curve: &[(f64, f64)], quantile: f64) -> f64 {
     }
 }
 
-/// A number, a bar for each row; none where no row has it.
+/// A number, a bar for each row; none where there is nothing to compare.
 pub(super) fn bar_chart(group: &Group<'_>, number: &str) -> Option<Svg> {
     let bar = |row: &Row<'_>| {
         Some(Bar { label: group.row_label(row), look: look(group, row), spread: row.spread(number)? })
@@ -122,7 +122,7 @@ pub(super) fn bar_chart(group: &Group<'_>, number: &str) -> Option<Svg> {
     } else {
         "less is better".to_owned()
     };
-    if drawn.is_empty() { None } else { Some(bars(number, &unit, &drawn)) }
+    if drawn.len() < 2 { None } else { Some(bars(number, &unit, &drawn)) }
 }
 
 /// What is drawn over time.
@@ -200,11 +200,6 @@ pub(super) fn course(group: &Group<'_>, course: Course) -> Option<Svg> {
     };
     let (title, unit) = course.title();
     Some(lines(title, &x, &Axis::from_zero(highest, unit), &drawn))
-}
-
-fn capitalised(text: &str) -> String {
-    let mut characters = text.chars();
-    characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -107,6 +107,15 @@ pub fn quantity(number: &str, value: f64) -> String {
     }
 }
 
+/// From a value to another, the unit once if it is the same: `8.91 to 9.12 ms`.
+pub fn range(number: &str, from: f64, to: f64) -> String {
+    let (from, to) = (quantity(number, from), quantity(number, to));
+    match (from.split_once(' '), to.split_once(' ')) {
+        (Some((value, unit)), Some((_, same))) if unit == same => format!("{value} to {to}"),
+        _ => format!("{from} to {to}"),
+    }
+}
+
 /// A time in microseconds, in the unit that suits it.
 fn time(us: f64) -> String {
     // what rounds to 1000 belongs to the next unit
@@ -162,6 +171,12 @@ fn grouped(value: f64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// A text with its first letter large.
+pub(super) fn capitalised(text: &str) -> String {
+    let mut characters = text.chars();
+    characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
 }
 
 /// What a scenario measures, in a sentence; an empty one of a scenario that is not ours.
@@ -252,6 +267,17 @@ mod tests {
         check("lost", 3.0, "3");
         check("pushes_per_change", 999.5, "1,000");
         check("pushes_per_second", 20_000.4, "20,000");
+    }
+
+    #[test]
+    fn ranges_have_their_unit_once() {
+        #[track_caller]
+        fn check(number: &str, from: f64, to: f64, expected: &str) {
+            assert_eq!(range(number, from, to), expected);
+        }
+        check("last_ack_ms.p50", 8.91, 9.12, "8.91 to 9.12 ms");
+        check("last_ack_ms.p50", 0.91, 9.12, "910 µs to 9.12 ms");
+        check("lost", 1.0, 2.0, "1 to 2");
     }
 
     #[test]

@@ -20,7 +20,9 @@ pub mod figures;
 pub mod groups;
 pub mod html;
 pub mod json;
+pub mod markdown;
 pub mod numbers;
+pub mod plots;
 pub mod spread;
 pub mod table;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 
 use super::figures::{digits, label, machine, measure_label, quantity};
 use super::numbers::{measure_name, phase_numbers};
@@ -31,10 +31,16 @@ const ROWS: [&str; 18] = [
     "disconnects",
 ];
 
+/// Lines above, below and under the header, and no others.
+pub(super) const LINES: TableStyle = TableStyle::new()
+    .top_border(LineStyle::none().fill('─').junction('─'))
+    .header_separator(LineStyle::none().fill('─').junction('─'))
+    .bottom_border(LineStyle::none().fill('─').junction('─'));
+
 /// A run as text, a line break at its end.
 pub fn table(run: &Run) -> String {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(LINES);
     let mut header = vec![format!("{} of {}", run.scenario, run.server)];
     header.extend(run.phases.iter().map(|phase| phase.name.clone()));
     table.set_header(header);

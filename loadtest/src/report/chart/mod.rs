@@ -89,5 +89,5 @@ fn number(value: f64) -> String {
 
 /// About how wide a label is: fonts differ, and there is none to measure here.
 fn text_width(text: &str) -> f64 {
-    text.chars().count() as f64 * 6.9
+    text.chars().count() as f64 * 6.5
 }

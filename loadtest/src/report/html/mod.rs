@@ -126,7 +126,7 @@ fn section(group: &Group<'_>, position: usize) -> Markup {
     }
 }
 
-/// Of one server there is nothing to compare resources with, unless there are none.
+/// Resources are of interest where there should be none.
 fn shown(group: &Group<'_>, number: &str) -> bool {
     number != "resources_received" || group.scenario == "mass-reconnect"
 }

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use crate::report::figures::{label, measure_label, quantity};
+use crate::report::figures::{label, measure_label, quantity, range};
 use crate::report::groups::{Group, Row};
 use crate::report::numbers::measure_name;
 use crate::run::Measure;
@@ -98,7 +98,7 @@ fn cell(row: &Row<'_>, number: &str) -> Markup {
             @if let Some(spread) = spread {
                 (quantity(number, spread.median))
                 @if spread.is_spread() {
-                    small { (quantity(number, spread.minimum)) " to " (quantity(number, spread.maximum)) }
+                    small { (range(number, spread.minimum, spread.maximum)) }
                 }
             }
         }
