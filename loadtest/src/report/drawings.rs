@@ -3,7 +3,7 @@
 use super::chart::axis::Axis;
 use super::chart::bars::{Bar, bars};
 use super::chart::lines::{Line, lines};
-use super::chart::{COLOURS, DASHES, Look, Svg};
+use super::chart::{COLOURS, Colour, Svg};
 use super::figures::{capitalised, measure_label, quantity};
 use super::groups::{Group, Row, SERVERS};
 use super::numbers::{MIB, measure_name};
@@ -18,44 +18,69 @@ pub(super) const PLOTTED: [Measure; 5] =
 /// Above this ratio of the greatest time to the least, a scale from zero would show the greatest only.
 const WIDE: f64 = 25.0;
 
-/// How a row looks: by its server where there are several, or else by its phase.
-pub(super) fn look(group: &Group<'_>, row: &Row<'_>) -> Look {
+/// The colour of a row: of its server where there are several, or else of its phase.
+pub(super) fn colour(group: &Group<'_>, row: &Row<'_>) -> Colour {
     /// Far apart from each other, for phases.
     const PHASES: [usize; 5] = [0, 3, 6, 4, 5];
     let servers = group.servers();
-    let phase = group.phases().iter().position(|&phase| phase == row.phase).unwrap_or_default();
     if servers.len() == 1 {
-        return Look { colour: PHASES[phase % PHASES.len()], dash: 0 };
+        let phase = group.phases().iter().position(|&phase| phase == row.phase).unwrap_or_default();
+        return Colour(PHASES[phase % PHASES.len()]);
     }
     let known = SERVERS.iter().position(|&server| server == row.server);
-    let colour = known.unwrap_or_else(|| {
+    Colour(known.unwrap_or_else(|| {
         let mut strangers = servers.iter().filter(|server| !SERVERS.contains(server));
         let position = strangers.position(|&server| server == row.server).unwrap_or_default();
         SERVERS.len() + position % (COLOURS - SERVERS.len())
-    });
-    Look { colour, dash: phase % DASHES }
+    }))
 }
 
-/// A measure by percentile, a line for each row; none where it was not timed more than once.
-pub(super) fn latency(group: &Group<'_>, measure: Measure) -> Option<Svg> {
-    let drawn: Vec<Line> = group.rows.iter().filter_map(|row| latency_line(group, row, measure)).collect();
-    if drawn.is_empty() {
-        return None;
+/// Rows that are drawn together, with what sets them apart from others: one phase of all servers, or all there are.
+fn panels<'g, 'a>(group: &'g Group<'a>) -> Vec<(Option<&'a str>, Vec<&'g Row<'a>>)> {
+    if group.servers().len() == 1 {
+        return vec![(None, group.rows.iter().collect())];
     }
-    let right = drawn.iter().filter_map(|line| line.points.last()).map(|(at, _)| *at).fold(0.0, f64::max);
+    let of = |phase| group.rows.iter().filter(|row| row.phase == phase).collect();
+    group.phases().into_iter().map(|phase| (phase, of(phase))).collect()
+}
+
+/// What a line is called among those of its panel.
+fn panel_label(group: &Group<'_>, row: &Row<'_>) -> String {
+    if group.servers().len() > 1 { row.server.to_owned() } else { group.row_label(row) }
+}
+
+/// A title, and the phase that it is about.
+fn panel_title(title: &str, phase: Option<&str>) -> String {
+    phase.map_or_else(|| title.to_owned(), |phase| format!("{title}, {phase}"))
+}
+
+/// A measure by percentile, a line for each row and a plot for each panel, all on the same scale; none where it was not
+/// timed more than once.
+pub(super) fn latency(group: &Group<'_>, measure: Measure) -> Vec<Svg> {
+    let panels: Vec<(Option<&str>, Vec<Line>)> = panels(group)
+        .into_iter()
+        .map(|(phase, rows)| {
+            (phase, rows.into_iter().filter_map(|row| latency_line(group, row, measure)).collect())
+        })
+        .collect();
+    let drawn = || panels.iter().flat_map(|(_, lines)| lines);
+    let right = drawn().filter_map(|line| line.points.last()).map(|(at, _)| *at).fold(0.0, f64::max);
     let values = || {
-        let middle = drawn.iter().flat_map(|line| line.points.iter().map(|&(_, value)| value));
-        middle.chain(drawn.iter().flat_map(|line| line.band.iter().flat_map(|&(_, low, high)| [low, high])))
+        let middle = drawn().flat_map(|line| line.points.iter().map(|&(_, value)| value));
+        middle.chain(drawn().flat_map(|line| line.band.iter().flat_map(|&(_, low, high)| [low, high])))
     };
     let greatest = values().fold(0.0, f64::max);
     let least = values().filter(|&value| value > 0.0).fold(greatest, f64::min);
     let y = if least > 0.0 && greatest / least > WIDE {
-        Axis::logarithmic(least, greatest, "milliseconds, each step multiplies")
+        Axis::logarithmic(least, greatest, "milliseconds, logarithmic")
     } else {
         Axis::from_zero(greatest, "milliseconds")
     };
-    let title = measure_label(measure_name(measure));
-    Some(lines(&capitalised(&title), &Axis::percentiles(right), &y, &drawn))
+    let title = capitalised(&measure_label(measure_name(measure)));
+    let plot = |(phase, drawn): &(Option<&str>, Vec<Line>)| {
+        lines(&panel_title(&title, *phase), &Axis::percentiles(right), &y, drawn)
+    };
+    panels.iter().filter(|(_, lines)| !lines.is_empty()).map(plot).collect()
 }
 
 fn latency_line(group: &Group<'_>, row: &Row<'_>, measure: Measure) -> Option<Line> {
@@ -82,14 +107,14 @@ fn latency_line(group: &Group<'_>, row: &Row<'_>, measure: Measure) -> Option<Li
             band.push((at, spread.minimum, spread.maximum));
         }
     }
-    let label = group.row_label(row);
+    let label = panel_label(group, row);
     let figures = ["p50", "p99", "max"].map(|quantile| {
         let number = format!("{}_ms.{quantile}", measure_name(measure));
         let median = row.spread(&number).map(|spread| quantity(&number, spread.median));
         format!("{quantile} {}", median.unwrap_or_default())
     });
     let hint = format!("{label}: {}", figures.join(", "));
-    Some(Line { label: Some(label), look: look(group, row), points, band, hint })
+    Some(Line { label: Some(label), colour: colour(group, row), points, band, hint })
 }
 
 /// The distribution, or what little is known of it.
@@ -114,7 +139,7 @@ fn interpolated(curve: &[(f64, f64)], quantile: f64) -> f64 {
 /// A number, a bar for each row; none where there is nothing to compare.
 pub(super) fn bar_chart(group: &Group<'_>, number: &str) -> Option<Svg> {
     let bar = |row: &Row<'_>| {
-        Some(Bar { label: group.row_label(row), look: look(group, row), spread: row.spread(number)? })
+        Some(Bar { label: group.row_label(row), colour: colour(group, row), spread: row.spread(number)? })
     };
     let drawn: Vec<Bar> = group.rows.iter().filter_map(bar).collect();
     let unit = if group.repetitions() > 1 {
@@ -166,21 +191,22 @@ impl Course {
     }
 }
 
-/// Something over time, a line for each repetition of each row; none where there are no samples.
-pub(super) fn course(group: &Group<'_>, course: Course) -> Option<Svg> {
+/// Something over time, a line for each repetition of each row and a plot for each panel; none where there are no samples.
+pub(super) fn course(group: &Group<'_>, course: Course) -> Vec<Svg> {
+    panels(group).into_iter().filter_map(|(phase, rows)| course_panel(group, course, phase, &rows)).collect()
+}
+
+fn course_panel(group: &Group<'_>, course: Course, phase: Option<&str>, rows: &[&Row<'_>]) -> Option<Svg> {
     /// From here on minutes are easier to read, in seconds.
     const LONG: f64 = 240.0;
-    let mut drawn = Vec::new();
-    for row in &group.rows {
-        for (repetition, phase) in row.repetitions.iter().enumerate() {
-            let points = course.points(phase);
-            if points.len() < 2 {
-                continue;
-            }
-            let label = group.row_label(row);
+    let mut drawn: Vec<Line> = Vec::new();
+    for row in rows {
+        let courses = row.repetitions.iter().map(|phase| course.points(phase)).enumerate();
+        for (position, (repetition, points)) in courses.filter(|(_, points)| points.len() > 1).enumerate() {
+            let label = panel_label(group, row);
             let hint = format!("{label}, repetition {repetition}");
-            let label = drawn.iter().all(|line: &Line| line.label.as_ref() != Some(&label)).then_some(label);
-            drawn.push(Line { label, look: look(group, row), points, band: Vec::new(), hint });
+            let label = (position == 0).then_some(label);
+            drawn.push(Line { label, colour: colour(group, row), points, band: Vec::new(), hint });
         }
     }
     if drawn.is_empty() {
@@ -199,7 +225,7 @@ pub(super) fn course(group: &Group<'_>, course: Course) -> Option<Svg> {
         Axis::just(seconds, "seconds")
     };
     let (title, unit) = course.title();
-    Some(lines(title, &x, &Axis::from_zero(highest, unit), &drawn))
+    Some(lines(&panel_title(title, phase), &x, &Axis::from_zero(highest, unit), &drawn))
 }
 
 #[cfg(test)]
@@ -267,7 +293,7 @@ mod tests {
         assert_eq!(Course::Resident.points(&sampled)[1], (1.0, 70.0625));
         assert_eq!(Course::Outstanding.points(&sampled)[2], (2.0, 2.0));
         let runs = [run("soak", "legation", 0, vec![phase("").phase()])];
-        assert!(Course::ALL.iter().all(|&kind| course(&groups(&runs)[0], kind).is_none()));
+        assert!(Course::ALL.iter().all(|&kind| course(&groups(&runs)[0], kind).is_empty()));
     }
 
     #[test]
@@ -276,12 +302,30 @@ mod tests {
             .map(|server| run("hot-change", server, 0, vec![phase("few").phase(), phase("many").phase()]))
             .into();
         let groups = groups(&runs);
-        let looks: Vec<_> = groups[0]
-            .rows
-            .iter()
-            .map(|row| look(&groups[0], row))
-            .map(|look| (look.colour, look.dash))
-            .collect();
-        assert_eq!(looks, [(0, 0), (0, 1), (2, 0), (2, 1), (6, 0), (6, 1), (7, 0), (7, 1)]);
+        let colours: Vec<_> = groups[0].rows.iter().map(|row| colour(&groups[0], row).0).collect();
+        assert_eq!(colours, [0, 0, 2, 2, 6, 6, 7, 7]);
+    }
+
+    #[test]
+    fn phases_of_several_servers_have_plots_of_their_own() {
+        #[track_caller]
+        fn check(servers: &[&str], phases: &[&str], expected: &[&str]) {
+            let timed = |name: &&str| phase(name).latency(Measure::Sync, &[1.0, 2.0]).samples().phase();
+            let runs: Vec<_> = servers
+                .iter()
+                .map(|server| run("a", server, 0, phases.iter().map(timed).collect()))
+                .collect();
+            let groups = groups(&runs);
+            let plots = [latency(&groups[0], Measure::Sync), course(&groups[0], Course::Pushes)].concat();
+            assert_eq!(plots.iter().map(|plot| plot.title.as_str()).collect::<Vec<_>>(), expected);
+        }
+        check(&["legation"], &[""], &["Sync", "Pushes"]);
+        check(&["legation"], &["few", "many"], &["Sync", "Pushes"]);
+        check(&["legation", "mine"], &[""], &["Sync", "Pushes"]);
+        check(
+            &["legation", "mine"],
+            &["few", "many"],
+            &["Sync, few", "Sync, many", "Pushes, few", "Pushes, many"],
+        );
     }
 }

@@ -84,7 +84,7 @@ pub fn comparison(runs: &[Run], verdicts: Option<&Verdicts>, plots: &[PlotFile],
             let path = plot.path.strip_prefix(directory).unwrap_or(&plot.path);
             paragraph(
                 &mut text,
-                &format!("![{}: {}](<{}>)", escaped(group.scenario), plot.title, path.display()),
+                &format!("![{}: {}](<{}>)", escaped(group.scenario), escaped(&plot.title), path.display()),
             );
         }
     }

@@ -25,8 +25,13 @@ pub fn write(runs: &[Run], directory: &Path) -> io::Result<Vec<PlotFile>> {
     fs::create_dir_all(directory)?;
     let mut files = Vec::new();
     for group in groups(runs) {
-        let plots = [
-            ("latency", PLOTTED.into_iter().find_map(|measure| latency(&group, measure))),
+        let latencies =
+            PLOTTED.into_iter().map(|measure| latency(&group, measure)).find(|plots| !plots.is_empty());
+        let latencies = latencies.unwrap_or_default().into_iter().enumerate().map(|(position, plot)| {
+            let kind = if position == 0 { "latency".to_owned() } else { format!("latency-{}", position + 1) };
+            (kind, plot)
+        });
+        let bars = [
             ("last-sync", bar_chart(&group, "last_sync_ms.p50")),
             ("cpu", bar_chart(&group, "server_cpu_us_per_push")),
             (
@@ -34,8 +39,8 @@ pub fn write(runs: &[Run], directory: &Path) -> io::Result<Vec<PlotFile>> {
                 bar_chart(&group, "resident_kib_per_envoy").or_else(|| bar_chart(&group, "resident_mib")),
             ),
         ];
-        for (kind, plot) in plots {
-            let Some(plot) = plot else { continue };
+        let bars = bars.into_iter().filter_map(|(kind, plot)| Some((kind.to_owned(), plot?)));
+        for (kind, plot) in latencies.chain(bars) {
             let path = directory.join(format!("{}-{kind}.svg", stem(&group)));
             fs::write(&path, plot.file())?;
             files.push(PlotFile { scenario: group.scenario.to_owned(), title: plot.title, path });

@@ -2,7 +2,7 @@
 
 use maud::html;
 
-use super::{HEADING, Look, Svg, heading, number, text_width};
+use super::{Colour, HEADING, Svg, heading, number, text_width};
 use crate::report::figures::{capitalised, label, quantity, range};
 use crate::report::spread::Spread;
 
@@ -10,7 +10,7 @@ use crate::report::spread::Spread;
 #[derive(Clone, Debug)]
 pub(in crate::report) struct Bar {
     pub(in crate::report) label: String,
-    pub(in crate::report) look: Look,
+    pub(in crate::report) colour: Colour,
     pub(in crate::report) spread: Spread,
 }
 
@@ -40,10 +40,10 @@ pub(in crate::report) fn bars(name: &str, unit: &str, bars: &[Bar]) -> Svg {
         @for (position, bar) in bars.iter().enumerate() {
             @let middle = HEADING + (position as f64 + 0.5) * STEP;
             @let Spread { minimum, median, maximum } = bar.spread;
-            text class=(bar.look.class("label")) text-anchor="end" x=(number(labels)) y=(number(middle + 4.0)) {
+            text class=(bar.colour.class("label")) text-anchor="end" x=(number(labels)) y=(number(middle + 4.0)) {
                 (bar.label)
             }
-            rect class=(bar.look.class("bar")) x=(number(left)) y=(number(middle - THICKNESS / 2.0))
+            rect class=(bar.colour.class("bar")) x=(number(left)) y=(number(middle - THICKNESS / 2.0))
                 width=(number(along(median))) height=(number(THICKNESS)) {}
             @if bar.spread.is_spread() {
                 line class="whisker" x1=(number(left + along(minimum))) x2=(number(left + along(maximum)))

@@ -3,14 +3,14 @@
 use maud::{Markup, html};
 
 use super::axis::Axis;
-use super::{HEADING, Look, Svg, heading, number, text_width};
+use super::{Colour, HEADING, Svg, heading, number, text_width};
 
 /// A line of a plot.
 #[derive(Clone, Debug)]
 pub(in crate::report) struct Line {
     /// Beside its end; none for one that is called as another.
     pub(in crate::report) label: Option<String>,
-    pub(in crate::report) look: Look,
+    pub(in crate::report) colour: Colour,
     /// From left to right.
     pub(in crate::report) points: Vec<(f64, f64)>,
     /// Around it, for the spread of what it is the middle of: from left to right, the least and the greatest.
@@ -56,15 +56,15 @@ pub(in crate::report) fn lines(title: &str, x: &Axis, y: &Axis, lines: &[Line]) 
         @for line in lines { (band(line, place)) }
         // the first is the one that matters, so it lies on the others
         @for line in lines.iter().rev() {
-            path class=(line.look.class("line")) d=(path(line.points.iter().copied().map(place))) {
+            path class=(line.colour.class("line")) d=(path(line.points.iter().copied().map(place))) {
                 title { (line.hint) }
             }
         }
         @for ((line, text, (across, end)), height) in labels.iter().zip(&heights) {
-            circle class=(line.look.class("end")) cx=(number(*across)) cy=(number(*end)) r="2.5" {}
-            path class=(line.look.class("leader"))
+            circle class=(line.colour.class("end")) cx=(number(*across)) cy=(number(*end)) r="2.5" {}
+            path class=(line.colour.class("leader"))
                 d=(path([(across + 4.0, *end), (right + 4.0, *end), (right + 12.0, *height)])) {}
-            text class=(line.look.class("label")) x=(number(right + 16.0)) y=(number(height + 4.0)) { (text) }
+            text class=(line.colour.class("label")) x=(number(right + 16.0)) y=(number(height + 4.0)) { (text) }
         }
     };
     Svg { width: right + 20.0 + widest, height: bottom + BELOW, title: title.to_owned(), content }
@@ -75,7 +75,7 @@ fn band(line: &Line, place: impl Fn((f64, f64)) -> (f64, f64)) -> Markup {
     let greatest = line.band.iter().rev().map(|&(at, _, greatest)| place((at, greatest)));
     html! {
         @if !line.band.is_empty() {
-            path class=(line.look.class("band")) d=(format!("{}Z", path(least.chain(greatest)))) {}
+            path class=(line.colour.class("band")) d=(format!("{}Z", path(least.chain(greatest)))) {}
         }
     }
 }

@@ -8,26 +8,19 @@ pub(super) mod lines;
 
 use maud::{Markup, PreEscaped, html};
 
-/// How what belongs to one server, or to one phase, looks.
+/// The colour of what belongs to one server, or to one phase: which of those in the style sheet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Look {
-    /// Of the colours in the style sheet.
-    pub(super) colour: usize,
-    /// Of the kinds of line in the style sheet, from the one that is solid.
-    pub(super) dash: usize,
-}
+pub(super) struct Colour(pub(super) usize);
 
-impl Look {
+impl Colour {
     /// The classes of its elements.
     fn class(self, element: &str) -> String {
-        format!("{element} c{} d{}", self.colour, self.dash)
+        format!("{element} c{}", self.0)
     }
 }
 
 /// How many colours the style sheet has.
 pub(super) const COLOURS: usize = 8;
-/// How many kinds of line the style sheet has.
-pub(super) const DASHES: usize = 3;
 
 /// What plots look like. The colours of the series can be told apart by the colour-blind (after Okabe and Ito), and greys
 /// are for the floors, which are no competitors.
@@ -46,23 +39,25 @@ pub(super) struct Svg {
 impl Svg {
     /// As an element of a page that has [`STYLE`].
     pub(super) fn inline(&self) -> Markup {
-        self.element(&html! {})
+        self.element(0.0, &html! {})
     }
 
     /// As a file of its own.
     pub(super) fn file(&self) -> String {
+        const MARGIN: f64 = 16.0;
         let style = html! {
             style { (PreEscaped(STYLE)) }
-            rect class="paper" width="100%" height="100%" {}
+            rect class="paper" x=(number(-MARGIN)) y=(number(-MARGIN)) width="100%" height="100%" {}
         };
-        format!("{}\n", self.element(&style).into_string())
+        format!("{}\n", self.element(MARGIN, &style).into_string())
     }
 
-    fn element(&self, before: &Markup) -> Markup {
+    fn element(&self, margin: f64, before: &Markup) -> Markup {
+        let [width, height] = [self.width, self.height].map(|length| number(length + 2.0 * margin));
         html! {
             svg class="chart" xmlns="http://www.w3.org/2000/svg" role="img" aria-label=(self.title)
-                width=(number(self.width)) height=(number(self.height))
-                viewBox=(format!("0 0 {} {}", number(self.width), number(self.height))) {
+                width=(width) height=(height)
+                viewBox=(format!("{0} {0} {width} {height}", number(-margin))) {
                 (before)
                 (self.content)
             }

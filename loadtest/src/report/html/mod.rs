@@ -89,13 +89,11 @@ pub fn page(runs: &[Run]) -> String {
 }
 
 fn section(group: &Group<'_>, position: usize) -> Markup {
-    let latencies: Vec<_> = PLOTTED.into_iter().filter_map(|measure| latency(group, measure)).collect();
-    let bars: Vec<_> = BARS
-        .into_iter()
-        .filter(|name| shown(group, name))
-        .filter_map(|name| bar_chart(group, name))
-        .collect();
-    let courses: Vec<_> = Course::ALL.into_iter().filter_map(|kind| course(group, kind)).collect();
+    let latencies = PLOTTED.into_iter().flat_map(|measure| latency(group, measure));
+    let bars =
+        BARS.into_iter().filter(|number| shown(group, number)).filter_map(|number| bar_chart(group, number));
+    let compared: Vec<_> = latencies.chain(bars).collect();
+    let courses: Vec<_> = Course::ALL.into_iter().flat_map(|kind| course(group, kind)).collect();
     html! {
         section id=(format!("scenario-{position}")) {
             h2 { (group.scenario) }
@@ -116,7 +114,7 @@ fn section(group: &Group<'_>, position: usize) -> Markup {
                 }
             }
             @if group.servers().len() == 1 { (headlines(group)) }
-            @for plots in [&latencies, &bars, &courses] {
+            @for plots in [compared, courses] {
                 @if !plots.is_empty() {
                     div class="plots" { @for plot in plots { figure { (plot.inline()) } } }
                 }
@@ -198,7 +196,7 @@ mod tests {
     fn text(document: &roxmltree::Document<'_>) -> String {
         document
             .descendants()
-            .filter(|node| node.is_text())
+            .filter(roxmltree::Node::is_text)
             .filter_map(|node| node.text())
             .collect::<Vec<_>>()
             .join("|")
@@ -237,8 +235,8 @@ mod tests {
             let plots = document
                 .descendants()
                 .filter(|node| node.has_tag_name(("http://www.w3.org/2000/svg", "svg")));
-            // for each scenario: last ACK; last sync, CPU and twice memory; three courses
-            assert_eq!(plots.count(), 2 * (1 + 4 + 3));
+            // for each scenario: last ACK of two phases; last sync, CPU and twice memory; three courses of two phases
+            assert_eq!(plots.count(), 2 * (2 + 4 + 6));
         });
     }
 
