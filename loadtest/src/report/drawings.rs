@@ -22,7 +22,7 @@ const WIDE: f64 = 25.0;
 pub(super) fn colour(group: &Group<'_>, row: &Row<'_>) -> Colour {
     /// Far apart from each other, for phases.
     const PHASES: [usize; 5] = [0, 3, 6, 4, 5];
-    let servers = group.servers();
+    let servers = &group.servers;
     if servers.len() == 1 {
         let phase = group.phases().iter().position(|&phase| phase == row.phase).unwrap_or_default();
         return Colour(PHASES[phase % PHASES.len()]);
@@ -37,7 +37,7 @@ pub(super) fn colour(group: &Group<'_>, row: &Row<'_>) -> Colour {
 
 /// Rows that are drawn together, with what sets them apart from others: one phase of all servers, or all there are.
 fn panels<'g, 'a>(group: &'g Group<'a>) -> Vec<(Option<&'a str>, Vec<&'g Row<'a>>)> {
-    if group.servers().len() == 1 {
+    if group.servers.len() == 1 {
         return vec![(None, group.rows.iter().collect())];
     }
     let of = |phase| group.rows.iter().filter(|row| row.phase == phase).collect();
@@ -46,7 +46,7 @@ fn panels<'g, 'a>(group: &'g Group<'a>) -> Vec<(Option<&'a str>, Vec<&'g Row<'a>
 
 /// What a line is called among those of its panel.
 fn panel_label(group: &Group<'_>, row: &Row<'_>) -> String {
-    if group.servers().len() > 1 { row.server.to_owned() } else { group.row_label(row) }
+    if group.servers.len() > 1 { row.server.to_owned() } else { group.row_label(row) }
 }
 
 /// A title, and the phase that it is about.
@@ -262,6 +262,7 @@ mod tests {
         assert_eq!(at(2.0, &line), (4.0, 2.0, 6.0));
         // the last of four is at the end, not at infinity
         assert_eq!(line.points.last(), Some(&(4.0, 10.0)));
+        assert!(line.points.iter().all(|&(at, _)| at <= 4.0), "{:?}", line.points);
         assert_eq!(line.band.last(), Some(&(4.0, 4.0, 40.0)));
     }
 

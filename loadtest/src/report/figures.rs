@@ -255,6 +255,7 @@ mod tests {
         check("last_ack_ms.p50", 9.123, "9.12 ms");
         check("1000 envoys/last_ack_ms.p50", 0.25, "250 µs");
         check("last_ack_ms.max", 1234.0, "1.23 s");
+        check("last_ack_ms.p50", 0.9997, "1.00 ms");
         check("last_ack_ms.max", 999.7, "1.00 s");
         check("server_cpu_us_per_push", 12.0, "12 µs");
         check("server_cpu_ms_per_1000_pushes", 12.345, "12.3 ms");

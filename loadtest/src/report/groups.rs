@@ -21,6 +21,8 @@ pub const SERVERS: [&str; 6] = [
 pub struct Group<'a> {
     /// The name of the scenario.
     pub scenario: &'a str,
+    /// The servers, each once, also those whose runs came to nothing.
+    pub servers: Vec<&'a str>,
     /// Servers with their phases, one server after the other.
     pub rows: Vec<Row<'a>>,
     /// What all runs were told.
@@ -78,11 +80,13 @@ impl<'a> Group<'a> {
 
         let mut group = Self {
             scenario,
+            servers: runs.iter().map(|run| run.server.as_str()).collect(),
             rows: Vec::new(),
             parameters: BTreeMap::new(),
             machines: Vec::new(),
             failures: Vec::new(),
         };
+        group.servers.dedup();
         for run in &runs {
             if !group.machines.contains(&&run.machine) {
                 group.machines.push(&run.machine);
@@ -121,13 +125,6 @@ impl<'a> Group<'a> {
             .insert(place, Row { server, phase: name, repetitions: vec![phase], numbers: vec![numbers] });
     }
 
-    /// The servers, each once.
-    pub fn servers(&self) -> Vec<&'a str> {
-        let mut servers: Vec<&str> = self.rows.iter().map(|row| row.server).collect();
-        servers.dedup();
-        servers
-    }
-
     /// The phases, each once; one without a name where there is one only.
     pub fn phases(&self) -> Vec<Option<&'a str>> {
         let mut phases = Vec::new();
@@ -153,7 +150,7 @@ impl<'a> Group<'a> {
     pub fn row_label(&self, row: &Row<'_>) -> String {
         match row.phase {
             None => row.server.to_owned(),
-            Some(phase) if self.servers().len() == 1 => phase.to_owned(),
+            Some(phase) if self.servers.len() == 1 => phase.to_owned(),
             Some(phase) => format!("{}, {phase}", row.server),
         }
     }
@@ -181,7 +178,7 @@ mod tests {
             run("hot-change", "mine", 1, vec![phase("").cpu_seconds(3.0).phase()]),
         ];
         let groups = groups(&runs);
-        let found: Vec<_> = groups.iter().map(|group| (group.scenario, group.servers())).collect();
+        let found: Vec<_> = groups.iter().map(|group| (group.scenario, group.servers.clone())).collect();
         assert_eq!(
             found,
             [("hot-change", vec!["legation", "floor-tonic", "mine"]), ("churn", vec!["legation"])]

@@ -151,7 +151,7 @@ fn cell(group: &Group<'_>, row: &Row<'_>, number: &str) -> String {
         .filter_map(|other| other.spread(number))
         .map(|other| other.median)
         .fold(f64::INFINITY, f64::min);
-    if !failed(group, row) && spread.median <= best && group.servers().len() > 1 {
+    if !failed(group, row) && spread.median <= best && group.servers.len() > 1 {
         text = format!("**{text}**");
     }
     if spread.is_spread() {

@@ -100,8 +100,12 @@ mod tests {
 
     #[test]
     fn phases_stand_side_by_side() {
-        let few = phase("100 envoys").latency(Measure::LastAck, &[1.25; 10]).phase();
-        let mut many = phase("1000 envoys").latency(Measure::LastAck, &[2.5, 1234.0]).phase();
+        let few =
+            phase("100 envoys").latency(Measure::LastAck, &[1.25; 10]).latency(Measure::Call, &[]).phase();
+        let mut many = phase("1000 envoys")
+            .latency(Measure::LastAck, &[2.5, 1234.0])
+            .latency(Measure::Call, &[0.5])
+            .phase();
         many.server = None;
         let mut run = run("irrelevant-envoys", "legation", 0, vec![few, many]);
         run.failures.push("node-3 never received change 7".to_owned());
@@ -112,6 +116,8 @@ mod tests {
             "last ACK, p50 / p90 / p99 / max",
             &["1.25 / 1.25 / 1.25 / 1.25 ms", "2.50 / 1,234 / 1,234 / 1,234 ms"],
         );
+        // what was timed never is not 0 ms
+        check(&text, "API call, p50 / p90 / p99 / max", &["0.500 / 0.500 / 0.500 / 0.500 ms"]);
         check(&text, "server CPU a push", &["10 µs"]);
         check(&text, "fleet CPU a push", &["5 µs", "5 µs"]);
         check(&text, "memory an Envoy", &["51.2 KiB"]);

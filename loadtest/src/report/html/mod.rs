@@ -44,7 +44,7 @@ pub fn write(runs: &[Run], path: &Path) -> io::Result<()> {
 pub fn page(runs: &[Run]) -> String {
     let groups = groups(runs);
     let title = match groups.as_slice() {
-        [group] => format!("{}: {}", group.scenario, list(&group.servers())),
+        [group] => format!("{}: {}", group.scenario, list(&group.servers)),
         _ => "Load test".to_owned(),
     };
     let failed = runs.iter().filter(|run| !run.failures.is_empty()).count();
@@ -113,7 +113,7 @@ fn section(group: &Group<'_>, position: usize) -> Markup {
                     }
                 }
             }
-            @if group.servers().len() == 1 { (headlines(group)) }
+            @if group.servers.len() == 1 { (headlines(group)) }
             @for plots in [compared, courses] {
                 @if !plots.is_empty() {
                     div class="plots" { @for plot in plots { figure { (plot.inline()) } } }
@@ -133,7 +133,7 @@ fn shown(group: &Group<'_>, number: &str) -> bool {
 fn facts(group: &Group<'_>) -> Markup {
     let told: Vec<String> = group.parameters.iter().map(|(name, value)| format!("{name} {value}")).collect();
     html! {
-        (list(&group.servers()))
+        (list(&group.servers))
         @if group.repetitions() > 1 { ", median of " (group.repetitions()) " repetitions each" }
         ". "
         @if !told.is_empty() { (told.join(" · ")) ". " }
@@ -247,6 +247,11 @@ mod tests {
             assert!(document.descendants().all(|node| node.tag_name().name() != "script"));
             assert!(text(document).contains(name));
         });
+        // one scenario alone is the title
+        check(&page(&[run(name, name, 0, vec![])]), |document| {
+            let title = document.descendants().find(|node| node.has_tag_name("title")).unwrap();
+            assert_eq!(title.text(), Some(format!("{name}: {name}").as_str()));
+        });
     }
 
     #[test]
@@ -255,6 +260,44 @@ mod tests {
         for other in ["src=", "href=\"http", "url(", "@import", "<link", "<script"] {
             assert!(!page.contains(other), "{other}");
         }
+    }
+
+    #[test]
+    fn the_numbers_are_in_the_tables() {
+        let timed = |repetition, ms: f64| {
+            let mut phase = phase("").latency(Measure::LastAck, &[ms; 10]).phase();
+            phase.received.lost = 7;
+            run("hot-change", "legation", repetition, vec![phase])
+        };
+        check(&page(&[timed(0, 2.5), timed(1, 4.5), timed(2, 3.25)]), |document| {
+            let cells = |node: roxmltree::Node<'_, '_>| {
+                let text = |cell: roxmltree::Node<'_, '_>| {
+                    cell.descendants()
+                        .filter(roxmltree::Node::is_text)
+                        .filter_map(|node| node.text())
+                        .collect()
+                };
+                let cells = node.children().filter(roxmltree::Node::is_element);
+                cells
+                    .map(|cell| (text(cell), cell.attribute("class") == Some("bad")))
+                    .collect::<Vec<(String, bool)>>()
+            };
+            let rows: Vec<_> =
+                document.descendants().filter(|node| node.has_tag_name("tr")).map(cells).collect();
+            let latency = "3.25 ms2.50 to 4.50 ms".to_owned();
+            let first = [("legation".to_owned(), false), (latency.clone(), false)];
+            assert!(rows.iter().any(|row| row.starts_with(&first)), "{rows:#?}");
+            // what was lost is red
+            let first = [("legation".to_owned(), false), ("7".to_owned(), true), ("0".to_owned(), false)];
+            assert!(rows.iter().any(|row| row.starts_with(&first)), "{rows:#?}");
+
+            let headlines =
+                document.descendants().find(|node| node.attribute("class") == Some("headlines")).unwrap();
+            let headlines: Vec<_> = headlines.children().map(cells).collect();
+            let of = |label: &str, value: &str, bad| vec![(label.to_owned(), false), (value.to_owned(), bad)];
+            assert!(headlines.contains(&of("last ACK p50", "3.25 ms", false)), "{headlines:?}");
+            assert!(headlines.contains(&of("lost", "7", true)), "{headlines:?}");
+        });
     }
 
     #[test]
