@@ -437,12 +437,19 @@ at_most = 1.2
     fn the_table_tells_everything() {
         let verdicts =
             Budgets::parse(&format!("{BUDGET}{}", BUDGET.replace("\"legation\"", "\"nobody\""))).unwrap();
-        let text = verdicts.check(&[timed("legation", 0, 3.0), timed("floor-tonic", 0, 2.0)]).to_string();
+        let runs: Vec<Run> = [2.0, 3.0, 8.0]
+            .into_iter()
+            .enumerate()
+            .flat_map(|(repetition, ms)| {
+                [timed("legation", repetition, ms), timed("floor-tonic", repetition, 2.0)]
+            })
+            .collect();
+        let text = verdicts.check(&runs).to_string();
         let cells = |line: &str| {
             line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect::<Vec<_>>().join("|")
         };
         let lines: Vec<String> = text.lines().map(cells).collect();
-        assert!(lines.contains(&"hot change|1.2|1.50|1.50|1.50|over".to_owned()), "{text}");
+        assert!(lines.contains(&"hot change|1.2|1|1.50|4|over".to_owned()), "{text}");
         assert!(lines.contains(&"hot change|1.2|cannot be checked".to_owned()), "{text}");
         assert!(
             lines.contains(&"cannot be checked: hot change: no run of hot-change with nobody".to_owned()),

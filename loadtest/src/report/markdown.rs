@@ -369,14 +369,20 @@ mod tests {
         let budgets =
             [budget("a", "legation", 2.0), budget("b | c", "legation", 1.1), budget("d", "nobody", 1.1)]
                 .concat();
-        let runs = [timed("legation", 0, 3.0), timed("floor-tonic", 0, 2.0)];
+        let runs: Vec<Run> = [2.0, 3.0, 8.0]
+            .into_iter()
+            .enumerate()
+            .flat_map(|(repetition, ms)| {
+                [timed("legation", repetition, ms), timed("floor-tonic", repetition, 2.0)]
+            })
+            .collect();
         let verdicts = Budgets::parse(&budgets).unwrap().check(&runs);
         let text = comparison(&runs, Some(&verdicts), &[], Path::new(""));
         let expected = "### Budgets\n\n\
              | budget | at most | minimum | median | maximum | |\n\
              |---|---|---|---|---|---|\n\
-             | a | 2 | 1.50 | 1.50 | 1.50 | within |\n\
-             | b \\| c | 1.1 | 1.50 | 1.50 | 1.50 | **over** |\n\
+             | a | 2 | 1 | 1.50 | 4 | within |\n\
+             | b \\| c | 1.1 | 1 | 1.50 | 4 | **over** |\n\
              | d | 1.1 |  |  |  | **cannot be checked**: no run of hot-change with nobody |\n";
         assert!(text.starts_with(expected), "{text}");
     }
