@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 /// A scenario, run once against one server.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Run {
     /// The name of the scenario, as its subcommand is called: `hot-change`.
     pub scenario: String,
@@ -39,7 +39,7 @@ pub struct Machine {
 }
 
 /// A part of a run, during which everything is counted together.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Phase {
     /// Tells it from the others of its run: `1000 envoys`.
     pub name: String,
