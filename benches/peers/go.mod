@@ -1,6 +1,6 @@
 module github.com/legation/legation/benches/peers
 
-go 1.26.8
+go 1.26.0
 
 require (
 	github.com/envoyproxy/go-control-plane v0.14.0
