@@ -62,14 +62,14 @@ func (s *server) serve(ctx context.Context) error {
 	return errors.Join(err, hook.Close())
 }
 
-// grpcOptions are few: grpc-go's defaults are made for long streams already.
+// flowControlWindow is how many bytes of requests may be on their way on a connection.
+const flowControlWindow = 256 << 10
+
+// grpcOptions leave everything at grpc-go's defaults but the windows: with static ones it does not estimate the
+// bandwidth, for which it would ping the client at every ACK. README.md has what the other options made no difference to.
 func grpcOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
-		// with static windows grpc does not measure the bandwidth, for which it would ping the client at every ACK
 		grpc.StaticStreamWindowSize(flowControlWindow),
 		grpc.StaticConnWindowSize(flowControlWindow),
 	}
 }
-
-// flowControlWindow is how many bytes of requests may be on their way on a connection.
-const flowControlWindow = 256 << 10
