@@ -93,9 +93,10 @@ func smallRecording() *recording {
 	otherEndpoints := r.add(resourcev3.EndpointType, "backend", "22")
 	for index, routes := range []int{egressRoutes, egressRoutes, egressRoutesOfNode2} {
 		local := r.add(resourcev3.ClusterType, fmt.Sprintf("local-%d", index), "1")
+		localEndpoints := r.add(resourcev3.EndpointType, fmt.Sprintf("local-%d", index), "1")
 		r.Nodes = append(r.Nodes, recordedNode{
 			ID:        fmt.Sprintf("mesh/small/virtualNode/node-%d", index),
-			Resources: []int{backend, local, endpoints, egress, routes, ingressRoutes},
+			Resources: []int{backend, local, endpoints, localEndpoints, egress, routes, ingressRoutes},
 		})
 	}
 	r.addChange("cluster", [][2]int{{0, backend}, {1, backend}}, [][2]int{{0, otherBackend}, {1, otherBackend}})
@@ -156,8 +157,8 @@ func TestNodesThatAgreeShareLinearCaches(t *testing.T) {
 	}
 	linears := newLinears(content, servedTypes)
 	for typeURL, want := range map[string]int{
-		resourcev3.ClusterType:  3, // each has a cluster of its own
-		resourcev3.EndpointType: 1,
+		resourcev3.ClusterType:  3, // each takes all there is, and has a cluster of its own
+		resourcev3.EndpointType: 1, // what each has of its own has a name of its own
 		resourcev3.ListenerType: 2, // of three that are alike, a change is for one
 		resourcev3.RouteType:    2,
 	} {

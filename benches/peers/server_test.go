@@ -28,13 +28,14 @@ var modes = []string{"mix", "linear", "snapshot"}
 // fixture is a server with a client of each node.
 type fixture struct {
 	*testing.T
-	content *content
-	hookURL string
-	clients []*client
+	mode, protocol string
+	content        *content
+	hookURL        string
+	clients        []*client
 }
 
 // start starts a server, and ends it after the test.
-func start(t *testing.T, mode string) *fixture {
+func start(t *testing.T, mode, protocol string) *fixture {
 	t.Helper()
 	content, err := smallRecording().read()
 	if err != nil {
@@ -53,7 +54,7 @@ func start(t *testing.T, mode string) *fixture {
 			t.Errorf("the server ended with %v", err)
 		}
 	})
-	f := &fixture{t, content, "http://" + server.hookListener.Addr().String(), nil}
+	f := &fixture{t, mode, protocol, content, "http://" + server.hookListener.Addr().String(), nil}
 	for _, node := range content.nodes {
 		f.clients = append(f.clients, f.connect(server.xdsListener.Addr().String(), node.id))
 	}
@@ -291,26 +292,27 @@ func (f *fixture) fence() {
 	for variant := range 2 {
 		f.put(endpointChange, 1-variant)
 		for index := range f.clients {
-			f.expectNext(index, resourcev3.EndpointType, "backend")
+			f.expectNext(index, resourcev3.EndpointType,
+				f.together(resourcev3.EndpointType, "backend", fmt.Sprintf("local-%d", index))...)
 			f.expectBody(index, f.content.changes[endpointChange].variants[1-variant][index].resource)
 		}
 	}
 }
 
-// together are the names that come when one of a type changes: in delta that one, in state of the world all those of
-// clusters and listeners, and from a SnapshotCache all of any type.
-func together(mode, protocol, typeURL, name string, all ...string) []string {
-	if protocol == "sotw" && (mode == "snapshot" || slices.Contains(wildcardTypes, typeURL)) {
-		return all
+// together are the names that come when the first of those of a type changes: in delta that one, in state of the world
+// all of clusters and listeners, and from a SnapshotCache all of any type.
+func (f *fixture) together(typeURL string, names ...string) []string {
+	if f.protocol == "sotw" && (f.mode == "snapshot" || slices.Contains(wildcardTypes, typeURL)) {
+		return names
 	}
-	return []string{name}
+	return names[:1]
 }
 
 func TestChangesReachTheirConsumers(t *testing.T) {
 	for _, mode := range modes {
 		for _, protocol := range []string{"delta", "sotw"} {
 			t.Run(mode+"/"+protocol, func(t *testing.T) {
-				f := start(t, mode)
+				f := start(t, mode, protocol)
 				for index, client := range f.clients {
 					open := client.openDelta
 					if protocol == "sotw" {
@@ -329,23 +331,23 @@ func TestChangesReachTheirConsumers(t *testing.T) {
 				for _, variant := range []int{1, 0} {
 					f.put(clusterChange, variant)
 					for _, index := range []int{0, 1} {
-						f.expectNext(index, resourcev3.ClusterType, together(mode, protocol, resourcev3.ClusterType,
-							"backend", "backend", fmt.Sprintf("local-%d", index))...)
+						f.expectNext(index, resourcev3.ClusterType, f.together(resourcev3.ClusterType,
+							"backend", fmt.Sprintf("local-%d", index))...)
 						f.expectBody(index, f.content.changes[clusterChange].variants[variant][index].resource)
 					}
 					f.fence()
 
 					f.put(routeChange, variant)
-					f.expectNext(2, resourcev3.RouteType, together(mode, protocol, resourcev3.RouteType,
-						"rds_egress", "rds_egress", "rds_ingress")...)
+					f.expectNext(2, resourcev3.RouteType, f.together(resourcev3.RouteType,
+						"rds_egress", "rds_ingress")...)
 					f.expectBody(2, f.content.changes[routeChange].variants[variant][0].resource)
 					f.fence()
 
 					f.put(listenerAndRouteChange, variant)
 					f.expectNext(0, resourcev3.ListenerType, "egress")
 					for _, index := range []int{0, 1} {
-						f.expectNext(index, resourcev3.RouteType, together(mode, protocol, resourcev3.RouteType,
-							"rds_egress", "rds_egress", "rds_ingress")...)
+						f.expectNext(index, resourcev3.RouteType, f.together(resourcev3.RouteType,
+							"rds_egress", "rds_ingress")...)
 					}
 					for _, assignment := range f.content.changes[listenerAndRouteChange].variants[variant] {
 						f.expectBody(assignment.node, assignment.resource)
@@ -429,7 +431,7 @@ func TestSnapshotVersionsFollowTheContent(t *testing.T) {
 }
 
 func TestHook(t *testing.T) {
-	f := start(t, "mix")
+	f := start(t, "mix", "delta")
 	for _, test := range []struct {
 		method, path string
 		status       int
@@ -454,7 +456,7 @@ func TestHook(t *testing.T) {
 
 // An unknown node is told so, but by a SnapshotCache, which waits for it.
 func TestUnknownNode(t *testing.T) {
-	f := start(t, "linear")
+	f := start(t, "linear", "delta")
 	client := f.clients[0]
 	client.node.Id = "nobody"
 	if err := client.openDelta(); err != nil {

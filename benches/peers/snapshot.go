@@ -49,10 +49,8 @@ func (s *snapshots) prepare(variant []assignment) func() error {
 	order := slices.Sorted(maps.Keys(byNode))
 	return func() error {
 		for _, index := range order {
-			if !s.current[index].has(byNode[index]) {
-				if err := s.set(index, s.current[index].with(byNode[index])); err != nil {
-					return err
-				}
+			if err := s.set(index, s.current[index].with(byNode[index])); err != nil {
+				return err
 			}
 		}
 		return nil
@@ -104,16 +102,6 @@ func (s snapshot) with(resources []*resource) snapshot {
 		next[resource.typeURL].put(resource)
 	}
 	return next
-}
-
-// has tells whether the resources are in their places already.
-func (s snapshot) has(resources []*resource) bool {
-	for _, resource := range resources {
-		if s[resource.typeURL].members[resource.name] != resource {
-			return false
-		}
-	}
-	return true
 }
 
 func (s snapshot) GetVersion(typeURL string) string {
