@@ -9,14 +9,19 @@ ENVOY_TESTS := test_envoys.py test_fanout.py test_routing.py test_ordering.py te
 CARGO_DENY_VERSION := 0.20.2
 CARGO_FUZZ_VERSION := 0.13.2
 
+GO ?= go
+# everything that Go downloads and builds goes under target/, where it can be removed like the rest
+PEERS_GO = cd benches/peers && GOPATH=$(CURDIR)/target/go GOMODCACHE=$(CURDIR)/target/go/pkg/mod \
+	GOCACHE=$(CURDIR)/target/go-cache GOFLAGS=-modcacherw $(GO)
+
 # what each fuzz target takes
 FUZZ_SECONDS ?= 60
 
-# one that is root on a machine without them in its path may still need them
-export PATH := $(PATH):/usr/sbin:/sbin
+# one that is root on a machine without them in its path may still need them; the last is where Go is installed by default
+export PATH := $(PATH):/usr/sbin:/sbin:/usr/local/go/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help build prepare test test-rust test-e2e test-envoys demo lint docs audit fuzz fuzz-keep
+.PHONY: help build prepare test test-rust test-e2e test-envoys demo lint docs audit fuzz fuzz-keep peers test-peers go
 
 help: ## list these commands
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -77,3 +82,16 @@ fuzz: target/tools/bin/cargo-fuzz ## fuzz the session and what is decoded, FUZZ_
 fuzz-keep: target/tools/bin/cargo-fuzz ## add what fuzzing has found to the corpora, which every test run checks
 	$(FUZZ_RUN) --fuzz-dir actors/fuzz session actors/fuzz/corpus/session $(FUZZ_FOUND)/session -- $(FUZZ_MERGE)
 	$(FUZZ_RUN) --fuzz-dir engine/fuzz decode engine/fuzz/corpus/decode $(FUZZ_FOUND)/decode -- $(FUZZ_MERGE)
+
+# Go is needed for nothing else
+go:
+	@command -v $(GO) >/dev/null || { echo "peers: there is no $(GO): install Go 1.26 or newer (https://go.dev/dl), or run make with GO=/path/to/go" >&2; exit 1; }
+
+peers: go ## the go-control-plane server to compare with, in target/peers; takes Go
+	$(PEERS_GO) build -trimpath -o $(CURDIR)/target/peers/legation-peer .
+
+test-peers: go ## what must hold for benches/peers: format, go vet, tests; takes Go
+	@unformatted=$$("$$($(GO) env GOROOT)/bin/gofmt" -l benches/peers) && test -z "$$unformatted" || \
+		{ echo "not formatted: $$unformatted" >&2; exit 1; }
+	$(PEERS_GO) vet ./...
+	$(PEERS_GO) test ./...
