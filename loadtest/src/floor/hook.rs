@@ -18,6 +18,7 @@ pub(super) async fn serve(listener: TcpListener, fanout: Arc<Fanout>) {
         .route("/changes/{number}/variants/{variant}", put(change))
         .route("/healthz", get(|| ready("ok\n")))
         .fallback(|| ready((StatusCode::NOT_FOUND, "there is nothing here but /changes and /healthz\n")))
+        .method_not_allowed_fallback(|| ready((StatusCode::METHOD_NOT_ALLOWED, "this is not done to it\n")))
         .with_state(Changes::new(fanout));
     let listener = listener.tap_io(|stream| {
         let _ = stream.set_nodelay(true); // a connection that has ended already

@@ -270,3 +270,86 @@ fn framed(message: &impl Message) -> Bytes {
     frame.put_slice(&message.encode_to_vec());
     frame.freeze()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::content::{RecordedChange, RecordedNode};
+
+    const CDS: &str = ResourceType::Cluster.type_url();
+    const EDS: &str = ResourceType::Endpoints.type_url();
+
+    fn prepared(protocol: Protocol) -> Prepared {
+        let resource = |type_url: &str, name: &str, body: &[u8]| RecordedResource {
+            type_url: type_url.to_owned(),
+            name: name.to_owned(),
+            version: "1-00".to_owned(),
+            body: body.to_vec(),
+        };
+        let node =
+            |id: &str, resources: &[usize]| RecordedNode { id: id.into(), resources: resources.into() };
+        let to = |resources: [usize; 2]| {
+            [0, 1]
+                .into_iter()
+                .flat_map(|node| resources.map(|resource| Replacement { node, resource }))
+                .collect()
+        };
+        let content = Content {
+            resources: vec![
+                resource(CDS, "x", b"1"),
+                resource(CDS, "y", b"1"),
+                resource(EDS, "x", b"1"),
+                resource(EDS, "y", b"1"),
+                resource(CDS, "x", b"2"),
+                resource(EDS, "x", b"2"),
+            ],
+            nodes: vec![node("a", &[0, 1, 2, 3]), node("b", &[0, 1, 2, 3]), node("c", &[])],
+            changes: vec![RecordedChange { name: "x".into(), variants: vec![to([0, 2]), to([4, 5])] }],
+        };
+        Prepared::new(&content, protocol).unwrap()
+    }
+
+    #[test]
+    fn equal_frames_are_there_once() {
+        for protocol in [Protocol::Delta, Protocol::Sotw] {
+            let prepared = prepared(protocol);
+            let cds = Bytes::from_static(CDS.as_bytes());
+            let [a, b] = [0, 1].map(|node| prepared.answer(node, &cds).unwrap());
+            assert_eq!(a.as_ptr(), b.as_ptr());
+            let [of_a_cds, of_a_eds, of_b_cds, of_b_eds] = prepared.changes()[0].variants[1].as_slice()
+            else {
+                panic!("{:?}", prepared.changes());
+            };
+            assert_eq!((of_a_cds.node, of_b_cds.node), (0, 1));
+            assert_eq!(of_a_cds.frame.as_ptr(), of_b_cds.frame.as_ptr());
+            assert_eq!(of_a_eds.frame.as_ptr(), of_b_eds.frame.as_ptr());
+            assert_ne!(of_a_cds.frame, of_a_eds.frame);
+            assert_eq!(prepared.changes()[0].bystander, Some(2));
+        }
+    }
+
+    #[test]
+    fn state_of_the_world_is_whole_for_the_types_that_list_everything() {
+        let resources = |push: &Push| {
+            let response = DiscoveryResponse::decode(push.frame.slice(PREFIX_BYTES..)).unwrap();
+            response.resources.into_iter().map(|any| any.value).collect::<Vec<_>>()
+        };
+        let prepared = prepared(Protocol::Sotw);
+        let variants = &prepared.changes()[0].variants;
+        assert_eq!(resources(&variants[1][0]), [b"2", b"1"]);
+        assert_eq!(resources(&variants[1][1]), [b"2"]);
+        assert_eq!(resources(&variants[0][0]), [b"1", b"1"]);
+        assert_eq!(variants[0][0].frame, prepared.answer(0, &Bytes::from_static(CDS.as_bytes())).unwrap());
+    }
+
+    #[test]
+    fn a_frame_is_a_prefix_and_a_message_of_the_length_that_it_tells() {
+        let prepared = prepared(Protocol::Delta);
+        let frame = prepared.answer(0, &Bytes::from_static(CDS.as_bytes())).unwrap();
+        let (prefix, message) = frame.split_at(PREFIX_BYTES);
+        assert_eq!(prefix[0], 0);
+        assert_eq!(u32::from_be_bytes(prefix[1..].try_into().unwrap()) as usize, message.len());
+        assert_eq!(DeltaDiscoveryResponse::decode(message).unwrap().resources.len(), 2);
+        assert_eq!(prepared.answer(2, &Bytes::from_static(CDS.as_bytes())), None);
+    }
+}
