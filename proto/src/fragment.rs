@@ -148,9 +148,8 @@ impl TryFrom<v1::Fragment> for Fragment {
 
     fn try_from(fragment: v1::Fragment) -> Result<Self, FragmentError> {
         let transaction = fragment.transaction;
-        let resources = |list: Vec<v1::Resource>| -> Vec<Resource> {
-            list.into_iter().map(|resource| Resource::from_v1(resource, transaction)).collect()
-        };
+        let resources =
+            |list: Vec<v1::Resource>| -> Vec<Resource> { list.into_iter().map(Into::into).collect() };
         match fragment.content.ok_or(FragmentError::Incomplete("content"))? {
             v1::fragment::Content::VirtualService(service) => Ok(Self::Service(ServiceFragment {
                 transaction,

@@ -132,7 +132,8 @@ impl Session {
             let set = snapshot.set(resource_type);
             // most changes are of one type
             if before.is_none_or(|before| before.version() != set.version()) {
-                self.types[resource_type.index()].retarget(set, before.filter(|_| keeps_what_goes));
+                self.types[resource_type.index()]
+                    .retarget(set, before.filter(|_| keeps_what_goes).map(Arc::as_ref));
             }
         }
         self.snapshot = Some(snapshot);

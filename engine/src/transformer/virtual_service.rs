@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use legation_proto::fragment::{Routing, ServiceFragment, ServicePort};
-use legation_proto::resource::Resource;
 use legation_proto::version::Transaction;
 use prost::Message;
 
@@ -170,18 +169,11 @@ impl<'a> Parts<'a> {
         let endpoints = clusters.clone().filter_map(|cluster| cluster.endpoints.as_ref());
         ServiceFragment {
             transaction,
-            clusters: clusters.map(|cluster| at_transaction(&cluster.cluster, transaction)).collect(),
-            endpoints: endpoints.map(|endpoints| at_transaction(endpoints, transaction)).collect(),
+            clusters: clusters.map(|cluster| cluster.cluster.clone()).collect(),
+            endpoints: endpoints.cloned().collect(),
             ports: self.ports.into_iter().map(|(port, routing)| ServicePort { port, routing }).collect(),
         }
     }
-}
-
-/// The same resource, as part of a fragment of `transaction`. Its content, which decides equality, stays.
-fn at_transaction(resource: &Resource, transaction: Transaction) -> Resource {
-    let mut resource = resource.clone();
-    resource.version.transaction = transaction;
-    resource
 }
 
 /// The ports of a router and their protocols: its listeners. A router without listeners listens where the targets of its
