@@ -13,8 +13,9 @@ use envoy_types::pb::envoy::config::route::v3::route::Action;
 use legation_proto::fragment::{EgressMode, NodeFragment};
 use legation_proto::version::Transaction;
 
-use super::definitions::{MeshDefinitions, Versioned};
+use super::definitions::Versioned;
 use super::node_fragment::NodeParts;
+use super::sources::Sources;
 use super::target::port_number;
 use super::{health, ip, limits, logging, names, timeouts};
 use crate::envoy::cluster::{original_destination_cluster, speak_as_spoken_to, speak_http2, static_cluster};
@@ -42,18 +43,15 @@ const AMAZONAWS_PORT: u16 = 443;
 const AMAZONAWS_SERVERS: &str = "*.amazonaws.com";
 
 /// The fragment of the virtual node `name`.
-pub(super) fn fragment(
-    definitions: &MeshDefinitions,
-    name: &str,
-    node: &Versioned<VirtualNodeSpec>,
-) -> NodeFragment {
+pub(super) fn fragment(sources: &Sources<'_>, name: &str, node: &Versioned<VirtualNodeSpec>) -> NodeFragment {
+    let mesh = sources.mesh;
     let node = Node {
-        mesh: &definitions.name,
+        mesh: sources.definitions.name(),
         name,
         spec: &node.spec,
-        transaction: node.transaction.max(definitions.mesh.transaction),
-        ip_preference: ip::preference(&definitions.mesh.spec, &node.spec),
-        allows_all: definitions.mesh.spec.egress() == EgressFilterType::AllowAll,
+        transaction: node.transaction.max(mesh.transaction),
+        ip_preference: ip::preference(&mesh.spec, &node.spec),
+        allows_all: mesh.spec.egress() == EgressFilterType::AllowAll,
         access_logs: logging::access_logs(node.spec.logging.as_ref()),
     };
     node.fragment()

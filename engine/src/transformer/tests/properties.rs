@@ -219,8 +219,7 @@ proptest! {
     fn what_comes_out_hangs_together(definitions in definitions()) {
         let transformed = definitions.transform();
         prop_assert_eq!(&transformed, &definitions.transform());
-        let mesh = definitions.collect();
-        let count = mesh.virtual_nodes.len() + mesh.virtual_services.len() + mesh.virtual_gateways.len();
+        let count = definitions.collect().fragment_keys().count();
         prop_assert_eq!(transformed.fragments.len() + transformed.problems.len(), count);
         for (key, fragment) in &transformed.fragments {
             prop_assert_eq!(&Fragment::decode(fragment.encode().into()).unwrap(), fragment);
