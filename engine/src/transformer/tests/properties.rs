@@ -15,7 +15,7 @@ use crate::model::{Kind, ResourceId, Spec};
 /// Names are few, so that definitions refer to each other. Some differ in case only, or look like others with a port.
 const NAMES: [&str; 6] = ["a", "A", "b", "a:80", "c.local", "100%"];
 
-fn name() -> impl Strategy<Value = &'static str> {
+pub(super) fn name() -> impl Strategy<Value = &'static str> {
     select(NAMES.to_vec())
 }
 
@@ -179,8 +179,21 @@ fn children(
     prop::collection::vec((name(), name(), spec), 0..20)
 }
 
+/// The specification of a resource of this kind.
+pub(super) fn spec(kind: Kind) -> BoxedStrategy<Value> {
+    match kind {
+        Kind::Mesh => mesh().boxed(),
+        Kind::VirtualNode => virtual_node().boxed(),
+        Kind::VirtualRouter => virtual_router().boxed(),
+        Kind::Route => route().boxed(),
+        Kind::VirtualService => virtual_service().boxed(),
+        Kind::VirtualGateway => virtual_gateway().boxed(),
+        Kind::GatewayRoute => gateway_route().boxed(),
+    }
+}
+
 prop_compose! {
-    fn definitions()(
+    pub(super) fn definitions()(
         mesh in mesh(), nodes in each(virtual_node()), routers in each(virtual_router()), routes in children(route()),
         services in each(virtual_service()), gateways in each(virtual_gateway()),
         gateway_routes in children(gateway_route()),
