@@ -218,6 +218,15 @@ impl MeshDefinitions {
             .chain(services.map(|name| self.fragment_key(FragmentKind::VirtualService, name)))
     }
 
+    /// Whether this is one of [`MeshDefinitions::fragment_keys`].
+    pub fn defines(&self, key: &FragmentKey) -> bool {
+        match key.kind {
+            FragmentKind::VirtualNode => self.virtual_nodes.contains_key(&key.name),
+            FragmentKind::VirtualGateway => self.virtual_gateway(&key.name).is_some(),
+            FragmentKind::VirtualService => self.virtual_services.contains_key(&key.name),
+        }
+    }
+
     fn fragment_key(&self, kind: FragmentKind, name: &Arc<str>) -> FragmentKey {
         FragmentKey { mesh: Arc::clone(&self.name), kind, name: Arc::clone(name) }
     }

@@ -65,7 +65,7 @@ pub(super) fn make(definitions: &MeshDefinitions, orders: Vec<Order>) -> Vec<Del
             None => Outcome::Gone,
             Some(Err(error)) => Outcome::Failed(error),
             Some(Ok(fragment)) => {
-                let bytes = Bytes::from(fragment.encode());
+                let bytes = Bytes::from(fragment.into_encoded());
                 if stored.as_ref() == Some(&bytes) { Outcome::Same } else { Outcome::New(bytes) }
             }
         };
@@ -113,41 +113,55 @@ impl Mesh {
     }
 
     /// Every fragment, and all that was one.
-    pub(super) fn all(&self) -> BTreeSet<FragmentKey> {
+    pub(super) fn all(&self) -> Vec<FragmentKey> {
         let made = self.made.iter().flat_map(|made| made.fragments.keys());
-        self.definitions.fragment_keys().chain(made.chain(self.problems.keys()).cloned()).collect()
+        let gone = made.chain(self.problems.keys()).filter(|key| !self.definitions.defines(key));
+        let mut all: Vec<_> = self.definitions.fragment_keys().collect();
+        all.extend(gone.cloned());
+        all
     }
 
-    /// The fragments that were made of the definition `id`, or would be.
-    pub(super) fn dependents(&self, id: &ResourceId) -> BTreeSet<FragmentKey> {
-        let named = |kind, name: &str| {
-            let mesh = Arc::clone(self.definitions.name());
-            FragmentKey { mesh, kind, name: name.into() }
-        };
-        let made_of = |source: Source| -> BTreeSet<FragmentKey> {
-            self.made.iter().flat_map(|made| made.dependents.of(&source)).cloned().collect()
-        };
-        let name = id.name();
-        let parent = id.parent_name().unwrap_or_default();
-        match id.kind() {
-            Kind::Mesh => self.all(),
-            Kind::VirtualNode => {
-                let mut dependents = made_of(Source::VirtualNode(name.into()));
-                dependents.insert(named(FragmentKind::VirtualNode, name));
-                dependents
-            }
-            Kind::VirtualRouter => made_of(Source::VirtualRouter(name.into())),
-            Kind::Route => made_of(Source::VirtualRouter(parent.into())),
-            Kind::VirtualService => BTreeSet::from([named(FragmentKind::VirtualService, name)]),
-            Kind::VirtualGateway => BTreeSet::from([named(FragmentKind::VirtualGateway, name)]),
-            Kind::GatewayRoute => BTreeSet::from([named(FragmentKind::VirtualGateway, parent)]),
+    /// The fragments that were made of these definitions, or would be.
+    pub(super) fn dependents(&self, ids: &[ResourceId]) -> Vec<FragmentKey> {
+        if ids.iter().any(|id| id.kind() == Kind::Mesh) {
+            return self.all();
         }
+        let mut dependents = BTreeSet::new();
+        for id in ids {
+            let named_after = |kind, name: &str| {
+                let mesh = Arc::clone(self.definitions.name());
+                FragmentKey { mesh, kind, name: name.into() }
+            };
+            let name = id.name();
+            let parent = id.parent_name().unwrap_or_default();
+            let (named_after, source) = match id.kind() {
+                Kind::Mesh => (None, None),
+                Kind::VirtualNode => (
+                    Some(named_after(FragmentKind::VirtualNode, name)),
+                    Some(Source::VirtualNode(name.into())),
+                ),
+                Kind::VirtualRouter => (None, Some(Source::VirtualRouter(name.into()))),
+                Kind::Route => (None, Some(Source::VirtualRouter(parent.into()))),
+                Kind::VirtualService => (Some(named_after(FragmentKind::VirtualService, name)), None),
+                Kind::VirtualGateway => (Some(named_after(FragmentKind::VirtualGateway, name)), None),
+                Kind::GatewayRoute => (Some(named_after(FragmentKind::VirtualGateway, parent)), None),
+            };
+            dependents.extend(named_after);
+            if let (Some(made), Some(source)) = (&self.made, source) {
+                dependents.extend(made.dependents.of(&source).cloned());
+            }
+        }
+        dependents.into_iter().collect()
     }
 
     /// What to [`make`] for these fragments.
-    pub(super) fn orders(&self, keys: BTreeSet<FragmentKey>) -> Vec<Order> {
+    pub(super) fn orders(&self, keys: Vec<FragmentKey>) -> Vec<Order> {
         let stored = |key: &FragmentKey| self.made.as_ref()?.fragments.get(key).cloned();
-        keys.into_iter().map(|key| (key.clone(), stored(&key))).collect()
+        let order = |key: FragmentKey| {
+            let stored = stored(&key);
+            (key, stored)
+        };
+        keys.into_iter().map(order).collect()
     }
 
     /// Takes over what was made. The answer is what to write; `None` where a fragment goes.

@@ -1,6 +1,6 @@
 //! Passes: from definitions to fragments, again and again.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,7 +59,7 @@ pub enum PassError {
 type Changed = BTreeMap<Arc<str>, Vec<ResourceId>>;
 
 /// The fragments of each mesh that a pass makes.
-type Work = BTreeMap<Arc<str>, BTreeSet<FragmentKey>>;
+type Work = BTreeMap<Arc<str>, Vec<FragmentKey>>;
 
 impl Passes {
     /// Passes over what is in `store`, and the transaction that was transformed last.
@@ -150,7 +150,7 @@ impl Passes {
             if mesh.made.is_none() {
                 return self.pass_over_all().await;
             }
-            work.insert(name, ids.iter().flat_map(|id| mesh.dependents(id)).collect());
+            work.insert(name, mesh.dependents(&ids));
         }
         self.pass(work, &HashMap::new()).await?;
         histogram!(PASS_SECONDS).record(started.elapsed());
@@ -185,7 +185,7 @@ impl Passes {
     }
 
     /// Lets the workers make fragments.
-    fn start(&self, mesh: &Mesh, keys: BTreeSet<FragmentKey>) -> Vec<oneshot::Receiver<Vec<Delivery>>> {
+    fn start(&self, mesh: &Mesh, keys: Vec<FragmentKey>) -> Vec<oneshot::Receiver<Vec<Delivery>>> {
         let orders = mesh.orders(keys);
         let parts = orders.chunks(CHUNK).map(|part| {
             let (definitions, part) = (Arc::clone(mesh.definitions()), part.to_vec());
@@ -291,8 +291,10 @@ impl Passes {
         for record in self.store.list(keys::DERIVED, At::Newest).await?.records {
             match DerivedKey::parse(&record.key) {
                 Some(DerivedKey::Fragment(key)) => {
-                    let mesh = meshes.entry(Arc::clone(&key.mesh)).or_default();
-                    mesh.fragments.insert(key, record.value);
+                    // all share one name of their mesh
+                    let mesh = meshes.get_key_value(&key.mesh).map_or(key.mesh, |(mesh, _)| Arc::clone(mesh));
+                    let key = FragmentKey { mesh: Arc::clone(&mesh), ..key };
+                    meshes.entry(mesh).or_default().fragments.insert(key, record.value);
                 }
                 Some(DerivedKey::Transformed(mesh)) => {
                     meshes.entry(mesh).or_default().mark = keys::transaction_of_mark(&record.value);
