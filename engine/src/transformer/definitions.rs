@@ -155,16 +155,10 @@ impl MeshDefinitions {
             Kind::Mesh => self.mesh = None,
             Kind::VirtualNode => drop(self.virtual_nodes.remove(name)),
             Kind::VirtualService => drop(self.virtual_services.remove(name)),
-            Kind::VirtualRouter => in_place(&mut self.virtual_routers, name, |place| place.definition = None),
-            Kind::VirtualGateway => {
-                in_place(&mut self.virtual_gateways, name, |place| place.definition = None)
-            }
-            Kind::Route => {
-                in_place(&mut self.virtual_routers, parent, |place| drop(place.routes.remove(name)))
-            }
-            Kind::GatewayRoute => {
-                in_place(&mut self.virtual_gateways, parent, |place| drop(place.routes.remove(name)));
-            }
+            Kind::VirtualRouter => remove_parent(&mut self.virtual_routers, name),
+            Kind::VirtualGateway => remove_parent(&mut self.virtual_gateways, name),
+            Kind::Route => remove_route(&mut self.virtual_routers, parent, name),
+            Kind::GatewayRoute => remove_route(&mut self.virtual_gateways, parent, name),
         }
     }
 
@@ -236,13 +230,23 @@ fn place<'a, T, C>(places: &'a mut Places<T, C>, name: &str) -> &'a mut Place<T,
     places.entry(name.into()).or_default()
 }
 
-/// Changes what is at a place, which goes when nothing is left there.
-fn in_place<T, C>(places: &mut Places<T, C>, name: &str, change: impl FnOnce(&mut Place<T, C>)) {
-    let Some(place) = places.get_mut(name) else {
-        return;
-    };
-    change(place);
-    if place.is_empty() {
+fn remove_parent<T, C>(places: &mut Places<T, C>, name: &str) {
+    if let Some(place) = places.get_mut(name) {
+        place.definition = None;
+    }
+    remove_if_empty(places, name);
+}
+
+fn remove_route<T, C>(places: &mut Places<T, C>, parent: &str, name: &str) {
+    if let Some(place) = places.get_mut(parent) {
+        place.routes.remove(name);
+    }
+    remove_if_empty(places, parent);
+}
+
+/// A place goes when nothing is left there.
+fn remove_if_empty<T, C>(places: &mut Places<T, C>, name: &str) {
+    if places.get(name).is_some_and(Place::is_empty) {
         places.remove(name);
     }
 }
