@@ -10,6 +10,7 @@
 //! | [`transform`] | the way in, and what could not be transformed |
 //! | `virtual_service`, `virtual_node`, `virtual_gateway` | one kind of fragment each |
 //! | `node_fragment` | what the last two have in common |
+//! | `egress` | what nodes need to reach the outside of their mesh |
 //! | `target` | virtual nodes as targets: which listener is meant, and its cluster |
 //! | `route`, `gateway_route` | an Envoy route for each route and gateway route |
 //! | `matching`, `rank` | the conditions of routes, and which route is tried first |
@@ -30,6 +31,7 @@ pub mod transform;
 pub mod workers;
 
 mod dependents;
+mod egress;
 mod gateway_route;
 mod health;
 mod ip;

@@ -5,10 +5,13 @@ use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use envoy_types::pb::envoy::config::accesslog::v3::AccessLog;
+
 use super::definitions::{MeshDefinitions, Parent, Versioned};
+use super::egress::Egress;
 use super::target::Target;
 use super::transform::TransformError;
-use crate::model::{MeshSpec, RouteSpec, VirtualRouterSpec, WeightedTarget};
+use crate::model::{IpPreference, MeshSpec, RouteSpec, VirtualRouterSpec, WeightedTarget};
 
 /// A definition that a fragment is made of, there or not, beside the mesh and what the fragment is named after.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,6 +32,8 @@ pub(super) struct Sources<'a> {
     pub(super) definitions: &'a MeshDefinitions,
     /// Virtual nodes as targets, made when they are asked for first.
     targets: RefCell<HashMap<Arc<str>, Rc<Target>>>,
+    /// The egress of nodes without access logs, for each of the few preferences.
+    egresses: RefCell<Vec<(Option<IpPreference>, Rc<Egress>)>>,
     asked: RefCell<BTreeSet<Source>>,
 }
 
@@ -39,6 +44,7 @@ impl<'a> Sources<'a> {
             mesh: definitions.mesh()?,
             definitions,
             targets: RefCell::default(),
+            egresses: RefCell::default(),
             asked: RefCell::default(),
         })
     }
@@ -46,6 +52,21 @@ impl<'a> Sources<'a> {
     /// What was asked for since the last call.
     pub(super) fn take_asked(&self) -> BTreeSet<Source> {
         self.asked.take()
+    }
+
+    /// The egress of nodes with this preference and these access logs.
+    pub(super) fn egress(&self, preference: Option<IpPreference>, access_logs: &[AccessLog]) -> Rc<Egress> {
+        let egress = || Rc::new(Egress::new(self.definitions.name(), self.mesh, preference, access_logs));
+        if !access_logs.is_empty() {
+            return egress();
+        }
+        let mut egresses = self.egresses.borrow_mut();
+        if let Some((_, egress)) = egresses.iter().find(|(of, _)| *of == preference) {
+            return Rc::clone(egress);
+        }
+        let egress = egress();
+        egresses.push((preference, Rc::clone(&egress)));
+        egress
     }
 
     /// The virtual router `name`, with its routes.

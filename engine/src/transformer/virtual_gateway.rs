@@ -14,8 +14,10 @@ use envoy_types::pb::envoy::config::listener::v3 as envoy;
 use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 use legation_proto::fragment::{EgressMode, NodeFragment};
 use legation_proto::version::Transaction;
+use prost::Message;
 
 use super::definitions::Parent;
+use super::egress::Egress;
 use super::gateway_route::{RankedRoutes, ranked_routes};
 use super::node_fragment::NodeParts;
 use super::sources::Sources;
@@ -84,7 +86,7 @@ impl Gateway<'_> {
             clusters: self.redirect_clusters(),
             listeners: self.ingress_listeners(),
             route_configurations: self.ingress_route_configurations(),
-            egress_listener: egress_listener(),
+            egress: &Egress { clusters: Vec::new(), listener: egress_listener().encode_to_vec().into() },
             egress_mode: EgressMode::Redirected { port: names::EGRESS_PORT },
             access_logs: &self.access_logs,
             backends,

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use legation_proto::fragment::{Routing, ServiceFragment, ServicePort};
-use legation_proto::resource::Resource;
 use legation_proto::version::Transaction;
 use prost::Message;
 
 use super::definitions::{Parent, Versioned};
+use super::node_fragment::at_transaction;
 use super::rank::priority_rank;
 use super::route::{Share, catch_all_connection_route, catch_all_route, connection_route, request_route};
 use super::sources::Sources;
@@ -157,19 +157,13 @@ impl<'a> Parts<'a> {
         let transaction = self.transaction;
         let mut clusters = Vec::with_capacity(self.clusters.len());
         let mut endpoints = Vec::new();
-        for part in self.clusters.into_values() {
-            clusters.push(at_transaction(part.cluster, transaction));
-            endpoints.extend(part.endpoints.map(|endpoints| at_transaction(endpoints, transaction)));
+        for part in self.clusters.values() {
+            clusters.push(at_transaction(&part.cluster, transaction));
+            endpoints.extend(part.endpoints.iter().map(|endpoints| at_transaction(endpoints, transaction)));
         }
         let ports = self.ports.into_iter().map(|(port, routing)| ServicePort { port, routing }).collect();
         ServiceFragment { transaction, clusters, endpoints, ports }
     }
-}
-
-/// The same resource, as part of a fragment of `transaction`. Its content, which decides equality, stays.
-fn at_transaction(mut resource: Resource, transaction: Transaction) -> Resource {
-    resource.version.transaction = transaction;
-    resource
 }
 
 /// The ports of a router and their protocols: its listeners. A router without listeners listens where the targets of its
