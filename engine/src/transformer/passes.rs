@@ -87,8 +87,9 @@ impl Passes {
             let outcome = tokio::select! {
                 biased; // however often something changes, everything is looked at in time
                 () = sleep_until(next_over_all) => {
+                    let outcome = self.pass_over_all().await;
                     next_over_all = Instant::now() + PASS_INTERVAL;
-                    self.pass_over_all().await
+                    outcome
                 }
                 events = changes.next() => {
                     let events = events?;
@@ -142,16 +143,18 @@ impl Passes {
         let started = Instant::now();
         let transaction = events.iter().map(|event| event.transaction).max().unwrap_or_default();
         let changed = self.take_in(events);
-        let mut work = Work::new();
-        for (name, ids) in changed {
-            let Some(mesh) = self.meshes.get(&name) else {
-                continue;
-            };
-            if mesh.made.is_none() {
-                return self.pass_over_all().await;
+        let is_unknown = |mesh: &Mesh| mesh.made.is_none();
+        if changed.keys().any(|name| self.meshes.get(name).is_some_and(is_unknown)) {
+            for name in changed.keys() {
+                self.mesh(name).made = None;
             }
-            work.insert(name, mesh.dependents(&ids));
+            return self.pass_over_all().await;
         }
+        let of_mesh = |(name, ids): (Arc<str>, Vec<ResourceId>)| {
+            let dependents = self.meshes.get(&name)?.dependents(&ids);
+            Some((name, dependents))
+        };
+        let work = changed.into_iter().filter_map(of_mesh).collect();
         self.pass(work, &HashMap::new()).await?;
         histogram!(PASS_SECONDS).record(started.elapsed());
         Ok(transaction)

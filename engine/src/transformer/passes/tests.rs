@@ -199,6 +199,24 @@ async fn a_change_is_no_reason_to_look_at_other_meshes_and_the_clock_is() {
     assert_eq!(derived[key("other").as_str()], whole[key("other").as_str()]);
 }
 
+/// As it is after a worker has failed.
+#[tokio::test]
+async fn a_mesh_of_which_nothing_is_known_is_made_anew_with_its_next_change() {
+    let mut setup = Setup::new().await;
+    setup.define(ResourceId::mesh("m"), json!({})).await;
+    setup.define(ResourceId::virtual_node("m", "lost"), json!({})).await;
+    setup.passes.pass_over_all().await.unwrap();
+    setup.changes.next().await.unwrap();
+    let lost = keys::fragment(&FragmentKey { kind: FragmentKind::VirtualNode, ..service("m", "lost") });
+    setup.store.commit(Batch::derived().delete(lost.as_str())).await.unwrap();
+    setup.passes.mesh(&"m".into()).made = None;
+    let defined = setup.define(ResourceId::virtual_node("m", "n"), json!({})).await;
+    assert_eq!(setup.pass_after_changes().await, defined);
+    let derived = setup.derived().await;
+    assert!(derived.contains_key(lost.as_str()));
+    assert_eq!(derived.len(), 3, "the fragments and the mark");
+}
+
 #[tokio::test]
 async fn a_change_that_nobody_told_of_is_seen_in_time() {
     let mut setup = Setup::new().await;
