@@ -102,7 +102,12 @@ impl Fragment {
 
     /// The fragment as it travels through the store; equal fragments give equal bytes.
     pub fn encode(&self) -> Vec<u8> {
-        v1::Fragment::from(self.clone()).encode_to_vec()
+        self.clone().into_encoded()
+    }
+
+    /// The same as [`Fragment::encode`], without copies of its parts.
+    pub fn into_encoded(self) -> Vec<u8> {
+        v1::Fragment::from(self).encode_to_vec()
     }
 
     /// Reads what [`Fragment::encode`] wrote. The resources share `bytes`.

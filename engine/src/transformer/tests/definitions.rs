@@ -21,10 +21,11 @@ fn definitions_come_in_any_order_and_what_lies_nowhere_is_left_out() {
     let meshes = MeshDefinitions::collect(definitions);
     assert_eq!(meshes.keys().map(AsRef::as_ref).collect::<Vec<_>>(), ["a", "b"]);
     let mesh = &meshes["a"];
-    assert_eq!(mesh.virtual_routers.keys().collect::<Vec<_>>(), ["router"]);
-    assert_eq!(mesh.virtual_routers["router"].routes["route"].transaction, 5);
-    assert_eq!(mesh.virtual_routers["router"].transaction(), 5);
-    assert!(mesh.virtual_nodes.is_empty());
+    let router = mesh.virtual_router("router").unwrap();
+    assert_eq!(router.routes["route"].transaction, 5);
+    assert_eq!(router.transaction(), 5);
+    assert!(mesh.virtual_router("gone").is_none());
+    assert_eq!(mesh.fragment_keys().count(), 0);
 }
 
 /// The transactions of the fragments of `service`, `node` and `gateway`, if the definition that `change` picks is of

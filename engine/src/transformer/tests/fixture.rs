@@ -100,6 +100,10 @@ impl Definitions {
         self
     }
 
+    pub(crate) fn into_definitions(self) -> Vec<Definition> {
+        self.0.into_iter().map(|(_, definition)| definition).collect()
+    }
+
     pub(crate) fn collect(&self) -> MeshDefinitions {
         MeshDefinitions::collect(self.0.clone()).remove(MESH).unwrap()
     }
