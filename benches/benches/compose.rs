@@ -24,9 +24,10 @@ fn composing(criterion: &mut Criterion, name: &str, client: Client, ingredients:
         let ingredients = LazyCell::new(|| ingredients(backends));
         group.throughput(Throughput::Elements(backends as u64));
         group.bench_function(BenchmarkId::from_parameter(backends), |bencher| {
+            let (node, fragments) = (&ingredients.node, ingredients.backends());
             bencher.iter_with_large_drop(|| {
                 measured(|| {
-                    let composed = compose(client, &ingredients.node, &ingredients.backends()).unwrap();
+                    let composed = compose(client, node, &fragments).unwrap();
                     let clusters = composed.snapshot.set(ResourceType::Cluster).resources();
                     assert!(clusters.len() >= 2 * backends, "two targets each");
                     composed

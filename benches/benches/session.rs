@@ -7,7 +7,7 @@ use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, 
 use legation_actors::composition::Client;
 use legation_actors::session::{Outcome, Session};
 use legation_actors::snapshot::{ResourceSet, Snapshot};
-use legation_benches::client::{TYPES, ack, ask, opening_requests, settle};
+use legation_benches::client::{Envoy, TYPES, ask};
 use legation_benches::mesh::Mesh;
 use legation_benches::run::{criterion, measured};
 use legation_proto::resource::Resource;
@@ -31,15 +31,16 @@ fn clusters(count: usize, changed: u8) -> Arc<Snapshot> {
     Arc::new(Snapshot::new([clusters, vec![], vec![], vec![], vec![]].map(ResourceSet::new)))
 }
 
-/// A session whose Envoy has asked for clusters and has all of `snapshot`.
-fn of_clusters(protocol: Protocol, snapshot: &Arc<Snapshot>) -> Session {
+/// A session whose Envoy has asked for clusters and has all of `snapshot`, and that Envoy.
+fn of_clusters(protocol: Protocol, snapshot: &Arc<Snapshot>) -> (Session, Envoy) {
+    let envoy = Envoy::new(protocol, snapshot);
     let mut session = Session::new(protocol);
     session.on_snapshot(Arc::clone(snapshot));
-    let mut requests = opening_requests(protocol, snapshot, false);
+    let mut requests = envoy.opening_requests(None);
     requests.retain(|request| request.resource_type == ResourceType::Cluster);
     ask(&mut session, requests);
-    settle(&mut session);
-    session
+    envoy.settle(&mut session);
+    (session, envoy)
 }
 
 /// What the Envoy of a node with so many backends should have, if the first target of each route has `weight`.
@@ -60,14 +61,14 @@ fn push(criterion: &mut Criterion) {
     for protocol in PROTOCOLS {
         for count in [10, 100] {
             let snapshots = [clusters(count, 1), clusters(count, 2)];
-            let mut session = of_clusters(protocol, &snapshots[0]);
+            let (mut session, envoy) = of_clusters(protocol, &snapshots[0]);
             let mut turn = 0;
             group.bench_function(BenchmarkId::new(protocol.as_str(), count), |bencher| {
                 bencher.iter(|| {
                     turn ^= 1;
                     measured(|| {
                         session.on_snapshot(Arc::clone(&snapshots[turn]));
-                        let exchange = settle(&mut session);
+                        let exchange = envoy.settle(&mut session);
                         assert!(exchange.bytes > BODY_BYTES);
                         exchange
                     })
@@ -85,17 +86,18 @@ fn push_routes(criterion: &mut Criterion) {
     for protocol in PROTOCOLS {
         for backends in [10, 100] {
             let snapshots = [of_node(backends, 50), of_node(backends, 60)];
+            let envoy = Envoy::new(protocol, &snapshots[0]);
             let mut session = Session::new(protocol);
             session.on_snapshot(Arc::clone(&snapshots[0]));
-            ask(&mut session, opening_requests(protocol, &snapshots[0], false));
-            settle(&mut session);
+            ask(&mut session, envoy.opening_requests(None));
+            envoy.settle(&mut session);
             let mut turn = 0;
             group.bench_function(BenchmarkId::new(protocol.as_str(), backends), |bencher| {
                 bencher.iter(|| {
                     turn ^= 1;
                     measured(|| {
                         session.on_snapshot(Arc::clone(&snapshots[turn]));
-                        let exchange = settle(&mut session);
+                        let exchange = envoy.settle(&mut session);
                         assert_eq!(exchange.responses, 1, "the route configuration and nothing else");
                         exchange
                     })
@@ -114,9 +116,9 @@ fn ack_alone(criterion: &mut Criterion) {
         for count in [10, 100] {
             let snapshots = [clusters(count, 1), clusters(count, 2)];
             let unanswered = || {
-                let mut session = of_clusters(protocol, &snapshots[0]);
+                let (mut session, envoy) = of_clusters(protocol, &snapshots[0]);
                 session.on_snapshot(Arc::clone(&snapshots[1]));
-                let request = session.next_response().map(|response| ack(protocol, response));
+                let request = session.next_response().map(|response| envoy.ack(response));
                 (session, request)
             };
             group.bench_function(BenchmarkId::new(protocol.as_str(), count), |bencher| {
@@ -144,17 +146,18 @@ fn first_answer(criterion: &mut Criterion) {
     for protocol in PROTOCOLS {
         for backends in [10, 100] {
             let snapshot = of_node(backends, 90);
+            let envoy = Envoy::new(protocol, &snapshot);
             let resources = resource_count(&snapshot);
             group.throughput(Throughput::Elements(resources as u64));
             group.bench_function(BenchmarkId::new(protocol.as_str(), backends), |bencher| {
                 bencher.iter_batched(
-                    || opening_requests(protocol, &snapshot, false),
+                    || envoy.opening_requests(None),
                     |requests| {
                         measured(|| {
                             let mut session = Session::new(protocol);
                             session.on_snapshot(Arc::clone(&snapshot));
                             ask(&mut session, requests);
-                            let exchange = settle(&mut session);
+                            let exchange = envoy.settle(&mut session);
                             assert_eq!((exchange.responses, exchange.resources), (TYPES.len(), resources));
                             session
                         })
@@ -175,19 +178,20 @@ fn reconnect(criterion: &mut Criterion) {
     for protocol in PROTOCOLS {
         for backends in [10, 100] {
             let snapshot = of_node(backends, 90);
+            let envoy = Envoy::new(protocol, &snapshot);
             let resent = match protocol {
                 Protocol::Delta => 0,
                 Protocol::Sotw => snapshot.set(ResourceType::RouteConfiguration).resources().len(),
             };
             group.bench_function(BenchmarkId::new(protocol.as_str(), backends), |bencher| {
                 bencher.iter_batched(
-                    || opening_requests(protocol, &snapshot, true),
+                    || envoy.opening_requests(Some(&snapshot)),
                     |requests| {
                         measured(|| {
                             let mut session = Session::new(protocol);
                             session.on_snapshot(Arc::clone(&snapshot));
                             ask(&mut session, requests);
-                            let exchange = settle(&mut session);
+                            let exchange = envoy.settle(&mut session);
                             assert_eq!(exchange.resources, resent);
                             session
                         })

@@ -13,6 +13,7 @@ use legation::transformer::definitions::MeshDefinitions;
 use legation::transformer::transform::transform;
 use legation_benches::mesh::{MESH, Mesh};
 use legation_benches::run::{criterion, measured, sizes};
+use legation_proto::fragment::Fragment;
 
 /// How many virtual services a mesh has.
 const SERVICES: [usize; 3] = [100, 1000, 10_000];
@@ -102,7 +103,7 @@ fn encoding(criterion: &mut Criterion) {
             mesh,
             |mesh| mesh.fragments(),
             |fragments| {
-                let encoded: Vec<_> = fragments.values().map(|fragment| fragment.encode()).collect();
+                let encoded: Vec<_> = fragments.values().map(Fragment::encode).collect();
                 assert!(encoded.iter().all(|encoded| encoded.len() > 100), "100 bytes are next to nothing");
                 encoded
             },
