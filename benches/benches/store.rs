@@ -127,7 +127,9 @@ impl Bare {
                     definitions.insert(&**key, (self.transaction, &**value)).unwrap();
                     history.insert((&**key, self.transaction), true).unwrap();
                     // the value before and the value after
-                    [key.as_bytes(), value, value].map(|part| entry.extend_from_slice(part));
+                    for part in [key.as_bytes(), value, value] {
+                        entry.extend_from_slice(part);
+                    }
                 }
                 journal.insert(self.transaction, entry.as_slice()).unwrap();
             }
