@@ -41,7 +41,12 @@ const BODY_BYTES: usize = 358;
 /// After which time something is broken, and not slow.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn compose(_: Client, node: &NodeFragment, backends: &[Backend<'_>]) -> Result<Composed, ComposeError> {
+fn compose(
+    _: Client,
+    node: &NodeFragment,
+    backends: &[Backend<'_>],
+    _: Option<&Snapshot>,
+) -> Result<Composed, ComposeError> {
     let services = backends.iter().flat_map(|backend| &backend.fragment.clusters);
     let clusters = node.clusters.iter().chain(services).cloned().collect();
     let snapshot = Snapshot::new([clusters, vec![], vec![], vec![], vec![]].map(ResourceSet::new));

@@ -2,7 +2,7 @@
 
 use legation_actors::request::{Interest, Request};
 use legation_actors::session::{Outcome, Session};
-use legation_actors::snapshot::{ResourceSet, Snapshot};
+use legation_actors::snapshot::Snapshot;
 use legation_proto::resource_type::ResourceType;
 use legation_proto::response::{Protocol, Response};
 
@@ -40,7 +40,7 @@ impl Envoy {
                     Interest::Sotw { version_info, names }
                 }
                 Protocol::Delta => {
-                    let had = set.map(ResourceSet::resources).unwrap_or_default().iter();
+                    let had = set.map(|set| set.resources()).unwrap_or_default().iter();
                     let versions = had.map(|had| (had.name.to_string(), had.version.to_string()));
                     let initial_versions = versions.collect();
                     Interest::Delta { subscribe: names, unsubscribe: Vec::new(), initial_versions }

@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use envoy_types::pb::envoy::config::route::v3::VirtualHost;
 use legation::management::compose::compose;
 use legation::model::{Definition, Metadata, ResourceId, Spec};
 use legation::transformer::definitions::MeshDefinitions;
 use legation::transformer::transform::transform;
 use legation_actors::composition::{Backend, Client, Composed};
-use legation_proto::fragment::{Fragment, NodeFragment, ServiceFragment};
+use legation_proto::fragment::{Fragment, NodeFragment, Routing, ServiceFragment};
 use legation_proto::id::{FragmentKey, FragmentKind};
 use legation_proto::version::Transaction;
+use prost::Message;
 use serde_json::{Value, json};
 
 /// The name of every mesh here.
@@ -190,9 +192,24 @@ impl Ingredients {
         self.backends.iter().map(|(name, fragment)| Backend { name, fragment }).collect()
     }
 
+    /// The same, but for a route of the first backend.
+    pub fn with_another_route(&self) -> Self {
+        let mut other = self.clone();
+        let (_, service) = &mut other.backends[0];
+        service.transaction += 1;
+        for port in &mut service.ports {
+            let Routing::VirtualHost(bytes) = &port.routing else { continue };
+            let mut virtual_host = VirtualHost::decode(bytes.clone()).unwrap();
+            virtual_host.routes.truncate(1);
+            virtual_host.routes[0].name.push('x');
+            port.routing = Routing::VirtualHost(virtual_host.encode_to_vec().into());
+        }
+        other
+    }
+
     /// What a client should have.
     pub fn compose(&self, client: Client) -> Composed {
-        let composed = compose(client, &self.node, &self.backends()).unwrap();
+        let composed = compose(client, &self.node, &self.backends(), None).unwrap();
         assert_eq!(&*composed.problems, [] as [String; 0]);
         composed
     }
