@@ -66,7 +66,7 @@ fn collecting(criterion: &mut Criterion) {
             |mesh| mesh.definitions(),
             |definitions| {
                 let meshes = MeshDefinitions::collect(definitions.iter().cloned());
-                assert_eq!(meshes[MESH].virtual_nodes.len(), 2 * services);
+                assert!(meshes[MESH].fragment_keys().count() >= 3 * services, "services and their two nodes");
                 meshes
             },
         );
