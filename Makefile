@@ -21,7 +21,8 @@ FUZZ_SECONDS ?= 60
 export PATH := $(PATH):/usr/sbin:/sbin:/usr/local/go/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help build prepare test test-rust test-e2e test-envoys demo lint docs audit fuzz fuzz-keep peers test-peers go
+.PHONY: help build prepare test test-rust test-e2e test-envoys demo bench peers test-peers go compare lint docs audit fuzz \
+	fuzz-keep
 
 help: ## list these commands
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -45,6 +46,9 @@ test-envoys: build prepare ## the tests with real Envoys, on every version of En
 
 demo: build prepare ## watch real Envoys follow a mesh definition, and a control plane that may die
 	@$(PYTHON) e2e/demo.py
+
+bench: ## the benchmarks, which take some minutes; docs/benchmarks.md says how to compare
+	$(CARGO) bench -p legation-benches
 
 lint: ## formatting and clippy, warnings denied
 	$(CARGO) fmt --all --check

@@ -8,8 +8,10 @@ use thiserror::Error;
 use crate::snapshot::Snapshot;
 
 /// Makes what a client should have of the fragment of its node and those of its backends, which come in the order of
-/// their names. Pure: the same fragments give the same snapshot.
-pub type Compose = fn(Client, &NodeFragment, &[Backend<'_>]) -> Result<Composed, ComposeError>;
+/// their names. Pure: the same fragments give the same snapshot. `before` is what was made for the node last: sets that
+/// would be the same are shared with it, and cost neither memory nor the work to make and compare them.
+pub type Compose =
+    fn(Client, &NodeFragment, &[Backend<'_>], before: Option<&Snapshot>) -> Result<Composed, ComposeError>;
 
 /// What is at the other end of a stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -98,7 +100,8 @@ impl Composition {
         {
             return Ok(last.composed.clone());
         }
-        let composed = (self.compose)(client, node_of(node)?, &backends_of(backends)?)?;
+        let before = last.as_ref().map(|last| last.composed.snapshot.as_ref());
+        let composed = (self.compose)(client, node_of(node)?, &backends_of(backends)?, before)?;
         *last = Some(Last {
             node: Arc::clone(node),
             backends: backends.iter().map(|(_, fragment)| Arc::clone(fragment)).collect(),

@@ -124,6 +124,7 @@ mod tests {
     use crate::composition::{Backend, Client, ComposeError, Composed};
     use crate::envoy_actor::{EnvoyActor, Identity};
     use crate::inbox::Wake;
+    use crate::snapshot::Snapshot;
     use crate::stream::{self, StreamEnd};
 
     #[derive(Message)]
@@ -166,7 +167,12 @@ mod tests {
         }
     }
 
-    fn compose(_: Client, _: &NodeFragment, _: &[Backend<'_>]) -> Result<Composed, ComposeError> {
+    fn compose(
+        _: Client,
+        _: &NodeFragment,
+        _: &[Backend<'_>],
+        _: Option<&Snapshot>,
+    ) -> Result<Composed, ComposeError> {
         Err(ComposeError { reason: "nobody composes here".to_owned() })
     }
 

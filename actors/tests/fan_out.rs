@@ -40,7 +40,12 @@ impl FragmentSource for Followed {
     }
 }
 
-fn compose(_: Client, node: &NodeFragment, backends: &[Backend<'_>]) -> Result<Composed, ComposeError> {
+fn compose(
+    _: Client,
+    node: &NodeFragment,
+    backends: &[Backend<'_>],
+    _: Option<&Snapshot>,
+) -> Result<Composed, ComposeError> {
     let services = backends.iter().flat_map(|backend| &backend.fragment.clusters);
     let clusters = node.clusters.iter().chain(services).cloned().collect();
     let snapshot = Snapshot::new([clusters, vec![], vec![], vec![], vec![]].map(ResourceSet::new));
@@ -258,9 +263,10 @@ fn takes_long(
     client: Client,
     node: &NodeFragment,
     backends: &[Backend<'_>],
+    before: Option<&Snapshot>,
 ) -> Result<Composed, ComposeError> {
     std::thread::sleep(Duration::from_secs(2));
-    compose(client, node, backends)
+    compose(client, node, backends, before)
 }
 
 #[tokio::test]
@@ -328,12 +334,13 @@ fn fails_once(
     client: Client,
     node: &NodeFragment,
     backends: &[Backend<'_>],
+    before: Option<&Snapshot>,
 ) -> Result<Composed, ComposeError> {
     if node.clusters.iter().any(|cluster| &*cluster.name == "of-a") {
         let failures = FAILURES.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
         assert!(failures.is_err(), "this failure is part of the test");
     }
-    compose(client, node, backends)
+    compose(client, node, backends, before)
 }
 
 fn node_with_cluster(name: &str, backends: &[&str]) -> Publication {

@@ -30,7 +30,12 @@ const UNLUCKY: &str = "unlucky";
 /// How often [`compose_or_panic`] may still panic.
 static FAILURES: AtomicUsize = AtomicUsize::new(0);
 
-fn compose_or_panic(_: Client, node: &NodeFragment, _: &[Backend<'_>]) -> Result<Composed, ComposeError> {
+fn compose_or_panic(
+    _: Client,
+    node: &NodeFragment,
+    _: &[Backend<'_>],
+    _: Option<&Snapshot>,
+) -> Result<Composed, ComposeError> {
     if node.clusters.iter().any(|cluster| &*cluster.name == UNLUCKY) {
         let failures = FAILURES.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
         assert!(failures.is_err(), "this failure is part of the test");

@@ -102,7 +102,12 @@ impl Fragment {
 
     /// The fragment as it travels through the store; equal fragments give equal bytes.
     pub fn encode(&self) -> Vec<u8> {
-        v1::Fragment::from(self.clone()).encode_to_vec()
+        self.clone().into_encoded()
+    }
+
+    /// The same as [`Fragment::encode`], without copies of its parts.
+    pub fn into_encoded(self) -> Vec<u8> {
+        v1::Fragment::from(self).encode_to_vec()
     }
 
     /// Reads what [`Fragment::encode`] wrote. The resources share `bytes`.
@@ -148,9 +153,8 @@ impl TryFrom<v1::Fragment> for Fragment {
 
     fn try_from(fragment: v1::Fragment) -> Result<Self, FragmentError> {
         let transaction = fragment.transaction;
-        let resources = |list: Vec<v1::Resource>| -> Vec<Resource> {
-            list.into_iter().map(|resource| Resource::from_v1(resource, transaction)).collect()
-        };
+        let resources =
+            |list: Vec<v1::Resource>| -> Vec<Resource> { list.into_iter().map(Into::into).collect() };
         match fragment.content.ok_or(FragmentError::Incomplete("content"))? {
             v1::fragment::Content::VirtualService(service) => Ok(Self::Service(ServiceFragment {
                 transaction,

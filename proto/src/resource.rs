@@ -37,17 +37,19 @@ impl Resource {
     fn from_body(name: &str, transaction: Transaction, body: Bytes) -> Self {
         Self { name: name.into(), version: Version::of(transaction, &body), body }
     }
+}
 
-    /// The resource as it travels in a fragment of `transaction`.
-    pub fn from_v1(resource: v1::Resource, transaction: Transaction) -> Self {
-        let version = Version { transaction, hash: resource.hash };
-        Self { name: resource.name.into(), version, body: resource.body }
+impl From<v1::Resource> for Resource {
+    fn from(resource: v1::Resource) -> Self {
+        let v1::Resource { name, hash, body, transaction } = resource;
+        Self { name: name.into(), version: Version { transaction, hash }, body }
     }
 }
 
 impl From<Resource> for v1::Resource {
     fn from(resource: Resource) -> Self {
         debug_assert_eq!(resource.version.hash, content_hash(&resource.body));
-        Self { name: resource.name.as_ref().to_owned(), hash: resource.version.hash, body: resource.body }
+        let Version { transaction, hash } = resource.version;
+        Self { name: resource.name.as_ref().to_owned(), hash, body: resource.body, transaction }
     }
 }

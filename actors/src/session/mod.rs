@@ -129,8 +129,12 @@ impl Session {
             {
                 self.keep_endpoints_of_what_goes(before);
             }
-            self.types[resource_type.index()]
-                .retarget(snapshot.set(resource_type), before.filter(|_| keeps_what_goes));
+            let set = snapshot.set(resource_type);
+            // most changes are of one type
+            if before.is_none_or(|before| before.version() != set.version()) {
+                self.types[resource_type.index()]
+                    .retarget(set, before.filter(|_| keeps_what_goes).map(Arc::as_ref));
+            }
         }
         self.snapshot = Some(snapshot);
     }
@@ -139,6 +143,10 @@ impl Session {
     /// that stand rejected it does not wait for.
     fn keep_endpoints_of_what_goes(&mut self, before: &ResourceSet) {
         let [clusters, endpoints, ..] = &mut self.types;
+        if clusters.lingering.is_empty() && endpoints.lingering.is_empty() {
+            return;
+        }
+        endpoints.stir();
         let kept = std::mem::take(&mut endpoints.lingering).into_iter();
         let mut kept: HashMap<_, _> = kept.map(|resource| (Arc::clone(&resource.name), resource)).collect();
         let going = |name| before.get(name).filter(|resource| !endpoints.was_rejected(resource)).cloned();
@@ -153,6 +161,9 @@ impl Session {
         let state = &mut self.types[resource_type.index()];
         let first = !state.started;
         state.started = true;
+        if first {
+            state.stir();
+        }
         // a nonce of an earlier stream on the first request of this one answers nothing here (conformance 6)
         let outcome = if first { Outcome::Subscribed } else { state.answered(&request.nonce, request.error) };
         if outcome == Outcome::Nacked
@@ -199,7 +210,8 @@ impl Session {
             self.types[resource_type.index()].settle_claim(snapshot.set(resource_type));
         }
         for resource_type in ResourceType::ALL {
-            if self.may_upsert(resource_type)
+            if !self.types[resource_type.index()].rests()
+                && self.may_upsert(resource_type)
                 && let Some(response) = self.upsert(resource_type, &snapshot)
             {
                 return Some(response);
@@ -213,11 +225,20 @@ impl Session {
             ResourceType::Endpoints,
             ResourceType::Secret,
         ];
-        REMOVAL_ORDER.into_iter().find_map(|resource_type| {
+        for resource_type in REMOVAL_ORDER {
             let needed = resource_type.is_referred_to() && self.may_ask_for_listeners();
-            let ready = self.is_settled(&snapshot) && !needed;
-            ready.then(|| self.remove(resource_type, &snapshot)).flatten()
-        })
+            if !self.types[resource_type.index()].rests()
+                && !needed
+                && self.is_settled(&snapshot)
+                && let Some(response) = self.remove(resource_type, &snapshot)
+            {
+                return Some(response);
+            }
+        }
+        for resource_type in ResourceType::ALL {
+            self.types[resource_type.index()].settle(snapshot.set(resource_type));
+        }
+        None
     }
 
     /// A response that carries nothing, once, for an Envoy that reconnected and needed nothing. To an Envoy a stream on which

@@ -40,6 +40,9 @@ pub(super) struct TypeState {
     responses_rejected: u64,
     /// State of the world: the version of a whole set that was rejected.
     pub(super) rejected_set: Option<Version>,
+    /// Nothing has to be sent or taken away, as was found by looking at everything, and nothing has changed since. What does
+    /// not change costs nothing.
+    rests: bool,
     last_sent: Option<Version>,
     last_acked: Option<Version>,
     last_nack: Option<Nack>,
@@ -83,6 +86,31 @@ impl InFlight {
 }
 
 impl TypeState {
+    /// Something has changed: what has to be sent or taken away must be looked at again.
+    pub(super) fn stir(&mut self) {
+        self.rests = false;
+    }
+
+    /// Whether nothing has to be sent or taken away, without looking at everything.
+    pub(super) fn rests(&self) -> bool {
+        self.rests
+    }
+
+    /// Looks at everything, unless nothing has changed since this was done, for whether anything has to be sent or taken away.
+    pub(super) fn settle(&mut self, set: &ResourceSet) {
+        debug_assert!(!self.rests || self.has_nothing_to_say(set), "something has changed unnoticed");
+        self.rests = self.rests || self.has_nothing_to_say(set);
+    }
+
+    fn has_nothing_to_say(&self, set: &ResourceSet) -> bool {
+        !self.reply_due
+            && self.due.is_empty()
+            && self.claimed.is_none()
+            && self.to_upsert(set).is_empty()
+            && self.lingering_to_upsert().is_empty()
+            && self.to_remove(set).is_empty()
+    }
+
     /// Takes in whether the last response was accepted.
     pub(super) fn answered(&mut self, nonce: &str, error: Option<Rejection>) -> Outcome {
         let Some(in_flight) = self.in_flight.take_if(|in_flight| in_flight.nonce == nonce) else {
@@ -97,6 +125,7 @@ impl TypeState {
             }
             return Outcome::Acked;
         };
+        self.stir();
         self.responses_rejected += 1;
         let mut rejected = HashMap::new();
         for (name, hash) in in_flight.items {
@@ -144,6 +173,10 @@ impl TypeState {
 
     /// Takes in a change of the subscription.
     pub(super) fn resubscribe(&mut self, change: Change) {
+        if change == Change::default() {
+            return;
+        }
+        self.stir();
         let Change { asked, dropped, wildcard_began, wildcard_ended } = change;
         for name in dropped.iter().filter(|name| !self.subscription.covers(name)) {
             self.held.remove(name);
@@ -170,6 +203,7 @@ impl TypeState {
         if names.is_empty() {
             return;
         }
+        self.stir();
         self.rejected.retain(|name, _| !names.contains(name));
         self.rejected_set = None;
         self.due.append(&mut names);
@@ -187,6 +221,7 @@ impl TypeState {
     /// Takes in what the Envoy has from an earlier stream (delta, conformance 55 to 59). Where it is `trusted`, names
     /// that are subscribed at once need no answer unless they changed.
     pub(super) fn resume(&mut self, initial_versions: Vec<(String, String)>, trusted: bool) {
+        self.stir();
         for (name, version) in initial_versions {
             if !self.subscription.covers(&name) {
                 continue;
@@ -218,6 +253,7 @@ impl TypeState {
 
     /// The Envoy should have `set` from now on. `before` is what it should have had, where what goes has to linger.
     pub(super) fn retarget(&mut self, set: &ResourceSet, before: Option<&ResourceSet>) {
+        self.stir();
         self.lingering.retain(|resource| set.get(&resource.name).is_none());
         for resource in before.map(ResourceSet::resources).unwrap_or_default() {
             if set.get(&resource.name).is_some() {
@@ -247,7 +283,10 @@ impl TypeState {
             set.get(name).is_none_or(|resource| resource.version.hash != rejected.hash)
         });
         let changed: HashSet<u64> = changed.map(|(_, rejected)| rejected.response).collect();
-        self.rejected.retain(|_, rejected| !changed.contains(&rejected.response));
+        if !changed.is_empty() {
+            self.stir();
+            self.rejected.retain(|_, rejected| !changed.contains(&rejected.response));
+        }
         if self.rejected.is_empty() {
             self.rejected_set = None;
         }
@@ -255,6 +294,7 @@ impl TypeState {
 
     /// Takes note of a response.
     pub(super) fn sent(&mut self, in_flight: InFlight) {
+        self.stir();
         for (name, hash) in &in_flight.items {
             match hash {
                 Some(hash) => self.held.insert(Arc::clone(name), Held::Content(*hash)),
@@ -326,8 +366,7 @@ impl TypeState {
         self.in_flight.is_none()
             && !self.stands_rejected()
             && !self.reply_due
-            && self.to_upsert(set).is_empty()
-            && self.to_remove(set).is_empty()
+            && (self.rests || self.to_upsert(set).is_empty() && self.to_remove(set).is_empty())
     }
 
     /// Names and content hashes of what the response carries that waits for its answer; no hash where it removes.

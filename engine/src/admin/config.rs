@@ -160,7 +160,7 @@ impl Fragments {
     fn compose(&self, client: Client, node: &NodeId, filter: &Filter) -> Result<NodeConfig, Problem> {
         let backends: Vec<_> =
             self.backends.iter().map(|(name, fragment)| Backend { name, fragment }).collect();
-        let composed = compose(client, &self.node, &backends)?;
+        let composed = compose(client, &self.node, &backends, None)?;
         let mut problems = composed.problems.to_vec();
         let mut types = BTreeMap::new();
         for resource_type in ResourceType::ALL.into_iter().filter(|&wanted| filter.takes_type(wanted)) {

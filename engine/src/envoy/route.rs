@@ -37,11 +37,11 @@ pub fn to_cluster(cluster: &str, timeouts: Timeouts) -> RouteAction {
 }
 
 /// Requests go to clusters, in proportion to their weights, whose sum Envoy wants above zero.
-pub fn to_weighted_clusters(clusters: &[(&str, u32)], timeouts: Timeouts) -> RouteAction {
+pub fn to_weighted_clusters(clusters: &[(impl AsRef<str>, u32)], timeouts: Timeouts) -> RouteAction {
     let clusters = clusters
         .iter()
         .map(|(name, weight)| ClusterWeight {
-            name: (*name).to_owned(),
+            name: name.as_ref().to_owned(),
             weight: uint32(*weight),
             ..ClusterWeight::default()
         })

@@ -26,14 +26,14 @@ pub fn tcp_proxy(stat_prefix: &str, cluster: &str, access_logs: &[AccessLog]) ->
 /// take here. Nothing, if none is left.
 pub fn weighted_tcp_proxy(
     stat_prefix: &str,
-    clusters: &[(&str, u32)],
+    clusters: &[(impl AsRef<str>, u32)],
     idle_timeout: Duration,
 ) -> Option<TcpProxy> {
     let clusters: Vec<_> = clusters
         .iter()
         .filter(|(_, weight)| *weight > 0)
         .map(|(name, weight)| ClusterWeight {
-            name: (*name).to_owned(),
+            name: name.as_ref().to_owned(),
             weight: *weight,
             ..ClusterWeight::default()
         })

@@ -12,12 +12,13 @@ mod redirected;
 mod tests;
 
 use std::collections::HashSet;
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use envoy_types::pb::envoy::config::accesslog::v3::AccessLog;
 use envoy_types::pb::envoy::config::listener::v3::Listener;
 use legation_actors::composition::{Backend, Client, ComposeError, Composed};
-use legation_actors::snapshot::{ResourceSet, Snapshot};
+use legation_actors::snapshot::{ResourceSet, Snapshot, Source};
 use legation_proto::fragment::{Egress, EgressMode, NodeFragment};
 use legation_proto::resource::Resource;
 use legation_proto::resource_type::ResourceType;
@@ -26,52 +27,82 @@ use prost::Message;
 use proxyless::Proxyless;
 
 /// Makes what a client should have of the fragment of its node and those of its backends, which come in the order of their
-/// names. Pure: the same fragments give the same snapshot.
+/// names. Pure: the same fragments give the same snapshot. What would be the same as `before` is shared with it.
 pub fn compose(
     client: Client,
     node: &NodeFragment,
     backends: &[Backend<'_>],
+    before: Option<&Snapshot>,
 ) -> Result<Composed, ComposeError> {
     match client {
-        Client::Envoy => compose_envoy(node, backends),
+        Client::Envoy => compose_envoy(node, backends, before),
         Client::Grpc => {
             let Proxyless { clusters, endpoints, listeners, route_configurations, problems } =
                 proxyless::compose(node, backends)?;
             let secrets = Vec::new();
-            Ok(composed([clusters, endpoints, secrets, listeners, route_configurations], problems))
+            let sets = [clusters, endpoints, secrets, listeners, route_configurations].map(ResourceSet::new);
+            Ok(composed(newest(node, backends), sets.map(Arc::new), problems))
         }
     }
 }
 
-fn compose_envoy(node: &NodeFragment, backends: &[Backend<'_>]) -> Result<Composed, ComposeError> {
-    let transaction =
-        backends.iter().map(|backend| backend.fragment.transaction).fold(node.transaction, Transaction::max);
+fn compose_envoy(
+    node: &NodeFragment,
+    backends: &[Backend<'_>],
+    before: Option<&Snapshot>,
+) -> Result<Composed, ComposeError> {
+    let newest = newest(node, backends);
+    let before = |resource_type| before.map(|before| before.set(resource_type));
+    let listeners_before = before(ResourceType::Listener);
     let egress = match node.egress.mode {
-        EgressMode::Intercepted => intercepted::compose(node, backends, transaction)?,
-        EgressMode::Redirected { port } => redirected::compose(node, backends, port, transaction)?,
+        EgressMode::Intercepted => intercepted::compose(node, backends, listeners_before)?,
+        EgressMode::Redirected { port } => redirected::compose(node, backends, port, newest)?,
     };
-
-    let mut clusters = node.clusters.clone();
-    let mut endpoints = Vec::new();
-    for backend in backends {
-        clusters.extend_from_slice(&backend.fragment.clusters);
-        endpoints.extend_from_slice(&backend.fragment.endpoints);
-    }
-    let mut listeners = node.listeners.clone();
-    listeners.push(egress.listener);
+    let fragments = || backends.iter().map(|backend| backend.fragment);
+    let clusters = joined(before(ResourceType::Cluster), || {
+        std::iter::once(&node.clusters).chain(fragments().map(|fragment| &fragment.clusters))
+    });
+    let endpoints =
+        joined(before(ResourceType::Endpoints), || fragments().map(|fragment| &fragment.endpoints));
+    let secrets = joined(before(ResourceType::Secret), std::iter::empty); // no definition leads to one yet
     let mut route_configurations = node.route_configurations.clone();
     route_configurations.extend(egress.route_configurations);
-    let secrets = Vec::new(); // no definition leads to one yet
-    Ok(composed([clusters, endpoints, secrets, listeners, route_configurations], egress.problems))
+    let route_configurations = Arc::new(ResourceSet::new(route_configurations));
+    Ok(composed(
+        newest,
+        [clusters, endpoints, secrets, egress.listeners, route_configurations],
+        egress.problems,
+    ))
 }
 
-fn composed(sets: [Vec<Resource>; ResourceType::COUNT], problems: Vec<String>) -> Composed {
-    Composed { snapshot: Arc::new(Snapshot::new(sets.map(ResourceSet::new))), problems: problems.into() }
+/// The newest definition of all.
+fn newest(node: &NodeFragment, backends: &[Backend<'_>]) -> Transaction {
+    backends.iter().map(|backend| backend.fragment.transaction).fold(node.transaction, Transaction::max)
+}
+
+/// These resources together, the same set as `before` if they are the same.
+fn joined<'a, I: Iterator<Item = &'a Vec<Resource>>>(
+    before: Option<&Arc<ResourceSet>>,
+    parts: impl Fn() -> I,
+) -> Arc<ResourceSet> {
+    let source = parts().fold(Source::begin(), |source, part| source.resources(part)).finish();
+    let Ok(set) =
+        ResourceSet::made_of(source, before, || Ok::<_, Infallible>(parts().flatten().cloned().collect()));
+    set
+}
+
+fn composed(
+    newest: Transaction,
+    sets: [Arc<ResourceSet>; ResourceType::COUNT],
+    problems: Vec<String>,
+) -> Composed {
+    Composed { snapshot: Arc::new(Snapshot::at(newest, sets)), problems: problems.into() }
 }
 
 /// The part of a snapshot that depends on which backends share a port.
 struct ComposedEgress {
-    listener: Resource,
+    /// All listeners of the node, the outbound one among them.
+    listeners: Arc<ResourceSet>,
     route_configurations: Vec<Resource>,
     /// Which backends are left out at which port, and why.
     problems: Vec<String>,

@@ -225,7 +225,12 @@ mod tests {
     use super::*;
     use crate::store::{Batch, EmbeddedStore};
 
-    fn compose(_: Client, _: &NodeFragment, _: &[Backend<'_>]) -> Result<Composed, ComposeError> {
+    fn compose(
+        _: Client,
+        _: &NodeFragment,
+        _: &[Backend<'_>],
+        _: Option<&Snapshot>,
+    ) -> Result<Composed, ComposeError> {
         let snapshot = Snapshot::new(ResourceType::ALL.map(|_| Vec::new()).map(ResourceSet::new));
         Ok(Composed { snapshot: Arc::new(snapshot), problems: Arc::default() })
     }

@@ -10,6 +10,8 @@
 //! In a name, whatever is not plain visible ASCII is percent-encoded, and so are `/` and `%`: a segment holds
 //! no `/`, so that every prefix here, ending with one, covers exactly what it says.
 
+use std::borrow::Cow;
+
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
 use super::id::ResourceId;
@@ -88,6 +90,6 @@ pub(crate) fn escape(name: &str) -> String {
 }
 
 /// The name in a segment of a key, unless it is not UTF-8.
-pub(crate) fn unescape(segment: &str) -> Option<String> {
-    percent_decode_str(segment).decode_utf8().ok().map(String::from)
+pub(crate) fn unescape(segment: &str) -> Option<Cow<'_, str>> {
+    percent_decode_str(segment).decode_utf8().ok()
 }

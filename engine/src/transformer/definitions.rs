@@ -3,33 +3,43 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use legation_proto::id::{FragmentKey, FragmentKind};
 use legation_proto::version::Transaction;
 
 use crate::model::virtual_gateway::VirtualGatewaySpec;
 use crate::model::{
-    Definition, GatewayRouteSpec, MeshSpec, RouteSpec, Spec, VirtualNodeSpec, VirtualRouterSpec,
-    VirtualServiceSpec,
+    Definition, GatewayRouteSpec, Kind, MeshSpec, ResourceId, RouteSpec, Spec, VirtualNodeSpec,
+    VirtualRouterSpec, VirtualServiceSpec,
 };
 
-/// A specification, and the transaction that changed it last.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A specification, and the transaction that changed it last. Cloning shares the specification.
+#[derive(Debug, PartialEq, Eq)]
 pub struct Versioned<T> {
     /// The transaction of the last change.
     pub transaction: Transaction,
     /// What was defined.
-    pub spec: T,
+    pub spec: Arc<T>,
 }
 
-/// A specification, with what belongs to it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Parent<T, C> {
+impl<T> Clone for Versioned<T> {
+    fn clone(&self) -> Self {
+        Self { transaction: self.transaction, spec: Arc::clone(&self.spec) }
+    }
+}
+
+/// Definitions by their names.
+type ByName<T> = BTreeMap<Arc<str>, Versioned<T>>;
+
+/// A virtual router or gateway, with its routes.
+#[derive(Debug)]
+pub struct Parent<'a, T, C> {
     /// The virtual router or gateway itself.
-    pub definition: Versioned<T>,
+    pub definition: &'a Versioned<T>,
     /// Its routes or gateway routes, by name.
-    pub routes: BTreeMap<String, Versioned<C>>,
+    pub routes: &'a BTreeMap<Arc<str>, Versioned<C>>,
 }
 
-impl<T, C> Parent<T, C> {
+impl<T, C> Parent<'_, T, C> {
     /// The newest of all definitions in here.
     pub fn transaction(&self) -> Transaction {
         let routes = self.routes.values().map(|route| route.transaction);
@@ -37,28 +47,49 @@ impl<T, C> Parent<T, C> {
     }
 }
 
-/// All definitions of one mesh, each with the transaction of its last change.
+/// The place of a virtual router or gateway and its routes, which come and go in any order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Place<T, C> {
+    definition: Option<Versioned<T>>,
+    routes: ByName<C>,
+}
+
+impl<T, C> Default for Place<T, C> {
+    fn default() -> Self {
+        Self { definition: None, routes: BTreeMap::new() }
+    }
+}
+
+impl<T, C> Place<T, C> {
+    fn get(&self) -> Option<Parent<'_, T, C>> {
+        Some(Parent { definition: self.definition.as_ref()?, routes: &self.routes })
+    }
+
+    fn is_empty(&self) -> bool {
+        self.definition.is_none() && self.routes.is_empty()
+    }
+}
+
+type Places<T, C> = BTreeMap<Arc<str>, Place<T, C>>;
+
+/// All definitions of one mesh, each with the transaction of its last change. They are put in and taken out in any order,
+/// and only what is there now makes a difference.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MeshDefinitions {
-    /// The name of the mesh.
-    pub name: Arc<str>,
-    /// The mesh itself.
-    pub mesh: Versioned<MeshSpec>,
-    /// The virtual nodes, by name.
-    pub virtual_nodes: BTreeMap<String, Versioned<VirtualNodeSpec>>,
-    /// The virtual services, by name.
-    pub virtual_services: BTreeMap<String, Versioned<VirtualServiceSpec>>,
-    /// The virtual routers with their routes, by name.
-    pub virtual_routers: BTreeMap<String, Parent<VirtualRouterSpec, RouteSpec>>,
-    /// The virtual gateways with their gateway routes, by name.
-    pub virtual_gateways: BTreeMap<String, Parent<VirtualGatewaySpec, GatewayRouteSpec>>,
+    name: Arc<str>,
+    mesh: Option<Versioned<MeshSpec>>,
+    virtual_nodes: ByName<VirtualNodeSpec>,
+    virtual_services: ByName<VirtualServiceSpec>,
+    virtual_routers: Places<VirtualRouterSpec, RouteSpec>,
+    virtual_gateways: Places<VirtualGatewaySpec, GatewayRouteSpec>,
 }
 
 impl MeshDefinitions {
-    fn new(name: &str, mesh: Versioned<MeshSpec>) -> Self {
+    /// A mesh in which nothing is defined, not even itself.
+    pub fn new(name: Arc<str>) -> Self {
         Self {
-            name: name.into(),
-            mesh,
+            name,
+            mesh: None,
             virtual_nodes: BTreeMap::new(),
             virtual_services: BTreeMap::new(),
             virtual_routers: BTreeMap::new(),
@@ -66,59 +97,156 @@ impl MeshDefinitions {
         }
     }
 
-    /// Puts definitions, in whatever order they come, where they belong. What lies in a mesh, a router or a gateway that
-    /// is not among them is left out: the API lets nothing be so, and nothing could be reached through it.
+    /// Puts definitions, in whatever order they come, where they belong. What lies in a mesh that is not among them is left
+    /// out: the API lets nothing be so.
     pub fn collect(
         definitions: impl IntoIterator<Item = (Transaction, Definition)>,
     ) -> BTreeMap<Arc<str>, MeshDefinitions> {
-        // The order of kinds is that in which resources can be created: containers come before what lies in them.
-        let mut definitions: Vec<_> = definitions.into_iter().collect();
-        definitions.sort_by_key(|(_, definition)| definition.id.kind());
-
         let mut meshes: BTreeMap<Arc<str>, MeshDefinitions> = BTreeMap::new();
         for (transaction, definition) in definitions {
-            let mesh_name = definition.id.mesh_name();
-            if let Spec::Mesh(spec) = definition.spec {
-                let mesh = MeshDefinitions::new(mesh_name, Versioned { transaction, spec });
-                meshes.insert(Arc::clone(&mesh.name), mesh);
-            } else if let Some(mesh) = meshes.get_mut(mesh_name) {
+            let name = definition.id.mesh_name();
+            if !meshes.contains_key(name) {
+                let name: Arc<str> = name.into();
+                meshes.insert(Arc::clone(&name), MeshDefinitions::new(name));
+            }
+            if let Some(mesh) = meshes.get_mut(definition.id.mesh_name()) {
                 mesh.insert(transaction, definition);
             }
         }
+        meshes.retain(|_, mesh| mesh.mesh.is_some());
         meshes
     }
 
-    fn insert(&mut self, transaction: Transaction, definition: Definition) {
-        let name = definition.id.name().to_owned();
+    /// Puts a definition where it belongs, in place of the one that was there.
+    pub fn insert(&mut self, transaction: Transaction, definition: Definition) {
+        fn versioned<T>(transaction: Transaction, spec: T) -> Versioned<T> {
+            Versioned { transaction, spec: Arc::new(spec) }
+        }
+        let name: Arc<str> = definition.id.name().into();
         let parent = definition.id.parent_name().unwrap_or_default();
         match definition.spec {
-            Spec::Mesh(_) => {}
+            Spec::Mesh(spec) => self.mesh = Some(versioned(transaction, spec)),
             Spec::VirtualNode(spec) => {
-                self.virtual_nodes.insert(name, Versioned { transaction, spec });
+                self.virtual_nodes.insert(name, versioned(transaction, spec));
             }
             Spec::VirtualService(spec) => {
-                self.virtual_services.insert(name, Versioned { transaction, spec });
+                self.virtual_services.insert(name, versioned(transaction, spec));
             }
             Spec::VirtualRouter(spec) => {
-                let definition = Versioned { transaction, spec };
-                let routes = BTreeMap::new();
-                self.virtual_routers.insert(name, Parent { definition, routes });
+                place(&mut self.virtual_routers, &name).definition = Some(versioned(transaction, spec));
             }
             Spec::VirtualGateway(spec) => {
-                let definition = Versioned { transaction, spec };
-                let routes = BTreeMap::new();
-                self.virtual_gateways.insert(name, Parent { definition, routes });
+                place(&mut self.virtual_gateways, &name).definition = Some(versioned(transaction, spec));
             }
             Spec::Route(spec) => {
-                if let Some(router) = self.virtual_routers.get_mut(parent) {
-                    router.routes.insert(name, Versioned { transaction, spec });
-                }
+                place(&mut self.virtual_routers, parent).routes.insert(name, versioned(transaction, spec));
             }
             Spec::GatewayRoute(spec) => {
-                if let Some(gateway) = self.virtual_gateways.get_mut(parent) {
-                    gateway.routes.insert(name, Versioned { transaction, spec });
-                }
+                place(&mut self.virtual_gateways, parent).routes.insert(name, versioned(transaction, spec));
             }
         }
+    }
+
+    /// Takes a definition out, if it is there. What lies in it stays.
+    pub fn remove(&mut self, id: &ResourceId) {
+        let name = id.name();
+        let parent = id.parent_name().unwrap_or_default();
+        match id.kind() {
+            Kind::Mesh => self.mesh = None,
+            Kind::VirtualNode => drop(self.virtual_nodes.remove(name)),
+            Kind::VirtualService => drop(self.virtual_services.remove(name)),
+            Kind::VirtualRouter => remove_parent(&mut self.virtual_routers, name),
+            Kind::VirtualGateway => remove_parent(&mut self.virtual_gateways, name),
+            Kind::Route => remove_route(&mut self.virtual_routers, parent, name),
+            Kind::GatewayRoute => remove_route(&mut self.virtual_gateways, parent, name),
+        }
+    }
+
+    /// Whether nothing is defined.
+    pub fn is_empty(&self) -> bool {
+        self.mesh.is_none()
+            && self.virtual_nodes.is_empty()
+            && self.virtual_services.is_empty()
+            && self.virtual_routers.is_empty()
+            && self.virtual_gateways.is_empty()
+    }
+
+    /// The name of the mesh.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// The mesh itself. Without it there are no fragments of what lies in it.
+    pub fn mesh(&self) -> Option<&Versioned<MeshSpec>> {
+        self.mesh.as_ref()
+    }
+
+    /// The virtual node `name`, with the name that it shares.
+    pub fn virtual_node(&self, name: &str) -> Option<(&Arc<str>, &Versioned<VirtualNodeSpec>)> {
+        self.virtual_nodes.get_key_value(name)
+    }
+
+    /// The virtual service `name`.
+    pub fn virtual_service(&self, name: &str) -> Option<&Versioned<VirtualServiceSpec>> {
+        self.virtual_services.get(name)
+    }
+
+    /// The virtual router `name`, with its routes.
+    pub fn virtual_router(&self, name: &str) -> Option<Parent<'_, VirtualRouterSpec, RouteSpec>> {
+        self.virtual_routers.get(name)?.get()
+    }
+
+    /// The virtual gateway `name`, with its gateway routes.
+    pub fn virtual_gateway(&self, name: &str) -> Option<Parent<'_, VirtualGatewaySpec, GatewayRouteSpec>> {
+        self.virtual_gateways.get(name)?.get()
+    }
+
+    /// Everything that has a fragment, in order.
+    pub fn fragment_keys(&self) -> impl Iterator<Item = FragmentKey> {
+        let nodes = self.virtual_nodes.keys();
+        let gateways = self.virtual_gateways.iter().filter(|(_, place)| place.definition.is_some());
+        let services = self.virtual_services.keys();
+        nodes
+            .map(|name| self.fragment_key(FragmentKind::VirtualNode, name))
+            .chain(gateways.map(|(name, _)| self.fragment_key(FragmentKind::VirtualGateway, name)))
+            .chain(services.map(|name| self.fragment_key(FragmentKind::VirtualService, name)))
+    }
+
+    /// Whether this is one of [`MeshDefinitions::fragment_keys`].
+    pub fn defines(&self, key: &FragmentKey) -> bool {
+        match key.kind {
+            FragmentKind::VirtualNode => self.virtual_nodes.contains_key(&key.name),
+            FragmentKind::VirtualGateway => self.virtual_gateway(&key.name).is_some(),
+            FragmentKind::VirtualService => self.virtual_services.contains_key(&key.name),
+        }
+    }
+
+    fn fragment_key(&self, kind: FragmentKind, name: &Arc<str>) -> FragmentKey {
+        FragmentKey { mesh: Arc::clone(&self.name), kind, name: Arc::clone(name) }
+    }
+}
+
+fn place<'a, T, C>(places: &'a mut Places<T, C>, name: &str) -> &'a mut Place<T, C> {
+    places.entry(name.into()).or_default()
+}
+
+fn remove_parent<T, C>(places: &mut Places<T, C>, name: &str) {
+    if let Some(place) = places.get_mut(name) {
+        place.definition = None;
+    }
+    remove_if_empty(places, name);
+}
+
+fn remove_route<T, C>(places: &mut Places<T, C>, parent: &str, name: &str) {
+    if let Some(place) = places.get_mut(parent) {
+        place.routes.remove(name);
+    }
+    remove_if_empty(places, parent);
+}
+
+/// A place goes when nothing is left there.
+fn remove_if_empty<T, C>(places: &mut Places<T, C>, name: &str) {
+    if places.get(name).is_some_and(Place::is_empty) {
+        places.remove(name);
     }
 }

@@ -10,12 +10,16 @@
 //! | [`transform`] | the way in, and what could not be transformed |
 //! | `virtual_service`, `virtual_node`, `virtual_gateway` | one kind of fragment each |
 //! | `node_fragment` | what the last two have in common |
+//! | `egress` | what nodes need to reach the outside of their mesh |
 //! | `target` | virtual nodes as targets: which listener is meant, and its cluster |
 //! | `route`, `gateway_route` | an Envoy route for each route and gateway route |
 //! | `matching`, `rank` | the conditions of routes, and which route is tried first |
 //! | `retry`, `timeouts`, `limits`, `health`, `ip`, `logging` | the pieces that several of these share |
 //! | [`names`] | the names of listeners, clusters and route configurations |
-//! | [`passes`] | passes over all meshes, from the store to the store |
+//! | `sources` | what fragments are made of, and a memory of it |
+//! | [`passes`] | passes over meshes, from the store to the store: over all of them, and over what changed |
+//! | `mesh` | a mesh between passes: its definitions, and what came of them |
+//! | `dependents` | which fragments a definition went into |
 //! | [`workers`] | the threads that transform |
 //! | [`keys`] | where fragments stand in the store |
 
@@ -26,16 +30,20 @@ pub mod passes;
 pub mod transform;
 pub mod workers;
 
+mod dependents;
+mod egress;
 mod gateway_route;
 mod health;
 mod ip;
 mod limits;
 mod logging;
 mod matching;
+mod mesh;
 mod node_fragment;
 mod rank;
 mod retry;
 mod route;
+mod sources;
 mod target;
 mod timeouts;
 mod virtual_gateway;

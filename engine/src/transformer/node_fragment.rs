@@ -7,11 +7,13 @@ use envoy_types::pb::envoy::config::accesslog::v3::AccessLog;
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::listener::v3::Listener;
 use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
-use legation_proto::fragment::{Egress, EgressMode, NodeFragment};
+use legation_proto::fragment::{self, EgressMode, NodeFragment};
 use legation_proto::resource::Resource;
 use legation_proto::resource_type::ResourceType;
 use legation_proto::version::Transaction;
 use prost::Message;
+
+use super::egress::Egress;
 
 /// The parts of a node's fragment, as Envoy's messages.
 pub(super) struct NodeParts<'a> {
@@ -22,8 +24,8 @@ pub(super) struct NodeParts<'a> {
     pub(super) listeners: Vec<Listener>,
     /// Ingress route configurations.
     pub(super) route_configurations: Vec<RouteConfiguration>,
-    /// The egress listener, without what depends on the backends.
-    pub(super) egress_listener: Listener,
+    /// The egress, without what depends on the backends.
+    pub(super) egress: &'a Egress,
     pub(super) egress_mode: EgressMode,
     pub(super) access_logs: &'a [AccessLog],
     /// The virtual services that the node may reach.
@@ -34,9 +36,12 @@ impl NodeParts<'_> {
     /// Encodes every resource, once.
     pub(super) fn encode(self) -> NodeFragment {
         let transaction = self.transaction;
+        let mut clusters =
+            resources(ResourceType::Cluster, transaction, &self.clusters, |cluster| &cluster.name);
+        clusters.extend_from_slice(&self.egress.clusters);
         NodeFragment {
             transaction,
-            clusters: resources(ResourceType::Cluster, transaction, &self.clusters, |cluster| &cluster.name),
+            clusters,
             listeners: resources(ResourceType::Listener, transaction, &self.listeners, |listener| {
                 &listener.name
             }),
@@ -46,8 +51,8 @@ impl NodeParts<'_> {
                 &self.route_configurations,
                 |routes| &routes.name,
             ),
-            egress: Egress {
-                listener: self.egress_listener.encode_to_vec().into(),
+            egress: fragment::Egress {
+                listener: self.egress.listener.clone(),
                 access_logs: self.access_logs.iter().map(|log| log.encode_to_vec().into()).collect(),
                 mode: self.egress_mode,
             },

@@ -1,43 +1,50 @@
-//! Passes: from all definitions to all fragments, again and again.
+//! Passes: from definitions to fragments, again and again.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
+use legation_proto::id::FragmentKey;
 use legation_proto::version::Transaction;
 use metrics::{describe_gauge, describe_histogram, gauge, histogram};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
+use tokio::time::{Instant, sleep_until};
 
-use super::definitions::MeshDefinitions;
 use super::keys::{self, DerivedKey};
-use super::transform::{Problem, Transformed, transform};
+use super::mesh::{Delivery, Made, Mesh, make};
 use super::workers::Workers;
 use crate::model::key::is_referrer;
 use crate::model::{Definition, ResourceId};
-use crate::store::{At, Batch, CommitError, DEFINITIONS, Record, Store, StoreError};
+use crate::store::{At, Batch, CommitError, DEFINITIONS, Event, Record, Store, StoreError};
 
 const PASS_SECONDS: &str = "legation_transform_pass_seconds";
 const FRAGMENTS_FAILED: &str = "legation_fragments_failed";
 
-/// How long after a pass the next one comes, if no definition changes before.
+/// How long after a pass over everything the next one comes.
 const PASS_INTERVAL: Duration = Duration::from_secs(30);
 
 /// How long after a pass that failed the next one comes.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Computes every fragment of every mesh, after every change and on a schedule: always the whole of the work, so that
-/// there is no other mode to recover in.
+/// How many fragments a thread makes at once.
+const CHUNK: usize = 256;
+
+/// Keeps the fragments in the store what the definitions in the store give.
+///
+/// A pass over everything reads all definitions and all fragments, makes every fragment anew and writes what differs. One
+/// comes at the start, on a schedule, and after whatever went wrong. In between, a change leads to a pass over the fragments
+/// that are made of it. What that gives must be what a pass over everything would: it is the same work, on less.
 pub struct Passes {
     store: Arc<dyn Store>,
     workers: Workers,
-    /// What was decoded in the last pass, by key and the transaction of its last change.
-    decoded: HashMap<Arc<str>, (Transaction, Arc<Definition>)>,
-    reported: Vec<String>,
+    /// The last change of every definition that is in `meshes`.
+    known: HashMap<Arc<str>, Transaction>,
+    meshes: BTreeMap<Arc<str>, Mesh>,
     done: watch::Sender<Transaction>,
 }
 
-/// A pass that could not be finished. The next one does all of its work.
+/// A pass that could not be finished. The next one is over everything.
 #[derive(Debug, thiserror::Error)]
 pub enum PassError {
     /// The store cannot be read.
@@ -47,6 +54,12 @@ pub enum PassError {
     #[error("cannot write fragments")]
     Write(#[from] CommitError),
 }
+
+/// The definitions of each mesh that changed.
+type Changed = BTreeMap<Arc<str>, Vec<ResourceId>>;
+
+/// The fragments of each mesh that a pass makes.
+type Work = BTreeMap<Arc<str>, Vec<FragmentKey>>;
 
 impl Passes {
     /// Passes over what is in `store`, and the transaction that was transformed last.
@@ -61,101 +74,233 @@ impl Passes {
         );
         gauge!(FRAGMENTS_FAILED).set(0.0);
         let (done, last) = watch::channel(0);
-        let passes = Self { store, workers, decoded: HashMap::new(), reported: Vec::new(), done };
+        let passes = Self { store, workers, known: HashMap::new(), meshes: BTreeMap::new(), done };
         (passes, last)
     }
 
     /// Runs until the store ends.
     pub async fn run(mut self) -> Result<(), StoreError> {
         let (_, mut changes) = self.store.list_and_watch(DEFINITIONS).await?;
+        let mut next_over_all = Instant::now();
+        let mut is_behind = true;
         loop {
-            let wait = match self.pass().await {
+            let outcome = tokio::select! {
+                biased; // however often something changes, everything is looked at in time
+                () = sleep_until(next_over_all) => {
+                    let outcome = self.pass_over_all().await;
+                    next_over_all = Instant::now() + PASS_INTERVAL;
+                    outcome
+                }
+                events = changes.next() => {
+                    let events = events?;
+                    if is_behind { self.pass_over_all().await } else { self.pass_after(events).await }
+                }
+            };
+            is_behind = outcome.is_err();
+            match outcome {
                 Ok(transaction) => {
-                    self.done.send_replace(transaction);
-                    PASS_INTERVAL
+                    self.done.send_if_modified(|done| {
+                        transaction > std::mem::replace(done, transaction.max(*done))
+                    });
                 }
                 Err(error) => {
                     tracing::error!(error = &error as &dyn std::error::Error, "transform pass failed");
-                    RETRY_INTERVAL
+                    next_over_all = Instant::now() + RETRY_INTERVAL;
+                    // it may have been half done: nothing that is remembered can be relied on
+                    self.known.clear();
+                    self.meshes.clear();
                 }
-            };
-            tokio::select! {
-                changed = changes.next() => drop(changed?),
-                () = tokio::time::sleep(wait) => {}
             }
         }
     }
 
-    async fn pass(&mut self) -> Result<Transaction, PassError> {
+    /// Makes every fragment anew. What was remembered decides only which definitions need not be decoded again.
+    async fn pass_over_all(&mut self) -> Result<Transaction, PassError> {
         let started = Instant::now();
         let listing = self.store.list(DEFINITIONS, At::Newest).await?;
-        let transaction = listing.transaction;
-        let definitions = self.decode(listing.records);
-        let newest = newest_by_mesh(&definitions);
-        let mut before = self.meshes_before().await?;
-        let transforming: Vec<_> = MeshDefinitions::collect(definitions)
-            .into_iter()
-            .map(|(mesh, definitions)| (mesh, self.workers.run(move || encode(transform(&definitions)))))
-            .collect();
-        let mut problems = Vec::new();
-        for (mesh, outcome) in transforming {
-            let before = before.remove(&mesh).unwrap_or_default();
-            let Ok(outcome) = outcome.await else {
-                tracing::error!(%mesh, "transforming this mesh failed; its fragments stay as they are");
-                continue;
-            };
-            self.write(&outcome.changes(&before)).await?;
-            // the mark comes last: whoever sees it can rely on the fragments being there
-            let newest = newest.get(&mesh).copied().unwrap_or_default();
-            if before.transformed.is_none_or(|transformed| transformed < newest) {
-                let mark = Bytes::from(newest.to_string());
-                self.write(&[(keys::transformed(&mesh).into(), Some(mark))]).await?;
+        let differences = self.differences(&listing.records);
+        let changed = self.take_in(differences);
+        let mut stored = self.stored().await?;
+        for mesh in stored.keys() {
+            self.mesh(mesh);
+        }
+        let mut settled = HashMap::new();
+        let mut work = Work::new();
+        for (name, mesh) in &mut self.meshes {
+            let remembered = mesh.made.replace(stored.remove(name).unwrap_or_default());
+            if let (Some(remembered), false) = (remembered, changed.contains_key(name)) {
+                settled.insert(Arc::clone(name), remembered.fragments);
             }
-            problems.extend(outcome.problems);
+            work.insert(Arc::clone(name), mesh.all());
         }
-        for (mesh, before) in before {
-            let mut gone: Vec<Change> = before.fragments.into_keys().map(|key| (key, None)).collect();
-            gone.push((keys::transformed(&mesh).into(), None));
-            self.write(&gone).await?;
+        self.pass(work, &settled).await?;
+        histogram!(PASS_SECONDS).record(started.elapsed());
+        Ok(listing.transaction)
+    }
+
+    /// Makes the fragments that are made of what changed.
+    async fn pass_after(&mut self, events: Vec<Event>) -> Result<Transaction, PassError> {
+        let started = Instant::now();
+        let transaction = events.iter().map(|event| event.transaction).max().unwrap_or_default();
+        let changed = self.take_in(events);
+        let is_unknown = |mesh: &Mesh| mesh.made.is_none();
+        if changed.keys().any(|name| self.meshes.get(name).is_some_and(is_unknown)) {
+            for name in changed.keys() {
+                self.mesh(name).made = None;
+            }
+            return self.pass_over_all().await;
         }
-        self.report(&problems);
+        let of_mesh = |(name, ids): (Arc<str>, Vec<ResourceId>)| {
+            let dependents = self.meshes.get(&name)?.dependents(&ids);
+            Some((name, dependents))
+        };
+        let work = changed.into_iter().filter_map(of_mesh).collect();
+        self.pass(work, &HashMap::new()).await?;
         histogram!(PASS_SECONDS).record(started.elapsed());
         Ok(transaction)
     }
 
-    /// Decodes what changed since the last pass; the rest is remembered.
-    fn decode(&mut self, records: Vec<Record>) -> Vec<(Transaction, Definition)> {
-        let mut decoded = HashMap::with_capacity(records.len());
-        let mut definitions = Vec::with_capacity(records.len());
-        for Record { key, value, transaction } in records {
-            if is_referrer(&key) {
-                continue;
+    /// Makes these fragments and writes what differs from the store. None may differ from those of `settled` meshes, of
+    /// which nothing has changed.
+    async fn pass(
+        &mut self,
+        work: Work,
+        settled: &HashMap<Arc<str>, HashMap<FragmentKey, Bytes>>,
+    ) -> Result<(), PassError> {
+        let mut making = Vec::new();
+        for (name, keys) in work {
+            if let Some(mesh) = self.meshes.get(&name) {
+                let parts = self.start(mesh, keys);
+                making.push((name, parts));
             }
-            let definition = match self.decoded.remove(&key) {
-                Some((remembered, definition)) if remembered == transaction => definition,
-                _ => match decode(&key, &value) {
-                    Some(definition) => Arc::new(definition),
-                    None => continue,
-                },
-            };
-            definitions.push((transaction, Definition::clone(&definition)));
-            decoded.insert(key, (transaction, definition));
         }
-        self.decoded = decoded;
-        definitions
+        for (name, parts) in making {
+            let Ok(deliveries) = all_of(parts).await else {
+                tracing::error!(mesh = %name, "transforming this mesh failed; its fragments stay as they are");
+                self.mesh(&name).made = None;
+                continue;
+            };
+            self.finish(&name, deliveries, settled.get(&name)).await?;
+        }
+        let problems: usize = self.meshes.values().map(|mesh| mesh.problems().len()).sum();
+        gauge!(FRAGMENTS_FAILED).set(problems as f64);
+        Ok(())
     }
 
-    /// What earlier passes left in the store.
-    async fn meshes_before(&self) -> Result<BTreeMap<Arc<str>, Before>, StoreError> {
-        let mut meshes: BTreeMap<Arc<str>, Before> = BTreeMap::new();
+    /// Lets the workers make fragments.
+    fn start(&self, mesh: &Mesh, keys: Vec<FragmentKey>) -> Vec<oneshot::Receiver<Vec<Delivery>>> {
+        let orders = mesh.orders(keys);
+        let parts = orders.chunks(CHUNK).map(|part| {
+            let (definitions, part) = (Arc::clone(mesh.definitions()), part.to_vec());
+            self.workers.run(move || make(&definitions, part))
+        });
+        parts.collect()
+    }
+
+    /// Writes what was made of a mesh. If that fails, what the store has is not known any more.
+    async fn finish(
+        &mut self,
+        name: &Arc<str>,
+        deliveries: Vec<Delivery>,
+        settled: Option<&HashMap<FragmentKey, Bytes>>,
+    ) -> Result<(), PassError> {
+        let mesh = self.mesh(name);
+        let Some(mut made) = mesh.made.take() else {
+            return Ok(());
+        };
+        let changes = mesh.take_in(&mut made, deliveries);
+        if let Some(settled) = settled {
+            for (key, _) in changes.iter().filter(|(key, value)| settled.get(key) != value.as_ref()) {
+                tracing::error!(%key, "a fragment was not what its definitions give; it is now");
+            }
+        }
+        let mut changes: Vec<Change> =
+            changes.into_iter().map(|(key, value)| (keys::fragment(&key).into(), value)).collect();
+        let newest = mesh.definitions().mesh().map(|_| mesh.newest());
+        // the mark comes last: whoever sees it can rely on the fragments being there
+        match newest {
+            Some(newest) if made.mark.is_none_or(|mark| mark < newest) => {
+                made.mark = Some(newest);
+                changes.push((keys::transformed(name).into(), Some(newest.to_string().into())));
+            }
+            None if made.mark.take().is_some() => changes.push((keys::transformed(name).into(), None)),
+            _ => {}
+        }
+        self.write(&changes).await?;
+        if self.mesh(name).definitions().is_empty() {
+            self.meshes.remove(name);
+        } else {
+            self.mesh(name).made = Some(made);
+        }
+        Ok(())
+    }
+
+    /// The mesh `name`, which may be a new one.
+    fn mesh(&mut self, name: &Arc<str>) -> &mut Mesh {
+        self.meshes.entry(Arc::clone(name)).or_insert_with(|| Mesh::new(Arc::clone(name)))
+    }
+
+    /// What became of the definitions that are known, by all that there are.
+    fn differences(&self, records: &[Record]) -> Vec<Event> {
+        let mut events = Vec::new();
+        let mut known = 0;
+        for record in records.iter().filter(|record| !is_referrer(&record.key)) {
+            let before = self.known.get(&record.key);
+            known += usize::from(before.is_some());
+            if before != Some(&record.transaction) {
+                let (key, value) = (Arc::clone(&record.key), Some(record.value.clone()));
+                events.push(Event { key, value, transaction: record.transaction });
+            }
+        }
+        if known < self.known.len() {
+            let listed: HashSet<_> = records.iter().map(|record| &record.key).collect();
+            let gone = self.known.iter().filter(|(key, _)| !listed.contains(key));
+            let gone = gone.map(|(key, known)| (Arc::clone(key), *known));
+            events.extend(gone.map(|(key, transaction)| Event { key, value: None, transaction }));
+        }
+        events
+    }
+
+    /// Takes definitions over into their meshes, unless they are there already.
+    fn take_in(&mut self, events: Vec<Event>) -> Changed {
+        let mut changed = Changed::new();
+        for Event { key, value, transaction } in events {
+            let is_known = match &value {
+                _ if is_referrer(&key) => true,
+                Some(_) => self.known.insert(Arc::clone(&key), transaction) == Some(transaction),
+                None => self.known.remove(&key).is_none(),
+            };
+            if is_known {
+                continue;
+            }
+            let Some(id) = ResourceId::from_key(&key) else {
+                tracing::error!(%key, "the key of a definition cannot be read; the definition is left out");
+                continue;
+            };
+            let name: Arc<str> = id.mesh_name().into();
+            let mesh = self.mesh(&name);
+            match value.and_then(|value| decode(&id, &value)) {
+                Some(definition) => mesh.define(transaction, definition),
+                None => mesh.undefine(&id),
+            }
+            changed.entry(name).or_default().push(id);
+        }
+        changed
+    }
+
+    /// What the store has of each mesh.
+    async fn stored(&self) -> Result<BTreeMap<Arc<str>, Made>, StoreError> {
+        let mut meshes: BTreeMap<Arc<str>, Made> = BTreeMap::new();
         for record in self.store.list(keys::DERIVED, At::Newest).await?.records {
             match DerivedKey::parse(&record.key) {
                 Some(DerivedKey::Fragment(key)) => {
-                    let mesh = meshes.entry(key.mesh).or_default();
-                    mesh.fragments.insert(record.key, record.value);
+                    // all share one name of their mesh
+                    let mesh = meshes.get_key_value(&key.mesh).map_or(key.mesh, |(mesh, _)| Arc::clone(mesh));
+                    let key = FragmentKey { mesh: Arc::clone(&mesh), ..key };
+                    meshes.entry(mesh).or_default().fragments.insert(key, record.value);
                 }
                 Some(DerivedKey::Transformed(mesh)) => {
-                    meshes.entry(mesh).or_default().transformed = keys::transaction_of_mark(&record.value);
+                    meshes.entry(mesh).or_default().mark = keys::transaction_of_mark(&record.value);
                 }
                 None => {}
             }
@@ -173,186 +318,29 @@ impl Passes {
         }
         Ok(())
     }
-
-    /// Tells of problems once, not in each pass.
-    fn report(&mut self, problems: &[Problem]) {
-        gauge!(FRAGMENTS_FAILED).set(problems.len() as f64);
-        let reported: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        for problem in reported.iter().filter(|problem| !self.reported.contains(problem)) {
-            tracing::warn!(problem, "a fragment cannot be made; the last good one stays");
-        }
-        self.reported = reported;
-    }
 }
 
 /// A key, and its new value; `None` where it goes.
 type Change = (Arc<str>, Option<Bytes>);
 
-/// What earlier passes left in the store of a mesh.
-#[derive(Default)]
-struct Before {
-    fragments: HashMap<Arc<str>, Bytes>,
-    /// The newest definition of the mesh that was transformed.
-    transformed: Option<Transaction>,
-}
-
-/// The outcome of transforming a mesh, by keys in the store.
-struct Encoded {
-    fragments: BTreeMap<Arc<str>, Bytes>,
-    /// Keys of fragments that could not be made: those that are there stay.
-    kept: HashSet<Arc<str>>,
-    problems: Vec<Problem>,
-}
-
-impl Encoded {
-    /// What differs from what is there.
-    fn changes(&self, before: &Before) -> Vec<Change> {
-        let changed = self.fragments.iter().filter(|(key, value)| before.fragments.get(*key) != Some(*value));
-        let stays = |key: &Arc<str>| self.fragments.contains_key(key) || self.kept.contains(key);
-        let gone = before.fragments.keys().filter(|key| !stays(key));
-        changed
-            .map(|(key, value)| (Arc::clone(key), Some(value.clone())))
-            .chain(gone.map(|key| (Arc::clone(key), None)))
-            .collect()
+/// Everything that workers made, unless one of them failed.
+async fn all_of(
+    parts: Vec<oneshot::Receiver<Vec<Delivery>>>,
+) -> Result<Vec<Delivery>, oneshot::error::RecvError> {
+    let mut deliveries = Vec::new();
+    for part in parts {
+        deliveries.extend(part.await?);
     }
+    Ok(deliveries)
 }
 
-/// The newest definition of each mesh.
-fn newest_by_mesh(definitions: &[(Transaction, Definition)]) -> HashMap<Arc<str>, Transaction> {
-    let mut newest: HashMap<Arc<str>, Transaction> = HashMap::new();
-    for (transaction, definition) in definitions {
-        let of_mesh = newest.entry(definition.id.mesh_name().into()).or_default();
-        *of_mesh = (*of_mesh).max(*transaction);
-    }
-    newest
-}
-
-fn encode(transformed: Transformed) -> Encoded {
-    let Transformed { fragments, problems } = transformed;
-    Encoded {
-        fragments: fragments
-            .into_iter()
-            .map(|(key, fragment)| (keys::fragment(&key).into(), fragment.encode().into()))
-            .collect(),
-        kept: problems.iter().map(|problem| keys::fragment(&problem.key).into()).collect(),
-        problems,
-    }
-}
-
-fn decode(key: &str, value: &[u8]) -> Option<Definition> {
-    let Some(id) = ResourceId::from_key(key) else {
-        tracing::error!(key, "the key of a definition cannot be read; the definition is left out");
-        return None;
-    };
-    match Definition::decode(&id, value) {
-        Ok(definition) => Some(definition),
-        Err(error) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "a definition is left out");
-            None
-        }
-    }
+fn decode(id: &ResourceId, value: &[u8]) -> Option<Definition> {
+    Definition::decode(id, value)
+        .inspect_err(|error| {
+            tracing::error!(error = error as &dyn std::error::Error, "a definition is left out");
+        })
+        .ok()
 }
 
 #[cfg(test)]
-mod tests {
-    use legation_proto::id::FragmentKey;
-    use serde_json::{Value, json};
-
-    use super::*;
-    use crate::model::{Metadata, Spec};
-    use crate::store::EmbeddedStore;
-
-    struct Setup {
-        store: Arc<dyn Store>,
-        passes: Passes,
-        _directory: tempfile::TempDir,
-    }
-
-    impl Setup {
-        fn new() -> Self {
-            let directory = tempfile::tempdir().unwrap();
-            let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(directory.path()).unwrap());
-            let (passes, _) = Passes::new(Arc::clone(&store), Workers::start(1).unwrap());
-            Self { store, passes, _directory: directory }
-        }
-
-        async fn define(&self, id: ResourceId, spec: Value) {
-            let spec = Spec::parse(id.kind(), &spec).unwrap();
-            let metadata = Metadata::created("uid".to_owned(), "000000000000", 0);
-            let key = id.key();
-            let definition = Definition { id, spec, metadata, tags: Vec::new() };
-            self.store
-                .commit(Batch::definitions("test", "Create").put(key, definition.encode()))
-                .await
-                .unwrap();
-        }
-
-        async fn delete_mesh(&self) {
-            let definitions = self.store.list(DEFINITIONS, At::Newest).await.unwrap().records;
-            for part in definitions.chunks(self.store.limits().changes) {
-                let batch = part.iter().fold(Batch::definitions("test", "Delete"), |batch, record| {
-                    batch.delete(Arc::clone(&record.key))
-                });
-                self.store.commit(batch).await.unwrap();
-            }
-        }
-
-        async fn derived(&self) -> HashMap<Arc<str>, Bytes> {
-            let records = self.store.list(keys::DERIVED, At::Newest).await.unwrap().records;
-            records.into_iter().map(|record| (record.key, record.value)).collect()
-        }
-    }
-
-    fn service_with_provider(node: &str) -> Value {
-        json!({"provider": {"virtualNode": {"virtualNodeName": node}}})
-    }
-
-    #[tokio::test]
-    async fn a_large_mesh_comes_and_goes() {
-        let mut setup = Setup::new();
-        setup.define(ResourceId::mesh("m"), json!({})).await;
-        let count = 2 * setup.store.limits().changes + 1;
-        for number in 0..count {
-            setup.define(ResourceId::virtual_node("m", number.to_string()), json!({})).await;
-        }
-        setup.passes.pass().await.unwrap();
-        assert_eq!(setup.derived().await.len(), count + 1, "the fragments and the mark");
-        setup.delete_mesh().await;
-        setup.passes.pass().await.unwrap();
-        assert_eq!(setup.derived().await, HashMap::new());
-    }
-
-    #[tokio::test]
-    async fn a_pass_that_changes_nothing_writes_nothing() {
-        let mut setup = Setup::new();
-        setup.define(ResourceId::mesh("m"), json!({})).await;
-        setup.define(ResourceId::virtual_node("m", "n"), json!({})).await;
-        setup.passes.pass().await.unwrap();
-        let (_, mut watch) = setup.store.list_and_watch(keys::DERIVED).await.unwrap();
-        setup.passes.pass().await.unwrap();
-        let event = tokio::time::timeout(Duration::from_millis(100), watch.next()).await;
-        assert!(event.is_err(), "{event:?}");
-    }
-
-    #[tokio::test]
-    async fn what_cannot_be_made_keeps_its_last_good_fragment() {
-        let mut setup = Setup::new();
-        setup.define(ResourceId::mesh("m"), json!({})).await;
-        let listener = json!({"listeners": [{"portMapping": {"port": 80, "protocol": "http"}}]});
-        setup.define(ResourceId::virtual_node("m", "n"), listener).await;
-        setup.define(ResourceId::virtual_service("m", "good"), service_with_provider("n")).await;
-        setup.define(ResourceId::virtual_service("m", "bad"), service_with_provider("n")).await;
-        setup.passes.pass().await.unwrap();
-        let before = setup.derived().await;
-
-        setup.define(ResourceId::virtual_service("m", "bad"), service_with_provider("gone")).await;
-        setup.define(ResourceId::mesh("m"), json!({"egressFilter": {"type": "ALLOW_ALL"}})).await;
-        setup.passes.pass().await.unwrap();
-        let after = setup.derived().await;
-        let key = |name| Arc::from(keys::fragment(&FragmentKey::virtual_service(&"m".into(), name)));
-        assert_eq!(before.get(&key("bad")), after.get(&key("bad")));
-        assert!(after.contains_key(&key("bad")));
-        assert_ne!(before.get(&key("good")), after.get(&key("good")), "the others go on");
-        assert_eq!(setup.passes.reported.len(), 1, "{:?}", setup.passes.reported);
-    }
-}
+mod tests;

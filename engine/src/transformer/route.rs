@@ -1,5 +1,7 @@
 //! Routes in Envoy's terms: for requests one Envoy route each, for connections one filter.
 
+use std::sync::Arc;
+
 use envoy_types::pb::envoy::config::route::v3 as envoy;
 use envoy_types::pb::envoy::config::route::v3::route::Action;
 use envoy_types::pb::envoy::config::route::v3::{RetryPolicy, RouteMatch};
@@ -20,7 +22,7 @@ const CATCH_ALL: &str = "catch-all";
 const NO_TARGET_STATUS: u32 = 503;
 
 /// A cluster, and its share of the requests or connections.
-pub(super) type Share<'a> = (&'a str, u32);
+pub(super) type Share = (Arc<str>, u32);
 
 /// Where a route for requests ranks, and what it is to Envoy.
 #[derive(Debug)]
@@ -36,7 +38,7 @@ pub(super) fn request_route<'a>(
     name: &'a str,
     priority: Option<Priority>,
     kind: RouteKind<'_>,
-    shares: &[Share<'_>],
+    shares: &[Share],
 ) -> Option<RankedRoute<'a>> {
     let (condition, specificity, timeout, retry_policy) = match kind {
         RouteKind::Http(http) | RouteKind::Http2(http) => {
@@ -58,15 +60,21 @@ pub(super) fn request_route<'a>(
 }
 
 /// The one route of a virtual service that a virtual node provides: every request goes there.
-pub(super) fn catch_all_route(cluster: &str) -> envoy::Route {
-    share_out(CATCH_ALL, everything(), &[(cluster, 1)], timeouts::of_requests(None), retry::default_policy())
+pub(super) fn catch_all_route(cluster: &Arc<str>) -> envoy::Route {
+    share_out(
+        CATCH_ALL,
+        everything(),
+        &[(Arc::clone(cluster), 1)],
+        timeouts::of_requests(None),
+        retry::default_policy(),
+    )
 }
 
 /// Shares requests out among clusters. If all weights are zero, which Envoy does not take, they are answered with 503.
 fn share_out(
     name: &str,
     condition: RouteMatch,
-    shares: &[Share<'_>],
+    shares: &[Share],
     timeouts: Timeouts,
     retry_policy: RetryPolicy,
 ) -> envoy::Route {
@@ -79,11 +87,11 @@ fn share_out(
 }
 
 /// A TCP route, without access logs, which are each consumer's own. Nothing, if no target has a weight.
-pub(super) fn connection_route(tcp: &TcpRoute, shares: &[Share<'_>]) -> Option<TcpProxy> {
+pub(super) fn connection_route(tcp: &TcpRoute, shares: &[Share]) -> Option<TcpProxy> {
     weighted_tcp_proxy(names::EGRESS_STAT_PREFIX, shares, timeouts::of_connections(tcp.timeout.as_ref()))
 }
 
 /// The TCP proxy of a virtual service that a virtual node provides.
-pub(super) fn catch_all_connection_route(cluster: &str) -> Option<TcpProxy> {
-    weighted_tcp_proxy(names::EGRESS_STAT_PREFIX, &[(cluster, 1)], timeouts::of_connections(None))
+pub(super) fn catch_all_connection_route(cluster: &Arc<str>) -> Option<TcpProxy> {
+    weighted_tcp_proxy(names::EGRESS_STAT_PREFIX, &[(Arc::clone(cluster), 1)], timeouts::of_connections(None))
 }

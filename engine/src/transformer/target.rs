@@ -1,6 +1,6 @@
 //! Virtual nodes as targets of routes: which of their listeners is meant, and the cluster that leads there.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
@@ -10,22 +10,19 @@ use legation_proto::resource::Resource;
 use legation_proto::resource_type::ResourceType;
 use legation_proto::version::Transaction;
 
-use super::definitions::MeshDefinitions;
+use super::definitions::Versioned;
 use super::transform::TransformError;
 use super::{health, ip, names};
 use crate::envoy::address::{no_endpoints, socket_address};
 use crate::envoy::cluster::{dns_cluster, eds_cluster, speak_http2};
 use crate::model::service_discovery::DnsServiceDiscovery;
-use crate::model::{DnsResponseType, Listener, Protocol, ServiceDiscovery, VirtualNodeSpec, WeightedTarget};
+use crate::model::{
+    DnsResponseType, IpPreference, Listener, MeshSpec, Protocol, ServiceDiscovery, VirtualNodeSpec,
+    WeightedTarget,
+};
 
 /// How long a connection to an endpoint may take (observed).
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// Every virtual node of a mesh, as a target. Its clusters are encoded once, for all virtual services that lead to it.
-#[derive(Debug)]
-pub(super) struct Targets<'a> {
-    nodes: BTreeMap<&'a str, Target>,
-}
 
 /// A virtual node as a target.
 #[derive(Debug)]
@@ -47,54 +44,43 @@ pub(super) struct TargetListener {
     pub(super) cluster: TargetCluster,
 }
 
-/// A cluster that leads to a listener of a virtual node.
-#[derive(Debug)]
+/// A cluster that leads to a listener of a virtual node. It is encoded once, for all virtual services that lead there.
+#[derive(Debug, Clone)]
 pub(super) struct TargetCluster {
-    /// Its name.
-    pub(super) name: String,
     /// The cluster.
     pub(super) cluster: Resource,
     /// Its endpoints, if Envoy asks for them.
     pub(super) endpoints: Option<Resource>,
 }
 
-impl<'a> Targets<'a> {
-    /// The virtual nodes of a mesh.
-    pub(super) fn new(definitions: &'a MeshDefinitions) -> Self {
-        let nodes = definitions
-            .virtual_nodes
+impl Target {
+    /// The virtual node `name` of the mesh `mesh_name`.
+    pub(super) fn new(
+        mesh_name: &str,
+        mesh: &Versioned<MeshSpec>,
+        name: &str,
+        node: &Versioned<VirtualNodeSpec>,
+    ) -> Self {
+        let transaction = node.transaction.max(mesh.transaction);
+        let ip_preference = ip::preference(&mesh.spec, &node.spec);
+        let mut listeners: Vec<_> = node
+            .spec
+            .listeners()
             .iter()
-            .map(|(name, node)| {
-                let transaction = node.transaction.max(definitions.mesh.transaction);
-                let mut listeners: Vec<_> = node
-                    .spec
-                    .listeners()
-                    .iter()
-                    .map(|listener| target_listener(definitions, name, &node.spec, listener, transaction))
-                    .collect();
-                listeners.sort_by_key(|listener| listener.port);
-                let target = Target { transaction, listeners };
-                (name.as_str(), target)
+            .map(|listener| {
+                let port = port_number(listener.port_mapping.port);
+                let protocol = listener.port_mapping.protocol;
+                let cluster_name = names::egress_cluster(mesh_name, name, protocol, port);
+                let discovery = node.spec.service_discovery.as_ref();
+                let cluster = discovered_cluster(discovery, ip_preference, &cluster_name, port);
+                let cluster = TargetCluster::new(cluster, listener, transaction);
+                TargetListener { port, protocol, cluster }
             })
             .collect();
-        Self { nodes }
+        listeners.sort_by_key(|listener| listener.port);
+        Self { transaction, listeners }
     }
 
-    /// The virtual node `name`.
-    pub(super) fn get(&self, name: &str) -> Option<&Target> {
-        self.nodes.get(name)
-    }
-
-    /// The virtual node that `target`, of `route`, names.
-    pub(super) fn of_route(&self, route: &str, target: &WeightedTarget) -> Result<&Target, TransformError> {
-        self.get(&target.virtual_node).ok_or_else(|| TransformError::NoTarget {
-            route: route.to_owned(),
-            node: target.virtual_node.to_string(),
-        })
-    }
-}
-
-impl Target {
     /// The listener that `target`, of `route`, means when it gets what comes in by `protocol` at `port`: the one at its own
     /// port if it names one; else the one for the same protocol and port, else the only one for the protocol, else the
     /// only one.
@@ -147,59 +133,39 @@ pub(super) fn port_number(port: crate::model::Port) -> u16 {
     u16::try_from(port.get()).unwrap_or_default()
 }
 
-fn target_listener(
-    definitions: &MeshDefinitions,
-    node: &str,
-    spec: &VirtualNodeSpec,
-    listener: &Listener,
-    transaction: Transaction,
-) -> TargetListener {
-    let port = port_number(listener.port_mapping.port);
-    TargetListener {
-        port,
-        protocol: listener.port_mapping.protocol,
-        cluster: target_cluster(definitions, node, spec, listener, transaction),
-    }
-}
+impl TargetCluster {
+    /// The cluster of `listener`, of which `cluster` says how its endpoints are found.
+    fn new(mut cluster: Cluster, listener: &Listener, transaction: Transaction) -> Self {
+        if health::speaks_http2(listener.port_mapping.protocol) {
+            speak_http2(&mut cluster);
+        }
+        cluster.health_checks = health::health_check_of(listener).into_iter().collect();
+        cluster.outlier_detection = listener.outlier_detection.as_ref().map(health::outlier_detection);
 
-fn target_cluster(
-    definitions: &MeshDefinitions,
-    node: &str,
-    spec: &VirtualNodeSpec,
-    listener: &Listener,
-    transaction: Transaction,
-) -> TargetCluster {
-    let port = port_number(listener.port_mapping.port);
-    let protocol = listener.port_mapping.protocol;
-    let name = names::egress_cluster(&definitions.name, node, protocol, port);
-    let mut cluster = discovered_cluster(definitions, spec, &name, port);
-    if health::speaks_http2(protocol) {
-        speak_http2(&mut cluster);
+        let name = &cluster.name;
+        let is_eds = cluster.eds_cluster_config.is_some();
+        let endpoints =
+            is_eds.then(|| Resource::encode(ResourceType::Endpoints, name, transaction, &no_endpoints(name)));
+        Self { cluster: Resource::encode(ResourceType::Cluster, name, transaction, &cluster), endpoints }
     }
-    cluster.health_checks = health::health_check_of(listener).into_iter().collect();
-    cluster.outlier_detection = listener.outlier_detection.as_ref().map(health::outlier_detection);
 
-    let is_eds = cluster.eds_cluster_config.is_some();
-    let endpoints =
-        is_eds.then(|| Resource::encode(ResourceType::Endpoints, &name, transaction, &no_endpoints(&name)));
-    TargetCluster {
-        cluster: Resource::encode(ResourceType::Cluster, &name, transaction, &cluster),
-        endpoints,
-        name,
+    /// Its name.
+    pub(super) fn name(&self) -> &Arc<str> {
+        &self.cluster.name
     }
 }
 
 /// A cluster by the node's service discovery. Without one there are no endpoints, and the control plane says so, so that
 /// requests are answered with 503 at once.
 fn discovered_cluster(
-    definitions: &MeshDefinitions,
-    spec: &VirtualNodeSpec,
+    discovery: Option<&ServiceDiscovery>,
+    ip_preference: Option<IpPreference>,
     name: &str,
     port: u16,
 ) -> Cluster {
-    match &spec.service_discovery {
+    match discovery {
         Some(ServiceDiscovery::Dns(dns)) => {
-            let family = ip::lookup_family(ip::preference(&definitions.mesh.spec, spec));
+            let family = ip::lookup_family(ip_preference);
             dns_cluster(name, discovery_type(dns), dns_address(&dns.hostname, port), family, CONNECT_TIMEOUT)
         }
         Some(ServiceDiscovery::AwsCloudMap(_)) | None => eds_cluster(name, CONNECT_TIMEOUT),

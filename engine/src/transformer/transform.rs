@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 
 use legation_proto::fragment::Fragment;
 use legation_proto::id::{FragmentKey, FragmentKind};
 use thiserror::Error;
 
 use super::definitions::MeshDefinitions;
-use super::target::Targets;
+use super::sources::Sources;
 use super::{virtual_gateway, virtual_node, virtual_service};
 
 /// What a pass over the definitions of one mesh gave.
@@ -97,30 +96,38 @@ pub enum TransformError {
 
 /// Pure; deterministic to the byte: the same definitions give identical fragments on every host.
 pub fn transform(definitions: &MeshDefinitions) -> Transformed {
-    let targets = Targets::new(definitions);
     let mut transformed = Transformed::default();
-    let key = |kind: FragmentKind, name: &str| FragmentKey {
-        mesh: Arc::clone(&definitions.name),
-        kind,
-        name: name.into(),
+    let Some(sources) = Sources::new(definitions) else {
+        return transformed;
     };
-
-    for (name, node) in &definitions.virtual_nodes {
-        let fragment = virtual_node::fragment(definitions, name, node);
-        transformed.fragments.insert(key(FragmentKind::VirtualNode, name), Fragment::Node(fragment));
-    }
-    for (name, gateway) in &definitions.virtual_gateways {
-        let fragment = virtual_gateway::fragment(definitions, name, gateway);
-        transformed.fragments.insert(key(FragmentKind::VirtualGateway, name), Fragment::Node(fragment));
-    }
-    for (name, service) in &definitions.virtual_services {
-        let key = key(FragmentKind::VirtualService, name);
-        match virtual_service::fragment(definitions, &targets, name, service) {
-            Ok(fragment) => {
-                transformed.fragments.insert(key, Fragment::Service(fragment));
+    for key in definitions.fragment_keys() {
+        match fragment(&sources, &key) {
+            Some(Ok(fragment)) => {
+                transformed.fragments.insert(key, fragment);
             }
-            Err(error) => transformed.problems.push(Problem { key, error }),
+            Some(Err(error)) => transformed.problems.push(Problem { key, error }),
+            None => {}
         }
     }
     transformed
+}
+
+/// The fragment of `key`; nothing if nothing of this name is defined.
+pub(super) fn fragment(sources: &Sources<'_>, key: &FragmentKey) -> Option<Result<Fragment, TransformError>> {
+    let name = key.name.as_ref();
+    let definitions = sources.definitions;
+    match key.kind {
+        FragmentKind::VirtualNode => {
+            let (_, node) = definitions.virtual_node(name)?;
+            Some(Ok(Fragment::Node(virtual_node::fragment(sources, name, node))))
+        }
+        FragmentKind::VirtualGateway => {
+            let gateway = definitions.virtual_gateway(name)?;
+            Some(Ok(Fragment::Node(virtual_gateway::fragment(sources, name, &gateway))))
+        }
+        FragmentKind::VirtualService => {
+            let service = definitions.virtual_service(name)?;
+            Some(virtual_service::fragment(sources, name, service).map(Fragment::Service))
+        }
+    }
 }

@@ -14,10 +14,13 @@ use envoy_types::pb::envoy::config::listener::v3 as envoy;
 use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 use legation_proto::fragment::{EgressMode, NodeFragment};
 use legation_proto::version::Transaction;
+use prost::Message;
 
-use super::definitions::{MeshDefinitions, Parent};
+use super::definitions::Parent;
+use super::egress::Egress;
 use super::gateway_route::{RankedRoutes, ranked_routes};
 use super::node_fragment::NodeParts;
+use super::sources::Sources;
 use super::target::port_number;
 use super::{health, ip, limits, logging, names};
 use crate::envoy::address::socket_address;
@@ -38,22 +41,23 @@ const REDIRECT_CONNECT_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// The fragment of the virtual gateway `name`.
 pub(super) fn fragment(
-    definitions: &MeshDefinitions,
+    sources: &Sources<'_>,
     name: &str,
-    gateway: &Parent<VirtualGatewaySpec, GatewayRouteSpec>,
+    gateway: &Parent<'_, VirtualGatewaySpec, GatewayRouteSpec>,
 ) -> NodeFragment {
+    let mesh = sources.mesh;
     let spec = &gateway.definition.spec;
     let gateway = Gateway {
-        mesh: &definitions.name,
+        mesh: sources.definitions.name(),
         name,
         spec,
         routes: gateway
             .routes
             .iter()
-            .filter_map(|(name, route)| Some((name.as_str(), route.spec.kind()?, &route.spec)))
+            .filter_map(|(name, route)| Some((name.as_ref(), route.spec.kind()?, route.spec.as_ref())))
             .collect(),
-        transaction: gateway.transaction().max(definitions.mesh.transaction),
-        ip_preference: definitions.mesh.spec.ip_preference(),
+        transaction: gateway.transaction().max(mesh.transaction),
+        ip_preference: mesh.spec.ip_preference(),
         access_logs: logging::access_logs(spec.logging.as_ref()),
     };
     gateway.fragment()
@@ -82,7 +86,7 @@ impl Gateway<'_> {
             clusters: self.redirect_clusters(),
             listeners: self.ingress_listeners(),
             route_configurations: self.ingress_route_configurations(),
-            egress_listener: egress_listener(),
+            egress: &Egress { clusters: Vec::new(), listener: egress_listener().encode_to_vec().into() },
             egress_mode: EgressMode::Redirected { port: names::EGRESS_PORT },
             access_logs: &self.access_logs,
             backends,

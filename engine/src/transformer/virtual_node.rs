@@ -1,6 +1,7 @@
 //! The fragment of a virtual node: what its own Envoys, the sidecars of its replicas, need beside its backends.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,48 +14,36 @@ use envoy_types::pb::envoy::config::route::v3::route::Action;
 use legation_proto::fragment::{EgressMode, NodeFragment};
 use legation_proto::version::Transaction;
 
-use super::definitions::{MeshDefinitions, Versioned};
+use super::definitions::Versioned;
+use super::egress::Egress;
 use super::node_fragment::NodeParts;
+use super::sources::Sources;
 use super::target::port_number;
 use super::{health, ip, limits, logging, names, timeouts};
-use crate::envoy::cluster::{original_destination_cluster, speak_as_spoken_to, speak_http2, static_cluster};
+use crate::envoy::cluster::{speak_http2, static_cluster};
 use crate::envoy::http_connection_manager::{self, http_connection_manager};
-use crate::envoy::listener::{
-    NetworkFilter, by_original_destination, by_server_name_at, default_filter_chain, filter_chain, listener,
-    to_port, to_server,
-};
+use crate::envoy::listener::{NetworkFilter, by_original_destination, filter_chain, listener, to_port};
 use crate::envoy::matching::everything;
 use crate::envoy::route::{route, route_configuration, to_cluster, virtual_host};
 use crate::envoy::tcp_proxy::{self, tcp_proxy};
 use crate::envoy::value::duration;
-use crate::model::{EgressFilterType, IpPreference, Listener, Protocol, VirtualNodeSpec};
+use crate::model::{IpPreference, Listener, Protocol, VirtualNodeSpec};
 
 /// How long a connection to the local application may take (observed).
 const APPLICATION_CONNECT_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// How long a connection to somewhere outside the mesh may take.
-const OUTSIDE_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// The port of AWS's own services.
-const AMAZONAWS_PORT: u16 = 443;
-
-/// The servers of AWS's own services.
-const AMAZONAWS_SERVERS: &str = "*.amazonaws.com";
-
 /// The fragment of the virtual node `name`.
-pub(super) fn fragment(
-    definitions: &MeshDefinitions,
-    name: &str,
-    node: &Versioned<VirtualNodeSpec>,
-) -> NodeFragment {
+pub(super) fn fragment(sources: &Sources<'_>, name: &str, node: &Versioned<VirtualNodeSpec>) -> NodeFragment {
+    let ip_preference = ip::preference(&sources.mesh.spec, &node.spec);
+    let access_logs = logging::access_logs(node.spec.logging.as_ref());
     let node = Node {
-        mesh: &definitions.name,
+        mesh: sources.definitions.name(),
         name,
         spec: &node.spec,
-        transaction: node.transaction.max(definitions.mesh.transaction),
-        ip_preference: ip::preference(&definitions.mesh.spec, &node.spec),
-        allows_all: definitions.mesh.spec.egress() == EgressFilterType::AllowAll,
-        access_logs: logging::access_logs(node.spec.logging.as_ref()),
+        transaction: node.transaction.max(sources.mesh.transaction),
+        ip_preference,
+        egress: sources.egress(ip_preference, &access_logs),
+        access_logs,
     };
     node.fragment()
 }
@@ -66,15 +55,13 @@ struct Node<'a> {
     spec: &'a VirtualNodeSpec,
     transaction: Transaction,
     ip_preference: Option<IpPreference>,
-    allows_all: bool,
+    egress: Rc<Egress>,
     access_logs: Vec<AccessLog>,
 }
 
 impl Node<'_> {
     fn fragment(&self) -> NodeFragment {
-        let mut clusters: Vec<_> =
-            self.spec.listeners().iter().map(|own| self.application_cluster(own)).collect();
-        clusters.extend(self.outside_clusters());
+        let clusters = self.spec.listeners().iter().map(|own| self.application_cluster(own)).collect();
         let backends: BTreeSet<Arc<str>> =
             self.spec.backends().map(|backend| backend.virtual_service_name.as_str().into()).collect();
         NodeParts {
@@ -82,7 +69,7 @@ impl Node<'_> {
             clusters,
             listeners: self.ingress_listener().into_iter().collect(),
             route_configurations: self.ingress_route_configurations(),
-            egress_listener: self.egress_listener(),
+            egress: &self.egress,
             egress_mode: EgressMode::Intercepted,
             access_logs: &self.access_logs,
             backends,
@@ -108,20 +95,6 @@ impl Node<'_> {
     fn application_cluster_name(&self, own: &Listener) -> String {
         let (protocol, port) = protocol_and_port(own);
         names::ingress_cluster(self.mesh, self.name, protocol, port)
-    }
-
-    /// The clusters of what lies outside the mesh. Requests at a backend's port may be for the outside, so that there both
-    /// versions of HTTP are spoken.
-    fn outside_clusters(&self) -> Vec<Cluster> {
-        let amazonaws = names::amazonaws_cluster(self.mesh);
-        let mut clusters = vec![original_destination_cluster(&amazonaws, OUTSIDE_CONNECT_TIMEOUT)];
-        if self.allows_all {
-            let name = names::allow_all_cluster(self.mesh);
-            let mut anywhere = original_destination_cluster(&name, OUTSIDE_CONNECT_TIMEOUT);
-            speak_as_spoken_to(&mut anywhere);
-            clusters.push(anywhere);
-        }
-        clusters
     }
 
     /// The listener for the traffic to the application; none if the node has no listeners.
@@ -173,30 +146,6 @@ impl Node<'_> {
                 route_configuration(&names::ingress_route_configuration(protocol, port), hosts)
             })
             .collect()
-    }
-
-    /// The listener for the traffic from the application, as far as it does not depend on backends: AWS's own services are
-    /// always reached, and everything that is for no backend where the mesh allows all.
-    fn egress_listener(&self) -> envoy::Listener {
-        let address = ip::bind_address(self.ip_preference, names::EGRESS_PORT);
-        let mut egress = listener(names::EGRESS_LISTENER, address, TrafficDirection::Outbound);
-        egress.listener_filters = vec![by_original_destination(), by_server_name_at(AMAZONAWS_PORT)];
-        // a client that waits for the server to speak first names none, and goes on without
-        egress.continue_on_listener_filters_timeout = true;
-        egress.filter_chains = vec![filter_chain(
-            "egress_amazonaws",
-            to_server(AMAZONAWS_PORT, AMAZONAWS_SERVERS),
-            self.outside_filter(&names::amazonaws_cluster(self.mesh)),
-        )];
-        if self.allows_all {
-            let filter = self.outside_filter(&names::allow_all_cluster(self.mesh));
-            egress.default_filter_chain = Some(default_filter_chain("egress_mesh-allow-all", filter));
-        }
-        egress
-    }
-
-    fn outside_filter(&self, cluster: &str) -> NetworkFilter {
-        tcp_proxy::filter(&tcp_proxy(names::EGRESS_STAT_PREFIX, cluster, &self.access_logs))
     }
 }
 

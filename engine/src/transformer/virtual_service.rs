@@ -1,16 +1,17 @@
 //! The fragment of a virtual service: what every consumer needs to reach it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use legation_proto::fragment::{Routing, ServiceFragment, ServicePort};
-use legation_proto::resource::Resource;
 use legation_proto::version::Transaction;
 use prost::Message;
 
-use super::definitions::{MeshDefinitions, Parent, Versioned};
+use super::definitions::{Parent, Versioned};
 use super::rank::priority_rank;
 use super::route::{Share, catch_all_connection_route, catch_all_route, connection_route, request_route};
-use super::target::{TargetCluster, Targets, port_number};
+use super::sources::Sources;
+use super::target::{TargetCluster, port_number};
 use super::transform::TransformError;
 use crate::envoy::route::virtual_host;
 use crate::model::{
@@ -20,54 +21,51 @@ use envoy_types::pb::envoy::config::route::v3 as envoy;
 
 /// The fragment of the virtual service `name`. Without a provider it has no port.
 pub(super) fn fragment(
-    definitions: &MeshDefinitions,
-    targets: &Targets<'_>,
+    sources: &Sources<'_>,
     name: &str,
     service: &Versioned<VirtualServiceSpec>,
 ) -> Result<ServiceFragment, TransformError> {
-    let mut parts = Parts::new(name, service.transaction.max(definitions.mesh.transaction));
+    let mut parts = Parts::new(name, sources, service.transaction.max(sources.mesh.transaction));
     match &service.spec.provider {
         None => {}
         Some(VirtualServiceProvider::VirtualNode(provider)) => {
-            parts.add_virtual_node(targets, &provider.virtual_node_name)?;
+            parts.add_virtual_node(&provider.virtual_node_name)?;
         }
         Some(VirtualServiceProvider::VirtualRouter(provider)) => {
-            let name = provider.virtual_router_name.as_str();
-            let router = definitions
-                .virtual_routers
-                .get(name)
-                .ok_or_else(|| TransformError::NoVirtualRouter(name.to_owned()))?;
-            parts.add_virtual_router(targets, router)?;
+            parts.add_virtual_router(&provider.virtual_router_name)?;
         }
     }
     Ok(parts.into_fragment())
 }
 
+type Router<'a> = Parent<'a, VirtualRouterSpec, RouteSpec>;
+
 /// What a fragment is put together from.
 struct Parts<'a> {
     service: &'a str,
+    sources: &'a Sources<'a>,
     transaction: Transaction,
-    clusters: BTreeMap<&'a str, &'a TargetCluster>,
+    clusters: BTreeMap<Arc<str>, TargetCluster>,
     ports: BTreeMap<u16, Routing>,
 }
 
 impl<'a> Parts<'a> {
-    fn new(service: &'a str, transaction: Transaction) -> Self {
-        Self { service, transaction, clusters: BTreeMap::new(), ports: BTreeMap::new() }
+    fn new(service: &'a str, sources: &'a Sources<'a>, transaction: Transaction) -> Self {
+        Self { service, sources, transaction, clusters: BTreeMap::new(), ports: BTreeMap::new() }
     }
 
     /// A virtual node provides the service: at each of its ports, everything goes there.
-    fn add_virtual_node(&mut self, targets: &'a Targets<'_>, name: &str) -> Result<(), TransformError> {
-        let node = targets.get(name).ok_or_else(|| TransformError::NoVirtualNode(name.to_owned()))?;
+    fn add_virtual_node(&mut self, name: &str) -> Result<(), TransformError> {
+        let node = self.sources.target(name).ok_or_else(|| TransformError::NoVirtualNode(name.to_owned()))?;
         self.transaction = self.transaction.max(node.transaction);
         for listener in &node.listeners {
             let cluster = self.add_cluster(&listener.cluster);
             match listener.protocol {
                 Protocol::Http | Protocol::Http2 | Protocol::Grpc => {
-                    self.add_virtual_host(listener.port, vec![catch_all_route(cluster)]);
+                    self.add_virtual_host(listener.port, vec![catch_all_route(&cluster)]);
                 }
                 Protocol::Tcp => {
-                    if let Some(proxy) = catch_all_connection_route(cluster) {
+                    if let Some(proxy) = catch_all_connection_route(&cluster) {
                         let routing = Routing::TcpProxy(proxy.encode_to_vec().into());
                         self.ports.insert(listener.port, routing);
                     }
@@ -78,17 +76,17 @@ impl<'a> Parts<'a> {
     }
 
     /// A virtual router provides the service: at each of its ports, its routes for that port and protocol decide.
-    fn add_virtual_router(
-        &mut self,
-        targets: &'a Targets<'_>,
-        router: &'a Parent<VirtualRouterSpec, RouteSpec>,
-    ) -> Result<(), TransformError> {
+    fn add_virtual_router(&mut self, name: &str) -> Result<(), TransformError> {
+        let router = self
+            .sources
+            .virtual_router(name)
+            .ok_or_else(|| TransformError::NoVirtualRouter(name.to_owned()))?;
         self.transaction = self.transaction.max(router.transaction());
-        for (port, protocol) in router_ports(targets, router)? {
+        for (port, protocol) in router_ports(self.sources, &router)? {
             if protocol == Protocol::Tcp {
-                self.add_connection_routes(targets, router, port)?;
+                self.add_connection_routes(&router, port)?;
             } else {
-                self.add_request_routes(targets, router, protocol, port)?;
+                self.add_request_routes(&router, protocol, port)?;
             }
         }
         Ok(())
@@ -97,14 +95,13 @@ impl<'a> Parts<'a> {
     /// A virtual host of all routes for requests; it is there without routes too.
     fn add_request_routes(
         &mut self,
-        targets: &'a Targets<'_>,
-        router: &'a Parent<VirtualRouterSpec, RouteSpec>,
+        router: &Router<'_>,
         protocol: Protocol,
         port: u16,
     ) -> Result<(), TransformError> {
         let mut routes = Vec::new();
         for (name, kind, route) in routes_at(router, protocol, port) {
-            let shares = self.shares(targets, name, kind, port)?;
+            let shares = self.shares(name, kind, port)?;
             routes.extend(request_route(name, route.priority, kind, &shares));
         }
         routes.sort_by(|a, b| a.rank.cmp(&b.rank));
@@ -113,18 +110,13 @@ impl<'a> Parts<'a> {
     }
 
     /// The first route for connections: there is nothing by which connections to one port could be told apart.
-    fn add_connection_routes(
-        &mut self,
-        targets: &'a Targets<'_>,
-        router: &'a Parent<VirtualRouterSpec, RouteSpec>,
-        port: u16,
-    ) -> Result<(), TransformError> {
+    fn add_connection_routes(&mut self, router: &Router<'_>, port: u16) -> Result<(), TransformError> {
         let first = routes_at(router, Protocol::Tcp, port)
             .min_by_key(|(name, _, route)| (priority_rank(route.priority), *name));
         let Some((name, kind @ RouteKind::Tcp(tcp), _)) = first else {
             return Ok(());
         };
-        let shares = self.shares(targets, name, kind, port)?;
+        let shares = self.shares(name, kind, port)?;
         if let Some(proxy) = connection_route(tcp, &shares) {
             self.ports.insert(port, Routing::TcpProxy(proxy.encode_to_vec().into()));
         }
@@ -133,27 +125,23 @@ impl<'a> Parts<'a> {
 
     /// The clusters of a route's targets with their weights. They become clusters of the fragment, also those of weight
     /// zero: when the weight changes, consumers know them already.
-    fn shares(
-        &mut self,
-        targets: &'a Targets<'_>,
-        route: &str,
-        kind: RouteKind<'_>,
-        port: u16,
-    ) -> Result<Vec<Share<'a>>, TransformError> {
+    fn shares(&mut self, route: &str, kind: RouteKind<'_>, port: u16) -> Result<Vec<Share>, TransformError> {
         let mut shares = Vec::new();
         for target in kind.weighted_targets() {
-            let node = targets.of_route(route, target)?;
+            let node = self.sources.target_of_route(route, target)?;
             self.transaction = self.transaction.max(node.transaction);
             let listener = node.listener(route, target, protocol_of(kind), port)?;
-            let cluster = self.add_cluster(&listener.cluster);
-            shares.push((cluster, target.weight.to_u32()));
+            shares.push((self.add_cluster(&listener.cluster), target.weight.to_u32()));
         }
         Ok(shares)
     }
 
-    fn add_cluster(&mut self, cluster: &'a TargetCluster) -> &'a str {
-        self.clusters.insert(&cluster.name, cluster);
-        &cluster.name
+    fn add_cluster(&mut self, cluster: &TargetCluster) -> Arc<str> {
+        let name = cluster.name();
+        if !self.clusters.contains_key(name) {
+            self.clusters.insert(Arc::clone(name), cluster.clone());
+        }
+        Arc::clone(name)
     }
 
     fn add_virtual_host(&mut self, port: u16, routes: Vec<envoy::Route>) {
@@ -166,29 +154,22 @@ impl<'a> Parts<'a> {
 
     fn into_fragment(self) -> ServiceFragment {
         let transaction = self.transaction;
-        let clusters = self.clusters.values();
-        let endpoints = clusters.clone().filter_map(|cluster| cluster.endpoints.as_ref());
-        ServiceFragment {
-            transaction,
-            clusters: clusters.map(|cluster| at_transaction(&cluster.cluster, transaction)).collect(),
-            endpoints: endpoints.map(|endpoints| at_transaction(endpoints, transaction)).collect(),
-            ports: self.ports.into_iter().map(|(port, routing)| ServicePort { port, routing }).collect(),
+        let mut clusters = Vec::with_capacity(self.clusters.len());
+        let mut endpoints = Vec::new();
+        for part in self.clusters.values() {
+            clusters.push(part.cluster.clone());
+            endpoints.extend(part.endpoints.clone());
         }
+        let ports = self.ports.into_iter().map(|(port, routing)| ServicePort { port, routing }).collect();
+        ServiceFragment { transaction, clusters, endpoints, ports }
     }
-}
-
-/// The same resource, as part of a fragment of `transaction`. Its content, which decides equality, stays.
-fn at_transaction(resource: &Resource, transaction: Transaction) -> Resource {
-    let mut resource = resource.clone();
-    resource.version.transaction = transaction;
-    resource
 }
 
 /// The ports of a router and their protocols: its listeners. A router without listeners listens where the targets of its
 /// routes do; if they disagree about the protocol of a port, the first route by name decides.
 fn router_ports(
-    targets: &Targets<'_>,
-    router: &Parent<VirtualRouterSpec, RouteSpec>,
+    sources: &Sources<'_>,
+    router: &Router<'_>,
 ) -> Result<BTreeMap<u16, Protocol>, TransformError> {
     let listeners = router.definition.spec.listeners();
     if !listeners.is_empty() {
@@ -200,9 +181,9 @@ fn router_ports(
     }
 
     let mut ports = BTreeMap::new();
-    for (name, route) in &router.routes {
+    for (name, route) in router.routes {
         let Some(kind) = route.spec.kind() else { continue };
-        for port in target_ports(targets, name, kind)? {
+        for port in target_ports(sources, name, kind)? {
             ports.entry(port).or_insert(protocol_of(kind));
         }
     }
@@ -211,13 +192,13 @@ fn router_ports(
 
 /// Where a route of a router without listeners listens: at the port that it matches, else at the ports that its targets
 /// name, else where these listen for its protocol, else at their only port.
-fn target_ports(targets: &Targets<'_>, route: &str, kind: RouteKind<'_>) -> Result<Vec<u16>, TransformError> {
+fn target_ports(sources: &Sources<'_>, route: &str, kind: RouteKind<'_>) -> Result<Vec<u16>, TransformError> {
     if let Some(port) = kind.port() {
         return Ok(vec![port_number(port)]);
     }
     let mut ports = Vec::new();
     for target in kind.weighted_targets() {
-        let node = targets.of_route(route, target)?;
+        let node = sources.target_of_route(route, target)?;
         let before = ports.len();
         match target.port {
             Some(port) => ports.push(port_number(port)),
@@ -232,7 +213,7 @@ fn target_ports(targets: &Targets<'_>, route: &str, kind: RouteKind<'_>) -> Resu
 
 /// The routes of a router for what comes in by `protocol` at `port`.
 fn routes_at<'a>(
-    router: &'a Parent<VirtualRouterSpec, RouteSpec>,
+    router: &Router<'a>,
     protocol: Protocol,
     port: u16,
 ) -> impl Iterator<Item = (&'a str, RouteKind<'a>, &'a RouteSpec)> {
@@ -240,7 +221,7 @@ fn routes_at<'a>(
         let kind = route.spec.kind()?;
         let is_for_port = kind.port().is_none_or(|own| port_number(own) == port);
         let is_meant = protocol_of(kind) == protocol && is_for_port;
-        is_meant.then_some((name.as_str(), kind, &route.spec))
+        is_meant.then_some((name.as_ref(), kind, route.spec.as_ref()))
     })
 }
 

@@ -97,6 +97,6 @@ fn check_fragments(bytes: &[u8]) {
     };
     let backends: Vec<_> = backend.iter().map(|fragment| Backend { name: "backend", fragment }).collect();
     for client in [Client::Envoy, Client::Grpc] {
-        let _ = compose(client, &node, &backends);
+        let _ = compose(client, &node, &backends, None);
     }
 }

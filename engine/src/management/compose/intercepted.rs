@@ -3,12 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use envoy_types::pb::envoy::config::listener::v3::FilterChain;
 use envoy_types::pb::envoy::config::route::v3::route::Action;
 use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::TcpProxy;
 use legation_actors::composition::{Backend, ComposeError};
+use legation_actors::snapshot::{ResourceSet, Source};
 use legation_proto::fragment::{NodeFragment, Routing};
 use legation_proto::resource::Resource;
 use legation_proto::resource_type::ResourceType;
@@ -39,33 +41,57 @@ enum Port<'a> {
 pub(super) fn compose(
     node: &NodeFragment,
     backends: &[Backend<'_>],
-    transaction: Transaction,
+    listeners_before: Option<&Arc<ResourceSet>>,
 ) -> Result<ComposedEgress, ComposeError> {
-    let mut egress = DecodedEgress::new(&node.egress)?;
+    let mut problems = Vec::new();
+    let ports = ports(backends, &mut problems);
+    let source = source_of_listeners(node, &ports);
+    let listeners = ResourceSet::made_of(source, listeners_before, || listeners(node, &ports))?;
     let allow_all = allow_all_virtual_host(node);
     let mut route_configurations = Vec::new();
-    let mut problems = Vec::new();
-    for (port, routing) in ports(backends, &mut problems) {
+    for (port, routing) in ports {
+        let Port::Requests { mut virtual_hosts, transaction, .. } = routing else {
+            continue;
+        };
+        virtual_hosts.extend(allow_all.clone());
+        let name = names::egress_route_configuration(port);
+        let routes = RouteConfiguration { name, virtual_hosts };
+        let kind = ResourceType::RouteConfiguration;
+        route_configurations.push(Resource::encode(kind, &routes.name, transaction, &routes));
+    }
+    Ok(ComposedEgress { listeners, route_configurations, problems })
+}
+
+/// What the listeners are made of.
+fn source_of_listeners(node: &NodeFragment, ports: &BTreeMap<u16, Port<'_>>) -> Source {
+    let source =
+        Source::begin().number(node.transaction).resources(&node.listeners).bytes(&node.egress.listener);
+    let source = node.egress.access_logs.iter().fold(source, |source, log| source.bytes(log));
+    let with_ports = ports.iter().fold(source, |source, (port, routing)| {
+        let source = source.number((*port).into());
+        match routing {
+            Port::Requests { .. } => source.number(0),
+            Port::Connections(proxy) => source.number(1).bytes(proxy),
+        }
+    });
+    with_ports.finish()
+}
+
+/// The node's own listeners, and the outbound one with a filter chain for each port. Which ports there are follows from the
+/// backends, but what the listener is like from the node: it has the node's transaction.
+fn listeners(node: &NodeFragment, ports: &BTreeMap<u16, Port<'_>>) -> Result<Vec<Resource>, ComposeError> {
+    let mut egress = DecodedEgress::new(&node.egress)?;
+    for (port, routing) in ports {
         let chain = match routing {
-            Port::Requests { mut virtual_hosts, transaction, .. } => {
-                virtual_hosts.extend(allow_all.clone());
-                let name = names::egress_route_configuration(port);
-                let routes = RouteConfiguration { name, virtual_hosts };
-                route_configurations.push(Resource::encode(
-                    ResourceType::RouteConfiguration,
-                    &routes.name,
-                    transaction,
-                    &routes,
-                ));
-                request_chain(&egress, port)
-            }
-            Port::Connections(proxy) => connection_chain(&egress, port, proxy)?,
+            Port::Requests { .. } => request_chain(&egress, *port),
+            Port::Connections(proxy) => connection_chain(&egress, *port, proxy)?,
         };
         egress.listener.filter_chains.push(chain);
     }
-    let listener =
-        Resource::encode(ResourceType::Listener, &egress.listener.name, transaction, &egress.listener);
-    Ok(ComposedEgress { listener, route_configurations, problems })
+    let DecodedEgress { listener, .. } = egress;
+    let mut listeners = node.listeners.clone();
+    listeners.push(Resource::encode(ResourceType::Listener, &listener.name, node.transaction, &listener));
+    Ok(listeners)
 }
 
 /// The ports of all backends. At one port there can be requests for many backends, told apart by host, or connections to

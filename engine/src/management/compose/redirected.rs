@@ -4,11 +4,13 @@
 //! keeps the client's host says it by a header instead, and then the host, which a client chooses, must decide nothing.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use envoy_types::pb::envoy::config::route::v3::route::Action;
 use envoy_types::pb::envoy::config::route::v3::{Route, RouteConfiguration, VirtualHost};
 use envoy_types::pb::google::protobuf::Any;
 use legation_actors::composition::{Backend, ComposeError};
+use legation_actors::snapshot::ResourceSet;
 use legation_proto::fragment::{NodeFragment, Routing};
 use legation_proto::resource::Resource;
 use legation_proto::resource_type::ResourceType;
@@ -40,7 +42,10 @@ pub(super) fn compose(
     let virtual_hosts = virtual_hosts(node, backends, &mut problems)?;
     let routes = route_configuration(&routes_name, virtual_hosts);
     let routes = Resource::encode(ResourceType::RouteConfiguration, &routes_name, transaction, &routes);
-    Ok(ComposedEgress { listener, route_configurations: vec![routes], problems })
+    let mut listeners = node.listeners.clone();
+    listeners.push(listener);
+    let listeners = Arc::new(ResourceSet::new(listeners));
+    Ok(ComposedEgress { listeners, route_configurations: vec![routes], problems })
 }
 
 /// The virtual hosts of all backends, and the default one for the requests that say by a header where they go.

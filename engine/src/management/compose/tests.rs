@@ -1,15 +1,18 @@
 //! Tests of `compose`, on what `transform` makes of definitions.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use expect_test::expect;
 use legation_actors::composition::{Backend, Client};
 use legation_actors::snapshot::Snapshot;
 use legation_proto::fragment::{NodeFragment, Routing, ServiceFragment, ServicePort};
+use legation_proto::id::FragmentKind;
 use legation_proto::resource_type::ResourceType;
 use serde_json::{Value, json};
 
 use super::compose;
-use crate::transformer::tests::fixture::Definitions;
+use crate::transformer::tests::fixture::{Definitions, composed, composed_after, key};
 use crate::transformer::tests::render;
 use crate::transformer::tests::snapshot::check_references;
 
@@ -271,11 +274,11 @@ fn what_cannot_be_decoded_is_an_error() {
     };
     let mut broken_node = NodeFragment::default();
     broken_node.egress.listener = malformed.clone();
-    assert!(compose(Client::Envoy, &broken_node, &[]).is_err());
+    assert!(compose(Client::Envoy, &broken_node, &[], None).is_err());
 
     let fragment = service(Routing::TcpProxy(malformed.clone()));
     let backend = Backend { name: "a", fragment: &fragment };
-    let error = compose(Client::Envoy, &NodeFragment::default(), &[backend]).unwrap_err();
+    let error = compose(Client::Envoy, &NodeFragment::default(), &[backend], None).unwrap_err();
     assert!(error.to_string().starts_with("cannot compose: the TCP proxy of a backend cannot be decoded"));
 
     let fragment = service(Routing::VirtualHost(malformed));
@@ -283,7 +286,7 @@ fn what_cannot_be_decoded_is_an_error() {
     let node = Definitions::new()
         .virtual_gateway("g", json!({"listeners": [{"portMapping": {"port": 1, "protocol": "http"}}]}))
         .gateway("g");
-    assert!(compose(Client::Envoy, &node, &[backend]).is_err());
+    assert!(compose(Client::Envoy, &node, &[backend], None).is_err());
 }
 
 #[test]
@@ -294,4 +297,77 @@ fn a_backend_without_a_provider_has_a_virtual_host_without_routes() {
         {name a, domains{a, a:80}}
         {name nothing, domains nothing}"#]]
     .assert_eq(&virtual_hosts(&snapshot, "rds_egress_http_80"));
+}
+
+/// Composes for each of these states after the other, each time with what came of the one before, and compares with what is
+/// composed anew, to the last digit of the versions. The last two snapshots.
+fn composed_one_after_the_other(states: &[Definitions]) -> [Snapshot; 2] {
+    let key = key("m", FragmentKind::VirtualNode, "consumer");
+    let mut before: Option<Snapshot> = None;
+    let mut last = Vec::new();
+    for definitions in states {
+        let transformed = definitions.transform();
+        let anew = composed(&transformed, &key);
+        let after = composed_after(Client::Envoy, &transformed, &key, before.as_ref()).snapshot;
+        for resource_type in ResourceType::ALL {
+            let of = |snapshot: &Snapshot| format!("{:?}", snapshot.set(resource_type).resources());
+            assert_eq!(of(&anew), of(&after));
+        }
+        assert_eq!(anew.transaction(), after.transaction());
+        last.push(Snapshot::clone(&after));
+        before = Some(Snapshot::clone(&after));
+    }
+    last.split_off(last.len() - 2).try_into().unwrap()
+}
+
+#[test]
+fn what_a_change_leaves_as_it_was_is_shared_with_the_snapshot_before() {
+    let route = |weight| {
+        let targets = json!([{"virtualNode": "a", "weight": weight}, {"virtualNode": "b", "weight": 1}]);
+        json!({"httpRoute": {"match": {"prefix": "/"}, "action": {"weightedTargets": targets}}})
+    };
+    let state = |weight, transaction| {
+        let definitions = consumer(json!({}), &["service", "other"]).listening_node("a", &[(80, "http")]);
+        let definitions =
+            definitions.listening_node("b", &[(80, "http")]).virtual_router("router", &[(80, "http")]);
+        let definitions = definitions.provided_by_router("service", "router");
+        let definitions = with_service(definitions, "other", &[(80, "http"), (3306, "tcp")]);
+        definitions.route("router", "route", route(weight)).at(transaction)
+    };
+    let [before, after] = composed_one_after_the_other(&[state(1, 2), state(2, 3)]);
+    for (resource_type, shared) in [
+        (ResourceType::Cluster, true),
+        (ResourceType::Endpoints, true),
+        (ResourceType::Listener, true),
+        (ResourceType::RouteConfiguration, false),
+    ] {
+        let is_shared = Arc::ptr_eq(before.set(resource_type), after.set(resource_type));
+        assert_eq!(is_shared, shared, "{resource_type:?}");
+    }
+}
+
+#[test]
+fn nothing_is_shared_that_would_be_different() {
+    let node = |spec: Value| Definitions::new().virtual_node("consumer", spec);
+    let backends = |names: &[&str]| -> Vec<Value> {
+        names.iter().map(|name| json!({"virtualService": {"virtualServiceName": name}})).collect()
+    };
+    let logging = json!({"accessLog": {"file": {"path": "/other"}}});
+    let plain = |names: &[&str]| node(json!({"backends": backends(names)}));
+    let states = [
+        plain(&["a"]),
+        with_service(plain(&["a"]), "a", &[(80, "http")]),
+        with_service(plain(&["a"]), "a", &[(81, "http")]),
+        with_service(plain(&["a"]), "a", &[(81, "tcp")]),
+        with_service(plain(&["a"]), "a", &[(81, "tcp")]).at(5),
+        with_service(with_service(plain(&["a", "b"]), "a", &[(81, "tcp")]), "b", &[(82, "grpc")]),
+        with_service(with_service(plain(&["a", "b"]), "a", &[(81, "tcp")]), "b", &[(82, "tcp")]),
+        with_service(plain(&["b"]), "b", &[(82, "tcp")]),
+        plain(&["b"]).listening_node("elsewhere", &[(82, "tcp")]).provided_by_node("b", "elsewhere"),
+        with_service(node(json!({"backends": backends(&["b"]), "logging": logging})), "b", &[(82, "tcp")]),
+        with_service(consumer(json!({"egressFilter": {"type": "ALLOW_ALL"}}), &["b"]), "b", &[(82, "http")]),
+        with_service(consumer(json!({}), &["b"]), "b", &[(82, "http")]),
+    ];
+    let [_, last] = composed_one_after_the_other(&states);
+    assert_eq!(names(&last, ResourceType::RouteConfiguration), ["rds_egress_http_82"]);
 }

@@ -49,17 +49,17 @@ fn each_time_and_on_each_thread_the_same() {
 #[test]
 fn in_every_process_the_same() {
     expect![[r#"
-        f434b59fc06cd8b0 cds 9d92f87cb3e02b76 eds 89c6237b16703427 sds 2d06800538d394c2 lds b1988bda6cfbfd6a rds bd4b760153c56c4b mesh/everything/virtualNode/batch
-        837f08e5699d5bbd cds c149995fc2fd6c5a eds 89c6237b16703427 sds 2d06800538d394c2 lds 5aa21856e1fd53e5 rds bf2b4e0b81f8e506 mesh/everything/virtualNode/front
-        413d922d1f04d7b9 cds 14c659a1638f1d98 eds 2d06800538d394c2 sds 2d06800538d394c2 lds 2c773710137d58f8 rds 8d47226af4781e5c mesh/everything/virtualNode/nowhere
-        7c416b645d673e1b cds ed461571de1127bc eds 2d06800538d394c2 sds 2d06800538d394c2 lds 37bdd4e97138d068 rds 1a0e626d7f2b95c9 mesh/everything/virtualNode/shop-v1
-        c088757b9a6e3282 cds 15930d64401c3b07 eds 2d06800538d394c2 sds 2d06800538d394c2 lds 379f805fcebca24d rds a00f6118fadeb17c mesh/everything/virtualNode/shop-v2
-        d1a77aa912f0df38 cds ed2399d25df63c89 eds 2d06800538d394c2 sds 2d06800538d394c2 lds 1f7fdcd57659eb03 rds ff01d97fc0b86349 mesh/everything/virtualGateway/closed
-        ad0f6a1a663917bc cds 73546f990423fea4 eds 89c6237b16703427 sds 2d06800538d394c2 lds a47274e7b81f31f1 rds 39614e6ed90bb97c mesh/everything/virtualGateway/entrance
-        098d2f4415218212 mesh/everything/virtualService/calls.everything.local
-        ac04611f603e94d0 mesh/everything/virtualService/database.everything.local
-        0c44e28aa1a094cf mesh/everything/virtualService/direct.everything.local
+        3d0600c9bdf00a29 cds 9d92f87cb3e02b76 eds 89c6237b16703427 sds 2d06800538d394c2 lds b1988bda6cfbfd6a rds bd4b760153c56c4b mesh/everything/virtualNode/batch
+        c07d0d1f6a5b099c cds c149995fc2fd6c5a eds 89c6237b16703427 sds 2d06800538d394c2 lds 5aa21856e1fd53e5 rds bf2b4e0b81f8e506 mesh/everything/virtualNode/front
+        5818e9a66d2b1304 cds 14c659a1638f1d98 eds 2d06800538d394c2 sds 2d06800538d394c2 lds 2c773710137d58f8 rds 8d47226af4781e5c mesh/everything/virtualNode/nowhere
+        61b2d77f7e0d0e55 cds ed461571de1127bc eds 2d06800538d394c2 sds 2d06800538d394c2 lds 37bdd4e97138d068 rds 1a0e626d7f2b95c9 mesh/everything/virtualNode/shop-v1
+        3d64aeb109647df7 cds 15930d64401c3b07 eds 2d06800538d394c2 sds 2d06800538d394c2 lds 379f805fcebca24d rds a00f6118fadeb17c mesh/everything/virtualNode/shop-v2
+        a8b2fb7a51280391 cds ed2399d25df63c89 eds 2d06800538d394c2 sds 2d06800538d394c2 lds 1f7fdcd57659eb03 rds ff01d97fc0b86349 mesh/everything/virtualGateway/closed
+        49ff2fec08e563ed cds 73546f990423fea4 eds 89c6237b16703427 sds 2d06800538d394c2 lds a47274e7b81f31f1 rds 39614e6ed90bb97c mesh/everything/virtualGateway/entrance
+        b911ad48ce7e52d3 mesh/everything/virtualService/calls.everything.local
+        5a51dddd153cf1bd mesh/everything/virtualService/database.everything.local
+        34a6010eb6f6646b mesh/everything/virtualService/direct.everything.local
         1da7aadcb0b077a4 mesh/everything/virtualService/nothing.everything.local
-        fc67ad246f395074 mesh/everything/virtualService/shop.everything.local
+        2a82f192c021efe8 mesh/everything/virtualService/shop.everything.local
     "#]].assert_eq(&hashes(everything()));
 }

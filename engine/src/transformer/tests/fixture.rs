@@ -100,6 +100,10 @@ impl Definitions {
         self
     }
 
+    pub(crate) fn into_definitions(self) -> Vec<Definition> {
+        self.0.into_iter().map(|(_, definition)| definition).collect()
+    }
+
     pub(crate) fn collect(&self) -> MeshDefinitions {
         MeshDefinitions::collect(self.0.clone()).remove(MESH).unwrap()
     }
@@ -168,6 +172,16 @@ pub(crate) fn composed(transformed: &Transformed, key: &FragmentKey) -> Snapshot
 
 /// What clients of the node of `key` should have, and what they lack.
 pub(crate) fn composed_for(client: Client, transformed: &Transformed, key: &FragmentKey) -> Composed {
+    composed_after(client, transformed, key, None)
+}
+
+/// The same, where clients of that node had `before`.
+pub(crate) fn composed_after(
+    client: Client,
+    transformed: &Transformed,
+    key: &FragmentKey,
+    before: Option<&Snapshot>,
+) -> Composed {
     let Some(Fragment::Node(node)) = transformed.fragments.get(key) else {
         panic!("no node {key}");
     };
@@ -183,7 +197,7 @@ pub(crate) fn composed_for(client: Client, transformed: &Transformed, key: &Frag
         })
         .collect();
     let backends: Vec<_> = backends.into_iter().map(|(name, fragment)| Backend { name, fragment }).collect();
-    compose(client, node, &backends).unwrap()
+    compose(client, node, &backends, before).unwrap()
 }
 
 pub(crate) fn definition(id: ResourceId, spec: &Value) -> Definition {

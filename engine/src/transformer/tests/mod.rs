@@ -7,6 +7,7 @@ pub(crate) mod snapshot;
 mod definitions;
 mod determinism;
 mod gateways;
+mod increments;
 mod matches;
 mod nodes;
 mod order;

@@ -15,7 +15,7 @@ use crate::model::{Kind, ResourceId, Spec};
 /// Names are few, so that definitions refer to each other. Some differ in case only, or look like others with a port.
 const NAMES: [&str; 6] = ["a", "A", "b", "a:80", "c.local", "100%"];
 
-fn name() -> impl Strategy<Value = &'static str> {
+pub(super) fn name() -> impl Strategy<Value = &'static str> {
     select(NAMES.to_vec())
 }
 
@@ -179,8 +179,21 @@ fn children(
     prop::collection::vec((name(), name(), spec), 0..20)
 }
 
+/// The specification of a resource of this kind.
+pub(super) fn spec(kind: Kind) -> BoxedStrategy<Value> {
+    match kind {
+        Kind::Mesh => mesh().boxed(),
+        Kind::VirtualNode => virtual_node().boxed(),
+        Kind::VirtualRouter => virtual_router().boxed(),
+        Kind::Route => route().boxed(),
+        Kind::VirtualService => virtual_service().boxed(),
+        Kind::VirtualGateway => virtual_gateway().boxed(),
+        Kind::GatewayRoute => gateway_route().boxed(),
+    }
+}
+
 prop_compose! {
-    fn definitions()(
+    pub(super) fn definitions()(
         mesh in mesh(), nodes in each(virtual_node()), routers in each(virtual_router()), routes in children(route()),
         services in each(virtual_service()), gateways in each(virtual_gateway()),
         gateway_routes in children(gateway_route()),
@@ -219,8 +232,7 @@ proptest! {
     fn what_comes_out_hangs_together(definitions in definitions()) {
         let transformed = definitions.transform();
         prop_assert_eq!(&transformed, &definitions.transform());
-        let mesh = definitions.collect();
-        let count = mesh.virtual_nodes.len() + mesh.virtual_services.len() + mesh.virtual_gateways.len();
+        let count = definitions.collect().fragment_keys().count();
         prop_assert_eq!(transformed.fragments.len() + transformed.problems.len(), count);
         for (key, fragment) in &transformed.fragments {
             prop_assert_eq!(&Fragment::decode(fragment.encode().into()).unwrap(), fragment);

@@ -1,0 +1,205 @@
+//! A mesh between passes: its definitions, and what came of them.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use legation_proto::id::{FragmentKey, FragmentKind};
+use legation_proto::version::Transaction;
+
+use super::definitions::MeshDefinitions;
+use super::dependents::Dependents;
+use super::sources::{Source, Sources};
+use super::transform::{Problem, TransformError, fragment};
+use crate::model::{Definition, Kind, ResourceId};
+
+/// A mesh: what is defined in it.
+#[derive(Debug)]
+pub(super) struct Mesh {
+    definitions: Arc<MeshDefinitions>,
+    /// The newest definition that was put in.
+    newest: Transaction,
+    /// What the last pass left. Nothing, if that is not known: the last pass over this mesh failed.
+    pub(super) made: Option<Made>,
+    problems: BTreeMap<FragmentKey, TransformError>,
+}
+
+/// What passes made of a mesh, and left in the store.
+#[derive(Debug, Default)]
+pub(super) struct Made {
+    /// Every fragment; of those that cannot be made any more, the last good ones.
+    pub(super) fragments: HashMap<FragmentKey, Bytes>,
+    /// The mark of the mesh: the newest definition that was transformed.
+    pub(super) mark: Option<Transaction>,
+    dependents: Dependents,
+}
+
+/// A fragment that is to be made, and what the store has of it.
+pub(super) type Order = (FragmentKey, Option<Bytes>);
+
+/// What came of an [`Order`].
+#[derive(Debug)]
+pub(super) struct Delivery {
+    key: FragmentKey,
+    outcome: Outcome,
+    sources: BTreeSet<Source>,
+}
+
+#[derive(Debug)]
+enum Outcome {
+    /// What the store has.
+    Same,
+    /// Something else.
+    New(Bytes),
+    /// Nothing of this name is defined.
+    Gone,
+    /// It cannot be made.
+    Failed(TransformError),
+}
+
+/// Makes and encodes fragments. Pure.
+pub(super) fn make(definitions: &MeshDefinitions, orders: Vec<Order>) -> Vec<Delivery> {
+    let sources = Sources::new(definitions);
+    let deliver = |(key, stored): Order| {
+        let outcome = match sources.as_ref().and_then(|sources| fragment(sources, &key)) {
+            None => Outcome::Gone,
+            Some(Err(error)) => Outcome::Failed(error),
+            Some(Ok(fragment)) => {
+                let bytes = Bytes::from(fragment.into_encoded());
+                if stored.as_ref() == Some(&bytes) { Outcome::Same } else { Outcome::New(bytes) }
+            }
+        };
+        let sources = sources.as_ref().map(Sources::take_asked).unwrap_or_default();
+        Delivery { key, outcome, sources }
+    };
+    orders.into_iter().map(deliver).collect()
+}
+
+impl Mesh {
+    /// A mesh of which the store has nothing.
+    pub(super) fn new(name: Arc<str>) -> Self {
+        Self {
+            definitions: Arc::new(MeshDefinitions::new(name)),
+            newest: 0,
+            made: Some(Made::default()),
+            problems: BTreeMap::new(),
+        }
+    }
+
+    /// What is defined.
+    pub(super) fn definitions(&self) -> &Arc<MeshDefinitions> {
+        &self.definitions
+    }
+
+    /// The newest definition that was put in.
+    pub(super) fn newest(&self) -> Transaction {
+        self.newest
+    }
+
+    /// Every fragment that cannot be made, and why.
+    pub(super) fn problems(&self) -> &BTreeMap<FragmentKey, TransformError> {
+        &self.problems
+    }
+
+    /// Puts a definition in.
+    pub(super) fn define(&mut self, transaction: Transaction, definition: Definition) {
+        self.newest = self.newest.max(transaction);
+        Arc::make_mut(&mut self.definitions).insert(transaction, definition);
+    }
+
+    /// Takes a definition out.
+    pub(super) fn undefine(&mut self, id: &ResourceId) {
+        Arc::make_mut(&mut self.definitions).remove(id);
+    }
+
+    /// Every fragment, and all that was one.
+    pub(super) fn all(&self) -> Vec<FragmentKey> {
+        let made = self.made.iter().flat_map(|made| made.fragments.keys());
+        let gone = made.chain(self.problems.keys()).filter(|key| !self.definitions.defines(key));
+        let mut all: Vec<_> = self.definitions.fragment_keys().collect();
+        all.extend(gone.cloned());
+        all
+    }
+
+    /// The fragments that were made of these definitions, or would be.
+    pub(super) fn dependents(&self, ids: &[ResourceId]) -> Vec<FragmentKey> {
+        if ids.iter().any(|id| id.kind() == Kind::Mesh) {
+            return self.all();
+        }
+        let mut dependents = BTreeSet::new();
+        for id in ids {
+            let named_after = |kind, name: &str| {
+                let mesh = Arc::clone(self.definitions.name());
+                FragmentKey { mesh, kind, name: name.into() }
+            };
+            let name = id.name();
+            let parent = id.parent_name().unwrap_or_default();
+            let (named_after, source) = match id.kind() {
+                Kind::Mesh => (None, None),
+                Kind::VirtualNode => (
+                    Some(named_after(FragmentKind::VirtualNode, name)),
+                    Some(Source::VirtualNode(name.into())),
+                ),
+                Kind::VirtualRouter => (None, Some(Source::VirtualRouter(name.into()))),
+                Kind::Route => (None, Some(Source::VirtualRouter(parent.into()))),
+                Kind::VirtualService => (Some(named_after(FragmentKind::VirtualService, name)), None),
+                Kind::VirtualGateway => (Some(named_after(FragmentKind::VirtualGateway, name)), None),
+                Kind::GatewayRoute => (Some(named_after(FragmentKind::VirtualGateway, parent)), None),
+            };
+            dependents.extend(named_after);
+            if let (Some(made), Some(source)) = (&self.made, source) {
+                dependents.extend(made.dependents.of(&source).cloned());
+            }
+        }
+        dependents.into_iter().collect()
+    }
+
+    /// What to [`make`] for these fragments.
+    pub(super) fn orders(&self, keys: Vec<FragmentKey>) -> Vec<Order> {
+        let stored = |key: &FragmentKey| self.made.as_ref()?.fragments.get(key).cloned();
+        let order = |key: FragmentKey| {
+            let stored = stored(&key);
+            (key, stored)
+        };
+        keys.into_iter().map(order).collect()
+    }
+
+    /// Takes over what was made. The answer is what to write; `None` where a fragment goes.
+    pub(super) fn take_in(
+        &mut self,
+        made: &mut Made,
+        deliveries: Vec<Delivery>,
+    ) -> Vec<(FragmentKey, Option<Bytes>)> {
+        let mut changes = Vec::new();
+        for Delivery { key, outcome, sources } in deliveries {
+            made.dependents.add(&key, sources);
+            if let Outcome::Failed(error) = outcome {
+                self.fail(key, error);
+                continue;
+            }
+            self.problems.remove(&key);
+            match outcome {
+                Outcome::Same | Outcome::Failed(_) => {}
+                Outcome::New(bytes) => {
+                    made.fragments.insert(key.clone(), bytes.clone());
+                    changes.push((key, Some(bytes)));
+                }
+                Outcome::Gone => {
+                    if made.fragments.remove(&key).is_some() {
+                        changes.push((key, None));
+                    }
+                }
+            }
+        }
+        changes
+    }
+
+    /// Tells of a problem once, not in each pass.
+    fn fail(&mut self, key: FragmentKey, error: TransformError) {
+        let problem = Problem { key, error };
+        if self.problems.get(&problem.key) != Some(&problem.error) {
+            tracing::warn!(%problem, "a fragment cannot be made; the last good one stays");
+        }
+        self.problems.insert(problem.key, problem.error);
+    }
+}

@@ -1,0 +1,286 @@
+//! Passes over a real store.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use legation_proto::id::FragmentKind;
+use legation_proto::v1::JournalEntry;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::model::{Metadata, Spec};
+use crate::store::{EmbeddedStore, LeaseId, Limits, Listing, Watch};
+
+/// A store that takes fragments, but refuses some batches of them.
+struct Refusing {
+    store: EmbeddedStore,
+    /// How many batches of fragments it takes before it refuses one.
+    takes: AtomicUsize,
+}
+
+#[async_trait]
+impl Store for Refusing {
+    fn limits(&self) -> Limits {
+        self.store.limits()
+    }
+
+    async fn list(&self, prefix: &str, at: At) -> Result<Listing, StoreError> {
+        self.store.list(prefix, at).await
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<Record>, StoreError> {
+        self.store.get(key).await
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<Transaction, CommitError> {
+        let is_derived = format!("{batch:?}").contains("kind: Derived");
+        if is_derived && self.takes.fetch_sub(1, Ordering::Relaxed) == 0 {
+            return Err(CommitError::Store(StoreError::Closed));
+        }
+        self.store.commit(batch).await
+    }
+
+    async fn list_and_watch(&self, prefix: &str) -> Result<(Listing, Watch), StoreError> {
+        self.store.list_and_watch(prefix).await
+    }
+
+    async fn watch(&self, prefix: &str, after: Transaction) -> Result<Watch, StoreError> {
+        self.store.watch(prefix, after).await
+    }
+
+    async fn journal(&self, after: Transaction, limit: usize) -> Result<Vec<JournalEntry>, StoreError> {
+        self.store.journal(after, limit).await
+    }
+
+    async fn grant_lease(&self, time_to_live: Duration) -> Result<LeaseId, StoreError> {
+        self.store.grant_lease(time_to_live).await
+    }
+
+    async fn keep_alive(&self, lease: LeaseId) -> Result<(), StoreError> {
+        self.store.keep_alive(lease).await
+    }
+
+    async fn revoke(&self, lease: LeaseId) -> Result<(), StoreError> {
+        self.store.revoke(lease).await
+    }
+}
+
+struct Setup {
+    store: Arc<dyn Store>,
+    passes: Passes,
+    changes: Watch,
+    done: watch::Receiver<Transaction>,
+    _directory: tempfile::TempDir,
+}
+
+impl Setup {
+    async fn new() -> Self {
+        Self::refusing_after(usize::MAX).await
+    }
+
+    /// The store refuses a batch of fragments after so many.
+    async fn refusing_after(takes: usize) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let store = EmbeddedStore::open(directory.path()).unwrap();
+        let store: Arc<dyn Store> = Arc::new(Refusing { store, takes: AtomicUsize::new(takes) });
+        let (passes, done) = Passes::new(Arc::clone(&store), Workers::start(2).unwrap());
+        let (_, changes) = store.list_and_watch(DEFINITIONS).await.unwrap();
+        Self { store, passes, changes, done, _directory: directory }
+    }
+
+    /// A pass over what changed since the last call.
+    async fn pass_after_changes(&mut self) -> Transaction {
+        let events = self.changes.next().await.unwrap();
+        self.passes.pass_after(events).await.unwrap()
+    }
+
+    async fn define(&self, id: ResourceId, spec: Value) -> Transaction {
+        let spec = Spec::parse(id.kind(), &spec).unwrap();
+        let metadata = Metadata::created("uid".to_owned(), "000000000000", 0);
+        let key = id.key();
+        let definition = Definition { id, spec, metadata, tags: Vec::new() };
+        self.store.commit(Batch::definitions("test", "Create").put(key, definition.encode())).await.unwrap()
+    }
+
+    async fn delete_mesh(&self) {
+        let definitions = self.store.list(DEFINITIONS, At::Newest).await.unwrap().records;
+        for part in definitions.chunks(self.store.limits().changes) {
+            let batch = part.iter().fold(Batch::definitions("test", "Delete"), |batch, record| {
+                batch.delete(Arc::clone(&record.key))
+            });
+            self.store.commit(batch).await.unwrap();
+        }
+    }
+
+    async fn derived(&self) -> HashMap<Arc<str>, Bytes> {
+        let records = self.store.list(keys::DERIVED, At::Newest).await.unwrap().records;
+        records.into_iter().map(|record| (record.key, record.value)).collect()
+    }
+}
+
+fn service(mesh: &str, name: &str) -> FragmentKey {
+    FragmentKey::virtual_service(&mesh.into(), name)
+}
+
+fn service_with_provider(node: &str) -> Value {
+    json!({"provider": {"virtualNode": {"virtualNodeName": node}}})
+}
+
+#[tokio::test]
+async fn a_large_mesh_comes_and_goes() {
+    let mut setup = Setup::new().await;
+    setup.define(ResourceId::mesh("m"), json!({})).await;
+    let count = 2 * setup.store.limits().changes + 1;
+    for number in 0..count {
+        setup.define(ResourceId::virtual_node("m", number.to_string()), json!({})).await;
+    }
+    setup.passes.pass_over_all().await.unwrap();
+    assert_eq!(setup.derived().await.len(), count + 1, "the fragments and the mark");
+    setup.delete_mesh().await;
+    setup.passes.pass_over_all().await.unwrap();
+    assert_eq!(setup.derived().await, HashMap::new());
+}
+
+#[tokio::test]
+async fn a_pass_that_changes_nothing_writes_nothing() {
+    let mut setup = Setup::new().await;
+    setup.define(ResourceId::mesh("m"), json!({})).await;
+    setup.define(ResourceId::virtual_node("m", "n"), json!({})).await;
+    setup.passes.pass_over_all().await.unwrap();
+    let (_, mut watch) = setup.store.list_and_watch(keys::DERIVED).await.unwrap();
+    setup.passes.pass_over_all().await.unwrap();
+    let event = tokio::time::timeout(Duration::from_millis(100), watch.next()).await;
+    assert!(event.is_err(), "{event:?}");
+}
+
+#[tokio::test]
+async fn a_mesh_comes_and_goes_by_what_changed() {
+    let mut setup = Setup::new().await;
+    setup.passes.pass_over_all().await.unwrap();
+    setup.define(ResourceId::mesh("m"), json!({})).await;
+    let defined = setup.define(ResourceId::virtual_node("m", "n"), json!({})).await;
+    assert_eq!(setup.pass_after_changes().await, defined);
+    let derived = setup.derived().await;
+    assert_eq!(derived.len(), 2, "the fragment and the mark");
+    assert_eq!(derived[keys::transformed("m").as_str()], defined.to_string());
+    setup.delete_mesh().await;
+    setup.pass_after_changes().await;
+    assert_eq!(setup.derived().await, HashMap::new());
+    assert!(setup.passes.meshes.is_empty() && setup.passes.known.is_empty());
+    let again = setup.define(ResourceId::mesh("m"), json!({})).await;
+    setup.pass_after_changes().await;
+    assert_eq!(setup.derived().await[keys::transformed("m").as_str()], again.to_string());
+}
+
+#[tokio::test]
+async fn a_change_is_no_reason_to_look_at_other_meshes_and_the_clock_is() {
+    let mut setup = Setup::new().await;
+    for mesh in ["changed", "other"] {
+        setup.define(ResourceId::mesh(mesh), json!({})).await;
+        setup.define(ResourceId::virtual_node(mesh, "n"), json!({})).await;
+    }
+    setup.passes.pass_over_all().await.unwrap();
+    setup.changes.next().await.unwrap();
+    let whole = setup.derived().await;
+    let lost: Vec<Arc<str>> = whole.keys().filter(|key| key.contains("/virtualNode/")).cloned().collect();
+    assert_eq!(lost.len(), 2);
+    let batch = lost.iter().fold(Batch::derived(), |batch, key| batch.delete(Arc::clone(key)));
+    setup.store.commit(batch).await.unwrap();
+
+    let listener = json!({"listeners": [{"portMapping": {"port": 80, "protocol": "http"}}]});
+    setup.define(ResourceId::virtual_node("changed", "n"), listener).await;
+    setup.pass_after_changes().await;
+    let key = |mesh| keys::fragment(&FragmentKey { kind: FragmentKind::VirtualNode, ..service(mesh, "n") });
+    let derived = setup.derived().await;
+    assert!(derived.contains_key(key("changed").as_str()));
+    assert!(!derived.contains_key(key("other").as_str()));
+    setup.passes.pass_over_all().await.unwrap();
+    let derived = setup.derived().await;
+    assert_eq!(derived[key("other").as_str()], whole[key("other").as_str()]);
+}
+
+/// As it is after a worker has failed.
+#[tokio::test]
+async fn a_mesh_of_which_nothing_is_known_is_made_anew_with_its_next_change() {
+    let mut setup = Setup::new().await;
+    setup.define(ResourceId::mesh("m"), json!({})).await;
+    setup.define(ResourceId::virtual_node("m", "lost"), json!({})).await;
+    setup.passes.pass_over_all().await.unwrap();
+    setup.changes.next().await.unwrap();
+    let lost = keys::fragment(&FragmentKey { kind: FragmentKind::VirtualNode, ..service("m", "lost") });
+    setup.store.commit(Batch::derived().delete(lost.as_str())).await.unwrap();
+    setup.passes.mesh(&"m".into()).made = None;
+    let defined = setup.define(ResourceId::virtual_node("m", "n"), json!({})).await;
+    assert_eq!(setup.pass_after_changes().await, defined);
+    let derived = setup.derived().await;
+    assert!(derived.contains_key(lost.as_str()));
+    assert_eq!(derived.len(), 3, "the fragments and the mark");
+}
+
+#[tokio::test]
+async fn a_change_that_nobody_told_of_is_seen_in_time() {
+    let mut setup = Setup::new().await;
+    setup.define(ResourceId::mesh("m"), json!({})).await;
+    setup.define(ResourceId::virtual_node("m", "n"), json!({})).await;
+    setup.define(ResourceId::virtual_node("m", "gone"), json!({})).await;
+    setup.passes.pass_over_all().await.unwrap();
+    let before = setup.derived().await;
+    let listener = json!({"listeners": [{"portMapping": {"port": 80, "protocol": "http"}}]});
+    let defined = setup.define(ResourceId::virtual_node("m", "n"), listener).await;
+    let delete = Batch::definitions("test", "Delete").delete(ResourceId::virtual_node("m", "gone").key());
+    setup.store.commit(delete).await.unwrap();
+    setup.passes.pass_over_all().await.unwrap();
+    let after = setup.derived().await;
+    assert_eq!((before.len(), after.len()), (3, 2));
+    let key = keys::fragment(&FragmentKey { kind: FragmentKind::VirtualNode, ..service("m", "n") });
+    assert_ne!(before[key.as_str()], after[key.as_str()]);
+    assert_eq!(after[keys::transformed("m").as_str()], defined.to_string());
+}
+
+#[tokio::test]
+async fn nothing_is_said_to_be_done_while_a_pass_that_failed_is_not_made_up_for() {
+    let mut setup = Setup::refusing_after(1).await;
+    setup.define(ResourceId::mesh("m"), json!({})).await;
+    let count = 2 * setup.store.limits().changes;
+    for number in 0..count {
+        setup.define(ResourceId::virtual_node("m", number.to_string()), json!({})).await;
+    }
+    let (_, mut derived) = setup.store.list_and_watch(keys::DERIVED).await.unwrap();
+    tokio::spawn(setup.passes.run());
+    derived.next().await.unwrap();
+    let other =
+        setup.store.commit(Batch::definitions("test", "Create").put("definitions/referrer", "")).await;
+    let other = other.unwrap();
+    setup.done.wait_for(|done| *done >= other).await.unwrap();
+    let derived = setup.store.list(keys::DERIVED, At::Newest).await.unwrap().records;
+    assert_eq!(derived.len(), count + 1, "the fragments and the mark");
+}
+
+#[tokio::test]
+async fn what_cannot_be_made_keeps_its_last_good_fragment() {
+    let mut setup = Setup::new().await;
+    setup.define(ResourceId::mesh("m"), json!({})).await;
+    let listener = json!({"listeners": [{"portMapping": {"port": 80, "protocol": "http"}}]});
+    setup.define(ResourceId::virtual_node("m", "n"), listener).await;
+    setup.define(ResourceId::virtual_service("m", "good"), service_with_provider("n")).await;
+    setup.define(ResourceId::virtual_service("m", "bad"), service_with_provider("n")).await;
+    setup.passes.pass_over_all().await.unwrap();
+    let before = setup.derived().await;
+
+    setup.define(ResourceId::virtual_service("m", "bad"), service_with_provider("gone")).await;
+    setup.define(ResourceId::mesh("m"), json!({"egressFilter": {"type": "ALLOW_ALL"}})).await;
+    setup.changes.next().await.unwrap();
+    setup.passes.pass_over_all().await.unwrap();
+    let after = setup.derived().await;
+    let key = |name| Arc::from(keys::fragment(&service("m", name)));
+    assert_eq!(before.get(&key("bad")), after.get(&key("bad")));
+    assert!(after.contains_key(&key("bad")));
+    assert_ne!(before.get(&key("good")), after.get(&key("good")), "the others go on");
+    assert_eq!(setup.passes.meshes["m"].problems().len(), 1, "{:?}", setup.passes.meshes);
+
+    let key_of_bad = key("bad");
+    setup.define(ResourceId::virtual_service("m", "bad"), service_with_provider("n")).await;
+    setup.pass_after_changes().await;
+    assert!(setup.passes.meshes["m"].problems().is_empty());
+    assert_ne!(setup.derived().await.get(&key_of_bad), before.get(&key_of_bad), "of a newer definition");
+}
