@@ -1,0 +1,1 @@
+//! What an Envoy says on its ADS stream, without IO.

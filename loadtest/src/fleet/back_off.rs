@@ -1,0 +1,1 @@
+//! How long an Envoy waits before it tries again.

@@ -1,0 +1,1 @@
+//! A simulated Envoy with its connection.
