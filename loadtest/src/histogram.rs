@@ -17,7 +17,8 @@ const STEPS: u32 = 20;
 pub fn new() -> Histogram {
     const DIGITS: u8 = 3;
     #[expect(clippy::expect_used, reason = "fails for constants that make no sense only")]
-    hdrhistogram::Histogram::new_with_bounds(1, nanoseconds(LONGEST), DIGITS).expect("the bounds are in order")
+    hdrhistogram::Histogram::new_with_bounds(1, nanoseconds(LONGEST), DIGITS)
+        .expect("the bounds are in order")
 }
 
 /// Adds a duration. One beyond the bound counts as the bound.
@@ -35,7 +36,9 @@ pub fn latency(histogram: &Histogram) -> Latency {
         p90: at(0.9),
         p99: at(0.99),
         max: milliseconds(histogram.max()),
-        quantiles: quantiles.map(|value| (value.quantile_iterated_to(), milliseconds(value.value_iterated_to()))).collect(),
+        quantiles: quantiles
+            .map(|value| (value.quantile_iterated_to(), milliseconds(value.value_iterated_to())))
+            .collect(),
     }
 }
 

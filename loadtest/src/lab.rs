@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use clap::ValueEnum;
 use legation_proto::response::Protocol;
 
+use crate::arguments::protocol_parser;
 use crate::content::Content;
 use crate::fleet::{Behaviour, Change, Fleet, FleetSettings, Propagation, Simulated, Tally};
 use crate::histogram::{self, Histogram};
@@ -61,8 +61,8 @@ pub struct LabArgs {
     pid: Option<u32>,
 
     /// The form of the protocol that the Envoys speak
-    #[arg(long, value_enum, default_value_t = ProtocolArg::Delta)]
-    protocol: ProtocolArg,
+    #[arg(long, default_value = "delta", value_parser = protocol_parser())]
+    protocol: Protocol,
 
     /// The node ids of the Envoys
     #[arg(long, value_name = "TEMPLATE", default_value = "mesh/{mesh}/virtualNode/{node}")]
@@ -79,13 +79,6 @@ pub struct LabArgs {
     /// No progress bar
     #[arg(long, short)]
     pub quiet: bool,
-}
-
-/// The form of the protocol, as a flag has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum ProtocolArg {
-    Delta,
-    Sotw,
 }
 
 /// Where scenarios happen, one after the other.
@@ -158,10 +151,7 @@ impl Lab {
 
     /// The protocol that the Envoys speak.
     pub fn protocol(&self) -> Protocol {
-        match self.args.protocol {
-            ProtocolArg::Delta => Protocol::Delta,
-            ProtocolArg::Sotw => Protocol::Sotw,
-        }
+        self.args.protocol
     }
 
     /// A bar for so many steps.
@@ -171,7 +161,8 @@ impl Lab {
 
     /// A run of a scenario without phases yet.
     pub fn run(&self, scenario: &str, parameters: &[(&str, String)]) -> Run {
-        let server = if self.args.xds.is_some() { "running".to_owned() } else { self.args.server.to_string() };
+        let server =
+            if self.args.xds.is_some() { "running".to_owned() } else { self.args.server.to_string() };
         let mut parameters: BTreeMap<String, String> =
             parameters.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
         parameters.insert("protocol".to_owned(), self.protocol().as_str().to_owned());
@@ -191,15 +182,16 @@ impl Lab {
     pub fn open(&mut self, mesh: Mesh, changed: &[u32]) -> anyhow::Result<Site> {
         let (server, mesh, recorded) = match (self.args.xds, &self.args.hook, &self.args.content) {
             (None, ..) if self.args.server.serves_content() => {
-                let content = self.recordings.of(&self.args.programs, &mesh, changed, &self.args.node_id)?;
+                let protocol = self.protocol();
                 let cpu = self.cpus.map(|(server, _)| server);
-                let programs = &self.args.programs;
-                let (path, recorded) = content;
-                let server = Server::start_with_content(self.args.server, programs, path, self.protocol(), cpu)?;
+                let LabArgs { server, programs, node_id, .. } = &self.args;
+                let (path, recorded) = self.recordings.of(programs, &mesh, changed, node_id)?;
+                let server = Server::start_with_content(*server, programs, path, protocol, cpu)?;
                 (server, mesh, recorded.clone())
             }
             (None, ..) => {
-                let server = Server::start_legation(&self.args.programs, self.cpus.map(|(server, _)| server))?;
+                let server =
+                    Server::start_legation(&self.args.programs, self.cpus.map(|(server, _)| server))?;
                 self.define(&server, &mesh)?;
                 (server, mesh, BTreeMap::new())
             }
@@ -209,7 +201,8 @@ impl Lab {
                 (server, mesh, recorded)
             }
             (Some(xds), ..) => {
-                let api = self.args.api.as_deref().context("say --api URL, or --hook URL and --content FILE")?;
+                let api =
+                    self.args.api.as_deref().context("say --api URL, or --hook URL and --content FILE")?;
                 let server = Server::running(xds, Control::Api(Api::new(api)), self.args.pid);
                 let name = format!("{}-{}-{}", mesh.name, std::process::id(), self.meshes);
                 self.meshes += 1;
@@ -242,7 +235,11 @@ pub fn node_id(template: &str, mesh: &str, node: &str) -> String {
 /// The positions of recorded changes by the services that they change.
 pub fn changes_by_service(content: &Content) -> BTreeMap<u32, usize> {
     let changes = content.changes.iter().enumerate();
-    changes.filter_map(|(position, change)| Some((change.name.strip_prefix("service-")?.parse().ok()?, position))).collect()
+    changes
+        .filter_map(|(position, change)| {
+            Some((change.name.strip_prefix("service-")?.parse().ok()?, position))
+        })
+        .collect()
 }
 
 impl Site {
@@ -281,7 +278,10 @@ impl Site {
             bail!("only {synced} of {} Envoys are in sync after {} s", tally.envoys, SYNC_TIMEOUT.as_secs());
         }
         if !self.fleet.wait_quiet(QUIET, SYNC_TIMEOUT) {
-            self.fail(format!("something still comes {} s after all Envoys were in sync", SYNC_TIMEOUT.as_secs()));
+            self.fail(format!(
+                "something still comes {} s after all Envoys were in sync",
+                SYNC_TIMEOUT.as_secs()
+            ));
         }
         Ok(())
     }
@@ -332,7 +332,9 @@ impl Site {
     pub fn api(&self) -> anyhow::Result<&Api> {
         match &self.server.control {
             Control::Api(api) => Ok(api),
-            Control::Hook(_) => bail!("this scenario defines more than recorded content has; it takes a server with the API"),
+            Control::Hook(_) => {
+                bail!("this scenario defines more than recorded content has; it takes a server with the API")
+            }
         }
     }
 
@@ -425,7 +427,8 @@ impl Changes {
             Control::Api(api) => api.call(&mesh.change(service, number)),
             Control::Hook(hook) => {
                 let change = self.recorded.get(&service).copied();
-                let change = change.with_context(|| format!("no change of service {service} was recorded"))?;
+                let change =
+                    change.with_context(|| format!("no change of service {service} was recorded"))?;
                 hook.change(change, usize::from(number % 2 == 1))
             }
         }

@@ -15,6 +15,7 @@
 //! | [`progress`], [`report`] | what people and pipelines see of it |
 //! | [`compare`] | scenarios against several servers, interleaved and repeated |
 
+mod arguments;
 pub mod compare;
 pub mod content;
 pub mod envoy;

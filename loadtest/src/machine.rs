@@ -12,7 +12,8 @@ pub fn this(pinned: Option<(usize, usize)>) -> Machine {
         let line = text.lines().find(|line| line.starts_with(name))?;
         Some(line.split_once(':')?.1.trim().to_owned())
     };
-    let memory = value(&read("/proc/meminfo"), "MemTotal").and_then(|text| text.split(' ').next()?.parse::<u64>().ok());
+    let memory = value(&read("/proc/meminfo"), "MemTotal")
+        .and_then(|text| text.split(' ').next()?.parse::<u64>().ok());
     Machine {
         processor: value(&read("/proc/cpuinfo"), "model name").unwrap_or_default(),
         cpus: pin::usable().map_or(0, |cpus| cpus.len()),

@@ -92,13 +92,9 @@ struct Output {
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
 
-    /// Write the comparison into a page in Markdown, between its markers
+    /// Write the comparison into a page in Markdown, between its markers, and plots into the directory of its name
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
-
-    /// Write the plots of that page
-    #[arg(long, value_name = "DIRECTORY")]
-    plots: Option<PathBuf>,
 
     /// Compare with budgets, all of them ratios
     #[arg(long, value_name = "FILE")]
@@ -168,10 +164,10 @@ impl Output {
         let budgets = self.check.as_deref().map(Budgets::read).transpose()?;
         let verdicts = budgets.map(|budgets| budgets.check(runs));
         if let Some(path) = &self.markdown {
-            markdown::write(path, runs, verdicts.as_ref())?;
-        }
-        if let Some(directory) = &self.plots {
-            plots::write(directory, runs)?;
+            let directory = path.with_extension("");
+            let plots = plots::write(runs, &directory)
+                .with_context(|| format!("cannot write plots into {}", directory.display()))?;
+            markdown::write(path, runs, verdicts.as_ref(), &plots)?;
         }
         if let Some(verdicts) = &verdicts {
             println!("{verdicts}");

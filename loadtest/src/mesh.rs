@@ -33,12 +33,20 @@ pub struct Call {
 impl Mesh {
     /// The first `consumers` of the nodes consume service 0, and each node consumes others, which it shares with as few nodes
     /// as there can be.
-    pub fn with_hot_service(name: &str, nodes: usize, consumers: usize, services: u32, backends: usize) -> Self {
+    pub fn with_hot_service(
+        name: &str,
+        nodes: usize,
+        consumers: usize,
+        services: u32,
+        backends: usize,
+    ) -> Self {
         let others = services.saturating_sub(1);
         let consumed = |node: usize| {
             let hot = (node < consumers).then_some(0);
             let places = if hot.is_some() { 1..backends } else { 0..backends };
-            sorted(hot.into_iter().chain(places.map(|place| 1 + place_in_turn(node * backends + place, others))))
+            sorted(
+                hot.into_iter().chain(places.map(|place| 1 + place_in_turn(node * backends + place, others))),
+            )
         };
         Self { name: name.to_owned(), services, nodes: (0..nodes).map(consumed).collect() }
     }
@@ -81,7 +89,10 @@ impl Mesh {
     pub fn more_services(&self, numbers: Range<u32>) -> Vec<Call> {
         let provider = json!({"provider": {"virtualNode": {"virtualNodeName": self.node(0)}}});
         let define = |number| {
-            self.call("virtualServices", json!({"virtualServiceName": service_name(number), "spec": provider}))
+            self.call(
+                "virtualServices",
+                json!({"virtualServiceName": service_name(number), "spec": provider}),
+            )
         };
         numbers.map(define).collect()
     }
@@ -174,7 +185,10 @@ mod tests {
             let mesh = Mesh::with_hot_service("m", 100, consumers, 1000, 10);
             assert_eq!(mesh.consumers(0).collect::<Vec<_>>(), (0..consumers).collect::<Vec<_>>());
             assert!(mesh.nodes.iter().all(|consumed| consumed.len() == 10));
-            assert!((1..1000).all(|service| mesh.consumers(service).count() <= 2), "1000 places, 999 services");
+            assert!(
+                (1..1000).all(|service| mesh.consumers(service).count() <= 2),
+                "1000 places, 999 services"
+            );
         }
     }
 

@@ -167,7 +167,9 @@ impl Recorder<'_> {
         self.api.call(&self.mesh.change(service, number % 2))?;
         let propagation = self.fleet.wait_for((service, number), TIMEOUT);
         if propagation.accepted < propagation.consumers {
-            bail!("a change of service {service} did not reach all consumers, while their content was recorded");
+            bail!(
+                "a change of service {service} did not reach all consumers, while their content was recorded"
+            );
         }
         Ok(())
     }

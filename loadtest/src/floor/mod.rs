@@ -29,7 +29,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use legation_proto::response::Protocol;
 use socket2::{Domain, Socket, Type};
@@ -42,6 +41,7 @@ use self::fanout::Fanout;
 use self::faults::Faults;
 pub use self::prepared::Inconsistent;
 use self::prepared::Prepared;
+use crate::arguments::protocol_parser;
 use crate::content::Content;
 
 /// Connections that wait to be accepted: a storm of a whole fleet.
@@ -57,7 +57,7 @@ pub struct Floor {
     #[arg(long, value_name = "FILE")]
     pub content: PathBuf,
     /// The form of the xDS protocol that is spoken
-    #[arg(long, default_value = "delta", value_parser = PossibleValuesParser::new(["delta", "sotw"]).map(protocol))]
+    #[arg(long, default_value = "delta", value_parser = protocol_parser())]
     pub protocol: Protocol,
     /// Where to listen for Envoys; port 0 chooses one
     #[arg(long, default_value = "127.0.0.1:0")]
@@ -74,10 +74,6 @@ pub enum Kind {
     Tonic,
     /// The h2 crate on tokio, without gRPC's layers above it
     H2,
-}
-
-fn protocol(name: String) -> Protocol {
-    if name == Protocol::Sotw.as_str() { Protocol::Sotw } else { Protocol::Delta }
 }
 
 impl Floor {

@@ -93,7 +93,10 @@ pub(super) fn churn(
     samples.push(site.sample(&start)?);
     if !caught_up {
         let outstanding = site.fleet.tally().outstanding;
-        site.fail(format!("{outstanding} changes had not reached all consumers {} s after the last", CATCH_UP.as_secs()));
+        site.fail(format!(
+            "{outstanding} changes had not reached all consumers {} s after the last",
+            CATCH_UP.as_secs()
+        ));
     }
     run.phases.push(site.end(&start, "", samples)?);
     Ok(())

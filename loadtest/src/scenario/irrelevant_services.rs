@@ -62,7 +62,8 @@ impl Scenario for IrrelevantServices {
             }
             stages
         };
-        let progress = lab.progress("define irrelevant services", stages.iter().map(Vec::len).sum::<usize>() as u64);
+        let progress =
+            lab.progress("define irrelevant services", stages.iter().map(Vec::len).sum::<usize>() as u64);
         let api = site.api()?.clone();
         stages.iter().try_for_each(|calls| api.call_all(calls, &|| progress.step()))?;
         drop(progress);

@@ -40,7 +40,10 @@ impl Scenario for Nackers {
         // a rejected resource is sent again only when it has changed
         let most = (rejecting * (self.changes + 1)) as u64;
         if rejected > most {
-            site.fail(format!("{rejected} responses came to {rejecting} Envoys that reject, for {} changes", self.changes));
+            site.fail(format!(
+                "{rejected} responses came to {rejecting} Envoys that reject, for {} changes",
+                self.changes
+            ));
         }
         run.failures = site.take_failures();
         Ok(run)

@@ -50,7 +50,8 @@ impl Scenario for Soak {
         site.api()?;
         let all = site.connect(0..size.envoys, Behaviour::Accept);
         site.settle()?;
-        let pace = Pace { rate: self.rate, duration: Duration::from_secs(60 * self.minutes), seed: self.seed };
+        let pace =
+            Pace { rate: self.rate, duration: Duration::from_secs(60 * self.minutes), seed: self.seed };
         let mut reconnected = 0;
         churn(&mut site, &mut run, lab, &pace, |site, since| {
             let due = usize::try_from(since.as_secs()).unwrap_or(usize::MAX).saturating_mul(self.reconnects);
@@ -62,7 +63,9 @@ impl Scenario for Soak {
         if let Some(growth) = run.phases.last().and_then(|phase| growth(&phase.samples))
             && growth > GROWTH_MAX
         {
-            site.fail(format!("memory was {growth:.2} times as much in the end as after a tenth of the time"));
+            site.fail(format!(
+                "memory was {growth:.2} times as much in the end as after a tenth of the time"
+            ));
         }
         run.failures = site.take_failures();
         Ok(run)

@@ -49,7 +49,8 @@ impl ServerProcess {
         let value = |word: &'_ str| word.split_once('=').is_some_and(|(key, _)| key == name);
         let word = self.ready.split_whitespace().find(|word| value(word));
         let address = word.and_then(|word| word.split_once('=')).map(|(_, address)| address);
-        address.with_context(|| format!("the server told no {name}=ADDRESS when it was ready: {:?}", self.ready))
+        address
+            .with_context(|| format!("the server told no {name}=ADDRESS when it was ready: {:?}", self.ready))
     }
 
     /// The number of the process.
@@ -67,7 +68,8 @@ impl ServerProcess {
         loop {
             let text = std::fs::read_to_string(log)?;
             let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
-            if let Some(line) = whole.map(str::trim).find(|line| line.contains("ready") && line.contains('=')) {
+            if let Some(line) = whole.map(str::trim).find(|line| line.contains("ready") && line.contains('='))
+            {
                 return Ok(line.to_owned());
             }
             if let Some(status) = self.child.try_wait()? {
