@@ -143,6 +143,11 @@ impl Envoy {
     }
 
     fn request(&mut self, type_url: &str, nonce: &str) {
+        let frame = self.framed_request(type_url, nonce);
+        self.requests.send_data(frame, false).unwrap();
+    }
+
+    fn framed_request(&self, type_url: &str, nonce: &str) -> Bytes {
         let node = Some(Node { id: self.node.to_owned(), ..Default::default() });
         let (type_url, response_nonce) = (type_url.to_owned(), nonce.to_owned());
         let message = match self.protocol {
@@ -154,8 +159,7 @@ impl Envoy {
             }
         };
         let length = u32::try_from(message.len()).unwrap().to_be_bytes();
-        let frame = [&[0], length.as_slice(), &message].concat();
-        self.requests.send_data(frame.into(), false).unwrap();
+        [&[0], length.as_slice(), &message].concat().into()
     }
 
     /// The next message, as it came, without its prefix; `None` at the end of the stream.
@@ -342,10 +346,12 @@ async fn what_is_not_served_ends_its_stream_with_a_status() {
         assert_eq!(trailers["grpc-status"], "5");
         assert!(trailers["grpc-message"].to_str().unwrap().contains("nobody"), "{trailers:?}");
 
-        let mut malformed = Envoy::connect(&floor, Protocol::Delta, "a").await;
-        malformed.requests.send_data(Bytes::from_static(&[0, 0, 0, 0, 1, 0xff]), false).unwrap();
-        assert_eq!(malformed.message().await, None);
-        assert_eq!(malformed.trailers().await["grpc-status"], "3");
+        for (frame, status) in [([0, 0, 0, 0, 1, 0xff], "3"), ([0, 0, 0x40, 0, 1, 0], "11")] {
+            let mut unreadable = Envoy::connect(&floor, Protocol::Delta, "a").await;
+            unreadable.requests.send_data(Bytes::copy_from_slice(&frame), false).unwrap();
+            assert_eq!(unreadable.message().await, None);
+            assert_eq!(unreadable.trailers().await["grpc-status"], status, "{kind:?} {frame:?}");
+        }
 
         let ads = "/envoy.service.discovery.v3.AggregatedDiscoveryService";
         for path in [format!("{ads}/StreamAggregatedResources"), format!("{ads}/Other"), "/".to_owned()] {
@@ -387,6 +393,22 @@ async fn more_than_the_window_waits_until_it_was_read() {
         for resource in [LARGE1, LARGE2, LARGE1] {
             envoy.expect(RDS, &[resource]).await;
         }
+    }
+}
+
+#[tokio::test]
+async fn requests_come_in_pieces_and_are_as_many_as_they_are() {
+    for kind in KINDS {
+        let floor = floor(kind, Protocol::Delta, Faults::default());
+        let mut envoy = Envoy::connect(&floor, Protocol::Delta, "a").await;
+        for byte in envoy.framed_request(CDS, "") {
+            envoy.requests.send_data(Bytes::copy_from_slice(&[byte]), false).unwrap();
+        }
+        envoy.expect(CDS, &[X1, Y]).await;
+        let ack = envoy.framed_request(CDS, "1");
+        let acks = 300_000 / ack.len(); // several times the window
+        envoy.requests.send_data(ack.repeat(acks).into(), false).unwrap();
+        envoy.expect_nothing().await;
     }
 }
 

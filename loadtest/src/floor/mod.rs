@@ -3,13 +3,13 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`prepared`] | every response that is ever sent, encoded before the first Envoy comes |
-//! | [`request`] | the little that is read of a request |
-//! | [`fanout`] | who is there, and what is sent to whom |
+//! | `prepared` | every response that is ever sent, encoded before the first Envoy comes |
+//! | `request` | the little that is read of a request |
+//! | `fanout` | who is there, and what is sent to whom |
 //! | [`faults`] | what a floor can be told to do wrong |
-//! | [`session`] | a stream, whatever carries it |
-//! | [`tonic_server`], [`h2_server`] | the kinds |
-//! | [`hook`] | the interface through which changes are made |
+//! | `session` | a stream, whatever carries it |
+//! | `tonic_server`, `h2_server` | the kinds |
+//! | `hook` | the interface through which changes are made |
 //!
 //! A floor tracks no versions, waits for no ACK and knows no subscriptions. An Envoy that comes after a change is sent what was
 //! there at first. What an Envoy does not read waits without limit, as shared bytes, since nothing is ever left out.

@@ -85,8 +85,13 @@ impl StreamingService<Bytes> for Streams {
 
 /// Reads requests until either side ends the stream.
 async fn read(mut requests: Streaming<Bytes>, mut session: Session, outlet: Arc<ToTonic>) {
-    while let Ok(Some(request)) = requests.message().await {
-        if let Err(status) = session.take(request) {
+    loop {
+        let taken = match requests.message().await {
+            Ok(Some(request)) => session.take(request),
+            Ok(None) => return,
+            Err(status) => Err(status),
+        };
+        if let Err(status) = taken {
             outlet.end(status);
             return;
         }
