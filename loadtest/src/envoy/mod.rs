@@ -71,7 +71,7 @@ pub struct Envoy {
 #[derive(Debug)]
 enum Form {
     Delta,
-    Sotw(Sotw),
+    Sotw(Box<Sotw>),
 }
 
 impl Envoy {
@@ -83,7 +83,7 @@ impl Envoy {
         put_bytes(&mut node, 6, b"envoy");
         let form = match protocol {
             Protocol::Delta => Form::Delta,
-            Protocol::Sotw => Form::Sotw(Sotw::default()),
+            Protocol::Sotw => Form::Sotw(Box::default()),
         };
         Self { node, holdings: Holdings::new(keep_content), form }
     }
