@@ -249,7 +249,7 @@ impl Site {
             protocol: lab.protocol(),
             cpu: lab.cpus.map(|(_, fleet)| fleet),
             keep_content: false,
-            repeating_markers: matches!(server.control, Control::Hook(_)),
+            alternating_markers: matches!(server.control, Control::Hook(_)),
             local_addresses: Vec::new(),
         })?;
         Ok(Self {

@@ -81,7 +81,7 @@ pub fn record(programs: &Programs, mesh: &Mesh, changed: &[u32], template: &str)
         protocol: Protocol::Delta,
         cpu: None,
         keep_content: true,
-        repeating_markers: true,
+        alternating_markers: true,
         local_addresses: Vec::new(),
     })?;
     let nodes: Vec<Simulated> = (0..mesh.nodes.len())

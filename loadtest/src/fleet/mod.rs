@@ -41,6 +41,8 @@ pub struct FleetSettings {
     pub cpu: Option<usize>,
     /// Whether the Envoys keep the bytes of what they have, for [`Fleet::contents`].
     pub keep_content: bool,
+    /// Whether the marker of a change is its number modulo two, as that of recorded content, which has two variants.
+    pub alternating_markers: bool,
     /// Where the connections come from, in turn: one address has about 28,000 ports. If empty, the kernel decides.
     pub local_addresses: Vec<IpAddr>,
 }
@@ -48,7 +50,14 @@ pub struct FleetSettings {
 impl FleetSettings {
     /// Unpinned, without content, from where the kernel decides.
     pub const fn new(server: SocketAddr, protocol: Protocol) -> Self {
-        Self { server, protocol, cpu: None, keep_content: false, local_addresses: Vec::new() }
+        Self {
+            server,
+            protocol,
+            cpu: None,
+            keep_content: false,
+            alternating_markers: false,
+            local_addresses: Vec::new(),
+        }
     }
 }
 
@@ -143,6 +152,7 @@ enum Command {
     Behave(Range<usize>, Behaviour, Sender<()>),
     WaitFor { service: u32, number: u64, deadline: Instant, answer: Sender<Propagation> },
     WaitSynced { deadline: Instant, answer: Sender<usize> },
+    WaitReceived { deadline: Instant, answer: Sender<bool> },
     WaitQuiet { quiet: Duration, deadline: Instant, answer: Sender<bool> },
     Tally(Sender<Tally>),
     Reset(Sender<()>),
@@ -202,6 +212,12 @@ impl Fleet {
     pub fn wait_synced(&self, timeout: Duration) -> usize {
         let deadline = Instant::now() + timeout;
         self.ask(|answer| Command::WaitSynced { deadline, answer })
+    }
+
+    /// Waits until every change that was expected has reached all its consumers. Whether it came to that.
+    pub fn wait_received(&self, timeout: Duration) -> bool {
+        let deadline = Instant::now() + timeout;
+        self.ask(|answer| Command::WaitReceived { deadline, answer })
     }
 
     /// Waits until, from now on, no response was received for so long. Whether it came to that.

@@ -5,7 +5,7 @@
 //! not seen; only Envoys that were synced once count. A change is *lost* for a consumer that has not received it in the
 //! time of [`Fleet::wait_for`](super::Fleet::wait_for); one that comes later is a receipt all the same, with its latency.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use legation_proto::resource_type::ResourceType;
@@ -41,4 +41,88 @@ pub struct Tally {
     pub connections: u64,
     /// CPU time of the fleet's thread.
     pub cpu: Duration,
+}
+
+/// The longest time that is told apart from longer ones.
+const TIME_MAX: Duration = Duration::from_secs(3600);
+const SIGNIFICANT_DIGITS: u8 = 3;
+
+/// Counts.
+#[derive(Clone, Debug)]
+pub(super) struct Counts {
+    pub(super) tally: Tally,
+    /// The start of the first connection.
+    first_start: Option<Instant>,
+    /// When the last response was received, whether or not it was before a reset.
+    pub(super) last_push: Option<Instant>,
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        let tally = Tally {
+            received: Received::default(),
+            pushes_of: [0; ResourceType::COUNT],
+            receipt: histogram(),
+            last_receipt: histogram(),
+            last_ack: histogram(),
+            sync: histogram(),
+            last_sync: None,
+            envoys: 0,
+            connected: 0,
+            synced: 0,
+            outstanding: 0,
+            connections: 0,
+            cpu: Duration::ZERO,
+        };
+        Self { tally, first_start: None, last_push: None }
+    }
+}
+
+impl Counts {
+    pub(super) fn reset(&mut self) {
+        *self = Self { last_push: self.last_push, ..Self::default() };
+    }
+
+    pub(super) fn receipt(&mut self, time: Duration) {
+        record(&mut self.tally.receipt, time);
+    }
+
+    pub(super) fn last_receipt(&mut self, time: Duration) {
+        record(&mut self.tally.last_receipt, time);
+    }
+
+    pub(super) fn last_ack(&mut self, time: Duration) {
+        record(&mut self.tally.last_ack, time);
+    }
+
+    pub(super) fn push(&mut self, at: Instant, resource_type: Option<ResourceType>) {
+        self.last_push = Some(at);
+        self.tally.received.pushes += 1;
+        if let Some(resource_type) = resource_type {
+            self.tally.pushes_of[resource_type.index()] += 1;
+        }
+    }
+
+    pub(super) fn connection_begins(&mut self, at: Instant) {
+        self.tally.connections += 1;
+        self.first_start.get_or_insert(at);
+    }
+
+    /// An Envoy, whose connection was begun at `started`, is synced.
+    pub(super) fn synced(&mut self, started: Instant, at: Instant) {
+        record(&mut self.tally.sync, at - started);
+        let first_start = *self.first_start.get_or_insert(started);
+        self.tally.last_sync = Some(at - first_start);
+    }
+}
+
+fn histogram() -> Histogram<u64> {
+    #[allow(clippy::expect_used)] // the only error is a precision that there is not
+    Histogram::new(SIGNIFICANT_DIGITS).expect("a lawful number of digits")
+}
+
+fn record(histogram: &mut Histogram<u64>, time: Duration) {
+    let nanoseconds = u64::try_from(time.min(TIME_MAX).as_nanos()).unwrap_or(u64::MAX);
+    // it grows as it needs to; the error is for those that may not
+    let _ = histogram.record(nanoseconds);
 }
