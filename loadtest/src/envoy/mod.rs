@@ -9,6 +9,8 @@
 //! | [`markers`] | the changes that a response carries |
 //! | [`requests`] | what it has to say |
 
+#[cfg(test)]
+mod conversation_tests;
 mod delta;
 mod holdings;
 pub mod markers;
@@ -21,7 +23,7 @@ use legation_proto::response::Protocol;
 
 use crate::content::RecordedResource;
 use crate::wire::Violation;
-use crate::wire::protobuf::put_bytes;
+use crate::wire::protobuf::{put_bytes, put_number};
 use holdings::Holdings;
 use requests::Requests;
 use sotw::Sotw;
@@ -127,7 +129,7 @@ impl Envoy {
 /// An encoded `google.rpc.Status` for a NACK.
 fn error_detail() -> Vec<u8> {
     let mut status = Vec::new();
-    crate::wire::protobuf::put_number(&mut status, 1, INVALID_ARGUMENT);
+    put_number(&mut status, 1, INVALID_ARGUMENT);
     put_bytes(&mut status, 2, REJECTED.as_bytes());
     status
 }
