@@ -15,15 +15,14 @@ use crate::fleet::{Behaviour, Change, Fleet, FleetSettings, Propagation, Simulat
 use crate::histogram::{self, Histogram};
 use crate::machine;
 use crate::mesh::Mesh;
+use crate::open_files;
 use crate::progress::Progress;
 use crate::record::Recordings;
-use crate::run::{Latency, Measure, Phase, Run, Sample, ServerCost};
+use crate::run::{Latency, Measure, Phase, Received, Run, Sample, ServerCost};
 use crate::server::api::Api;
 use crate::server::hook::Hook;
 use crate::server::{Control, Programs, Server, ServerKind, pin};
 
-/// How long a change may take to reach its consumers until it counts as lost, where nothing else is said.
-const LOST_AFTER: Duration = Duration::from_secs(10);
 /// How long a fleet may take to be in sync.
 const SYNC_TIMEOUT: Duration = Duration::from_secs(120);
 /// Nothing is on its way any more when nothing came for so long.
@@ -37,6 +36,7 @@ pub struct LabArgs {
     #[arg(long, value_enum, default_value_t = ServerKind::Legation)]
     pub server: ServerKind,
 
+    /// Where the programs are.
     #[command(flatten)]
     pub programs: Programs,
 
@@ -72,6 +72,10 @@ pub struct LabArgs {
     #[arg(long, value_name = "NAME", default_value = "loadtest")]
     mesh: String,
 
+    /// How long a change may take to reach a consumer until it counts as lost
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
+    lost_after: Duration,
+
     /// Run the server on one CPU and the fleet on another
     #[arg(long)]
     pin: bool,
@@ -102,6 +106,7 @@ pub struct Site {
     server: Server,
     changes: Changes,
     node_id: String,
+    lost_after: Duration,
     calls: Histogram,
     after_calls: Histogram,
     changes_made: u64,
@@ -136,6 +141,7 @@ impl Lab {
             (true, [server, fleet, ..]) => Some((*server, *fleet)),
             (true, _) => bail!("--pin takes two CPUs, and there is one"),
         };
+        open_files::permit_all().context("cannot have as many open files as the system permits")?;
         Ok(Self { args, recordings: Recordings::default(), cpus, meshes: 0 })
     }
 
@@ -258,6 +264,7 @@ impl Site {
             changes: Changes { control: server.control.clone(), recorded, made: BTreeMap::new() },
             server,
             node_id: lab.args.node_id.clone(),
+            lost_after: lab.args.lost_after,
             calls: histogram::new(),
             after_calls: histogram::new(),
             changes_made: 0,
@@ -290,16 +297,16 @@ impl Site {
     /// goes on.
     pub fn change_and_wait(&mut self, service: u32) -> anyhow::Result<Propagation> {
         let (number, answered) = self.change(service)?;
-        let propagation = self.fleet.wait_for((service, number), LOST_AFTER);
+        let propagation = self.fleet.wait_for((service, number), self.lost_after);
         if let Some(last_ack) = propagation.last_ack {
             histogram::record(&mut self.after_calls, last_ack.saturating_duration_since(answered));
         }
         if propagation.received < propagation.consumers {
             self.fail(format!(
-                "change {number} of service {service} reached {} of {} consumers within {} s",
+                "change {number} of service {service} reached {} of {} consumers within {}",
                 propagation.received,
                 propagation.consumers,
-                LOST_AFTER.as_secs()
+                humantime::format_duration(self.lost_after)
             ));
         }
         Ok(propagation)
@@ -372,6 +379,7 @@ impl Site {
     pub fn end(&mut self, start: &PhaseStart, name: &str, samples: Vec<Sample>) -> anyhow::Result<Phase> {
         let seconds = start.started.elapsed().as_secs_f64();
         let tally = self.fleet.tally();
+        self.fail_for(&tally.received);
         let server = match (self.server.process, start.cpu, start.resident) {
             (Some(process), Some(cpu), Some(resident_before)) => Some(ServerCost {
                 cpu_seconds: process.cpu()?.saturating_sub(cpu).as_secs_f64(),
@@ -391,6 +399,17 @@ impl Site {
             fleet_cpu_seconds: tally.cpu.saturating_sub(start.fleet_cpu).as_secs_f64(),
             samples,
         })
+    }
+
+    /// What no server may do, whatever the scenario.
+    fn fail_for(&mut self, received: &Received) {
+        let Received { misdirected, redundant, .. } = *received;
+        if misdirected > 0 {
+            self.fail(format!("{misdirected} responses told Envoys of services that they do not consume"));
+        }
+        if redundant > 0 {
+            self.fail(format!("{redundant} responses were redundant: nothing in them was new"));
+        }
     }
 
     fn latencies(&self, tally: &Tally) -> BTreeMap<Measure, Latency> {

@@ -12,6 +12,7 @@
 //! | [`content`], [`record`] | recorded content, for servers without a mesh of their own |
 //! | [`floor`] | servers without logic, which serve it: the yardstick |
 //! | [`run`], [`histogram`], [`machine`] | what a run has measured |
+//! | [`open_files`] | how many files may be open |
 //! | [`progress`], [`report`] | what people and pipelines see of it |
 //! | [`compare`] | scenarios against several servers, interleaved and repeated |
 
@@ -25,6 +26,7 @@ pub mod histogram;
 pub mod lab;
 pub mod machine;
 pub mod mesh;
+pub mod open_files;
 pub mod progress;
 pub mod record;
 pub mod report;

@@ -14,7 +14,6 @@ use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token, Waker};
 use nix::sched::{CpuSet, sched_setaffinity};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 use socket2::{Domain, Socket, Type};
@@ -25,6 +24,7 @@ use super::tally::{Counts, Tally};
 use super::{Behaviour, Change, Command, FleetSettings, Propagation, Simulated};
 use crate::envoy::Envoy;
 use crate::envoy::requests::Requests;
+use crate::open_files;
 use crate::wire::frame;
 
 const WAKER: Token = Token(usize::MAX);
@@ -43,8 +43,7 @@ pub(super) fn start(
     commands: Receiver<Command>,
     expected: Receiver<Change>,
 ) -> io::Result<(JoinHandle<()>, Waker)> {
-    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    open_files::permit_all()?;
     let cpu = settings.cpu.map(cpu_set).transpose()?;
     let poll = Poll::new()?;
     let waker = Waker::new(poll.registry(), WAKER)?;

@@ -16,6 +16,7 @@ const WARM_UP: usize = 3;
 /// Change one service that all Envoys consume, again and again, each time after all have the change before
 #[derive(Clone, Debug, clap::Args)]
 pub struct HotChange {
+    /// How large everything is.
     #[command(flatten)]
     pub size: Size,
 
