@@ -21,7 +21,7 @@ FUZZ_SECONDS ?= 60
 export PATH := $(PATH):/usr/sbin:/sbin:/usr/local/go/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help build prepare test test-rust test-e2e test-envoys demo bench peers test-peers go compare lint docs audit fuzz \
+.PHONY: help build loadtest-build prepare test test-rust test-e2e test-envoys demo bench peers test-peers go load compare lint docs audit fuzz \
 	fuzz-keep
 
 help: ## list these commands
@@ -86,6 +86,23 @@ fuzz: target/tools/bin/cargo-fuzz ## fuzz the session and what is decoded, FUZZ_
 fuzz-keep: target/tools/bin/cargo-fuzz ## add what fuzzing has found to the corpora, which every test run checks
 	$(FUZZ_RUN) --fuzz-dir actors/fuzz session actors/fuzz/corpus/session $(FUZZ_FOUND)/session -- $(FUZZ_MERGE)
 	$(FUZZ_RUN) --fuzz-dir engine/fuzz decode engine/fuzz/corpus/decode $(FUZZ_FOUND)/decode -- $(FUZZ_MERGE)
+
+LOADTEST := target/release/legation-loadtest
+# what make load runs: a scenario of legation-loadtest with its flags
+SCENARIO ?= hot-change --pin
+# more flags of legation-loadtest compare
+COMPARE ?=
+
+$(LOADTEST): loadtest-build
+loadtest-build:
+	$(CARGO) build --release -p legation -p legation-loadtest
+
+load: $(LOADTEST) ## put a thousand simulated Envoys on a host; SCENARIO says what happens (docs/loadtest.md)
+	$(LOADTEST) $(SCENARIO)
+
+compare: $(LOADTEST) peers ## Legation beside servers without logic and go-control-plane, into docs/performance.md; takes Go
+	$(LOADTEST) compare --pin --check loadtest/budgets.toml --markdown docs/performance.md --html target/compare.html \
+		--json target/compare.json $(COMPARE)
 
 # Go is needed for nothing else
 go:

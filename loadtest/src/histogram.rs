@@ -46,8 +46,9 @@ fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// To a tenth of a microsecond: the least that is recorded is nothing.
 fn milliseconds(nanoseconds: u64) -> f64 {
-    nanoseconds as f64 / 1e6
+    (nanoseconds as f64 / 1e2).round() / 1e4
 }
 
 #[cfg(test)]

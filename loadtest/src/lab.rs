@@ -21,6 +21,7 @@ use crate::record::Recordings;
 use crate::run::{Latency, Measure, Phase, Received, Run, Sample, ServerCost};
 use crate::server::api::Api;
 use crate::server::hook::Hook;
+use crate::server::process::Process;
 use crate::server::{Control, Programs, Server, ServerKind, pin};
 
 /// How long a fleet may take to be in sync.
@@ -353,8 +354,8 @@ impl Site {
         let process = self.server.process;
         Ok(PhaseStart {
             started: Instant::now(),
-            cpu: process.map(|process| process.cpu()).transpose()?,
-            resident: process.map(|process| process.resident()).transpose()?,
+            cpu: process.map(Process::cpu).transpose()?,
+            resident: process.map(Process::resident).transpose()?,
             changes: self.changes_made,
             fleet_cpu: self.fleet.tally().cpu,
         })
@@ -364,10 +365,10 @@ impl Site {
     pub fn sample(&self, start: &PhaseStart) -> anyhow::Result<Sample> {
         let tally = self.fleet.tally();
         let process = self.server.process;
-        let cpu = process.map(|process| process.cpu()).transpose()?;
+        let cpu = process.map(Process::cpu).transpose()?;
         Ok(Sample {
             at: start.started.elapsed().as_secs_f64(),
-            resident: process.map(|process| process.resident()).transpose()?,
+            resident: process.map(Process::resident).transpose()?,
             cpu_seconds: cpu.zip(start.cpu).map(|(now, before)| now.saturating_sub(before).as_secs_f64()),
             pushes: tally.received.pushes,
             envoys: tally.connected,

@@ -63,7 +63,10 @@ pub fn phase_numbers(phase: &Phase) -> BTreeMap<String, f64> {
         put("resident_mib", server.resident_after as f64 / MIB);
         let growth = server.resident_after as f64 - server.resident_before as f64;
         put("resident_growth_mib", growth / MIB);
-        put("resident_kib_per_envoy", growth / KIB / phase.envoys as f64);
+        // where Envoys were connected before, memory grows for other reasons
+        if phase.latencies.contains_key(&Measure::LastSync) {
+            put("resident_kib_per_envoy", growth / KIB / phase.envoys as f64);
+        }
     }
     all
 }
@@ -158,7 +161,7 @@ mod tests {
 
     #[test]
     fn what_it_cost() {
-        let mut phase = phase("").phase();
+        let mut phase = phase("").latency(Measure::LastSync, &[1.0]).phase();
         phase.envoys = 100;
         phase.received.pushes = 2000;
         phase.fleet_cpu_seconds = 0.5;
@@ -178,15 +181,22 @@ mod tests {
 
     #[test]
     fn memory_that_shrank_is_less_than_nothing() {
-        let mut phase = phase("").phase();
+        let mut phase = phase("").latency(Measure::LastSync, &[1.0]).phase();
         phase.envoys = 1;
         phase.server = Some(ServerCost { cpu_seconds: 0.0, resident_before: 4096, resident_after: 1024 });
         check(vec![phase], "resident_kib_per_envoy", Some(-3.0));
     }
 
     #[test]
+    fn memory_is_of_an_envoy_only_where_envoys_have_connected() {
+        let phase = phase("").phase();
+        check(vec![phase.clone()], "resident_kib_per_envoy", None);
+        check(vec![phase], "resident_growth_mib", Some(50.0));
+    }
+
+    #[test]
     fn nothing_for_each_of_nothing() {
-        let mut phase = phase("").phase();
+        let mut phase = phase("").latency(Measure::LastSync, &[1.0]).phase();
         phase.received.pushes = 0;
         phase.received.bytes = 10;
         phase.changes = 0;

@@ -90,7 +90,7 @@ mod tests {
             [
                 ("hot-change-latency.svg", "Last ACK", "hot-change"),
                 ("hot-change-cpu.svg", "Server CPU a push", "hot-change"),
-                ("hot-change-memory.svg", "Memory an Envoy", "hot-change"),
+                ("hot-change-memory.svg", "Resident memory", "hot-change"),
                 ("---soak-latency.svg", "Last ACK", "../soak"),
             ]
         );

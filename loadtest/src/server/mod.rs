@@ -115,6 +115,8 @@ impl Server {
         for flag in ["--api-addr", "--xds-addr", "--admin-addr"] {
             command.args([flag, "127.0.0.1:0"]);
         }
+        // how many it takes is not what is measured, and who connects again may come before the old connection is gone
+        command.args(["--max-envoys", "100000"]);
         command.args(&programs.serve_flags);
         let child = ServerProcess::start(&mut command, cpu)?;
         let control = Control::Api(Api::new(&format!("http://{}", child.address("api")?)));
