@@ -101,7 +101,7 @@ load: $(LOADTEST) ## put a thousand simulated Envoys on a host; SCENARIO says wh
 	$(LOADTEST) $(SCENARIO)
 
 compare: $(LOADTEST) peers ## Legation beside servers without logic and go-control-plane, into docs/performance.md; takes Go
-	$(LOADTEST) compare --pin --check loadtest/budgets.toml --markdown docs/performance.md --html target/compare.html \
+	$(LOADTEST) compare --pin --store-in /dev/shm --check loadtest/budgets.toml --markdown docs/performance.md --html target/compare.html \
 		--json target/compare.json $(COMPARE)
 
 # Go is needed for nothing else

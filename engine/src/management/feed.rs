@@ -112,14 +112,13 @@ impl Feed {
     /// the measurement away, and nothing else.
     async fn propagation(&self, events: &[Event]) -> Option<Arc<Propagation>> {
         let transaction = events.iter().map(|event| event.transaction).max()?;
-        let entry = match self.store.journal(transaction.saturating_sub(1), 1).await {
-            Ok(mut entries) => entries.pop()?,
+        let committed_at_ms = match self.store.committed_at_ms(transaction).await {
+            Ok(at) => u64::try_from(at?).ok()?,
             Err(error) => {
                 tracing::warn!(%error, "the journal cannot be read; a propagation is not measured");
                 return None;
             }
         };
-        let committed_at_ms = u64::try_from(entry.committed_at_ms).ok()?;
         let committed_at = SystemTime::UNIX_EPOCH + Duration::from_millis(committed_at_ms);
         Some(Arc::new(Propagation::since(committed_at)))
     }

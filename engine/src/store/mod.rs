@@ -82,6 +82,9 @@ pub trait Store: Send + Sync + 'static {
     /// Up to `limit` journal entries after the transaction `after`, oldest first.
     async fn journal(&self, after: Transaction, limit: usize) -> Result<Vec<JournalEntry>, StoreError>;
 
+    /// When a transaction was committed, in milliseconds since the Unix epoch; `None` for one that is not in the journal.
+    async fn committed_at_ms(&self, transaction: Transaction) -> Result<Option<i64>, StoreError>;
+
     /// A lease: keys put with it are deleted once it was not kept alive for `time_to_live`, or is revoked.
     async fn grant_lease(&self, time_to_live: Duration) -> Result<LeaseId, StoreError>;
 

@@ -26,20 +26,25 @@ pub struct ServerProcess {
     child: Child,
     /// The line in which it told its addresses.
     ready: String,
-    directory: TempDir,
+    _directory: TempDir,
 }
 
 impl ServerProcess {
-    /// Starts a command, on one CPU only if told so, and waits for the line of its standard error that says `ready`.
-    pub fn start(command: &mut Command, cpu: Option<usize>) -> anyhow::Result<Self> {
-        let directory = tempfile::tempdir()?;
+    /// Starts a command, on one CPU only if told so, and waits for the line of its standard error that says `ready`. It runs
+    /// in a new directory, in `parent` or where temporary ones are.
+    pub fn start(command: &mut Command, cpu: Option<usize>, parent: Option<&Path>) -> anyhow::Result<Self> {
+        let directory = match parent {
+            Some(parent) => tempfile::tempdir_in(parent)
+                .with_context(|| format!("cannot make a directory in {}", parent.display()))?,
+            None => tempfile::tempdir()?,
+        };
         let log = directory.path().join("log");
         command.current_dir(directory.path()).stdin(Stdio::null()).stdout(Stdio::null());
         command.stderr(File::create(&log)?);
         let program = command.get_program().to_owned();
         let child = pinned(cpu, || command.spawn())?
             .with_context(|| format!("cannot start {}", program.display()))?;
-        let mut process = Self { child, ready: String::new(), directory };
+        let mut process = Self { child, ready: String::new(), _directory: directory };
         process.ready = process.wait_until_ready(&log)?;
         Ok(process)
     }
@@ -56,11 +61,6 @@ impl ServerProcess {
     /// The number of the process.
     pub fn pid(&self) -> u32 {
         self.child.id()
-    }
-
-    /// A directory that goes when the process has ended.
-    pub fn directory(&self) -> &Path {
-        self.directory.path()
     }
 
     fn wait_until_ready(&mut self, log: &Path) -> anyhow::Result<String> {

@@ -76,6 +76,10 @@ pub struct Programs {
     #[arg(long, value_name = "FILE", default_value = "target/peers/legation-peer")]
     peer: PathBuf,
 
+    /// Where a Legation that is started has its store, for example a tmpfs [default: where temporary files are]
+    #[arg(long, value_name = "DIRECTORY")]
+    store_in: Option<PathBuf>,
+
     /// More flags for `legation serve`, for example --serve-flag=--stall-timeout=5s
     #[arg(long = "serve-flag", value_name = "FLAG", allow_hyphen_values = true)]
     serve_flags: Vec<String>,
@@ -118,7 +122,7 @@ impl Server {
         // how many it takes is not what is measured, and who connects again may come before the old connection is gone
         command.args(["--max-envoys", "100000"]);
         command.args(&programs.serve_flags);
-        let child = ServerProcess::start(&mut command, cpu)?;
+        let child = ServerProcess::start(&mut command, cpu, programs.store_in.as_deref())?;
         let control = Control::Api(Api::new(&format!("http://{}", child.address("api")?)));
         Self::of(child, control)
     }
@@ -141,7 +145,7 @@ impl Server {
         };
         command.arg("--content").arg(content);
         command.args(["--xds-addr", "127.0.0.1:0", "--hook-addr", "127.0.0.1:0"]);
-        let child = ServerProcess::start(&mut command, cpu)?;
+        let child = ServerProcess::start(&mut command, cpu, None)?;
         let control = Control::Hook(Hook::new(&format!("http://{}", child.address("hook")?)));
         Self::of(child, control)
     }

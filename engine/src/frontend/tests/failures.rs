@@ -55,6 +55,10 @@ impl Store for Failing {
         unreachable!("no test reads the journal")
     }
 
+    async fn committed_at_ms(&self, _: Transaction) -> Result<Option<i64>, StoreError> {
+        unreachable!("no test asks for the time of a commit")
+    }
+
     async fn grant_lease(&self, _: Duration) -> Result<LeaseId, StoreError> {
         unreachable!("no test has a lease")
     }

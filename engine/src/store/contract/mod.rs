@@ -57,6 +57,7 @@ macro_rules! contract_tests {
             a_watch_gives_changes_and_deletions,
             a_watch_sees_its_prefix_only,
             a_watch_resumes_from_a_transaction,
+            a_commit_has_the_time_that_the_journal_tells,
             a_watch_gives_a_transaction_whole,
             a_slow_watcher_gets_the_latest_state,
             a_cancelled_read_of_a_watch_loses_nothing,

@@ -28,6 +28,24 @@ pub(crate) async fn the_past_needs_a_known_transaction_of_definitions(fresh: &Fr
     }
 }
 
+pub(crate) async fn a_commit_has_the_time_that_the_journal_tells(fresh: &Fresh) {
+    let store = fresh.store.as_ref();
+    // more than anybody remembers
+    let mut last = 0;
+    for number in 0..1500 {
+        last = put(store, "definitions/a", &number.to_string()).await;
+    }
+    let journal = store.journal(0, usize::MAX).await.expect("the journal is read");
+    assert_eq!(journal.len(), 1500);
+    for entry in [&journal[0], &journal[700], &journal[1499]] {
+        let at = store.committed_at_ms(entry.transaction).await.expect("the journal is read");
+        assert_eq!(at, Some(entry.committed_at_ms), "transaction {}", entry.transaction);
+    }
+    for unknown in [0, last + 1] {
+        assert_eq!(store.committed_at_ms(unknown).await.expect("the journal is read"), None);
+    }
+}
+
 pub(crate) async fn the_past_is_listed_as_it_was(fresh: &Fresh) {
     let store = fresh.store.as_ref();
     let first = put(store, "definitions/a", "1").await;

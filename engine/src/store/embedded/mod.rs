@@ -191,6 +191,15 @@ impl Store for EmbeddedStore {
         self.read(move |disk| disk.journal(after, newest, limit)).await
     }
 
+    async fn committed_at_ms(&self, transaction: Transaction) -> Result<Option<i64>, StoreError> {
+        if let Some(at) = self.shared.lock().committed_at_ms(transaction) {
+            return Ok(Some(at));
+        }
+        let entries = self.journal(transaction.saturating_sub(1), 1).await?;
+        let entry = entries.into_iter().find(|entry| entry.transaction == transaction);
+        Ok(entry.map(|entry| entry.committed_at_ms))
+    }
+
     async fn grant_lease(&self, time_to_live: Duration) -> Result<LeaseId, StoreError> {
         Ok(self.shared.grant_lease(time_to_live))
     }

@@ -1,6 +1,6 @@
 //! Everything current, in memory under one short lock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,9 @@ use crate::store::error::{CommitError, StoreError};
 use crate::store::lease::LeaseId;
 use crate::store::record::{Event, Listing, Record};
 
+/// Commits whose time is remembered: it is asked for soon after them, if at all.
+const TIMES_MAX: usize = 1024;
+
 /// The state and what wakes the thread that ends leases.
 ///
 /// The lock is held for work in memory only, never across a sync of the disk or an await. A listing holds it
@@ -26,6 +29,8 @@ pub(super) struct Shared {
 /// What the store holds now. Definitions in it are durable.
 pub(super) struct State {
     transaction: Transaction,
+    /// When the last commits were made, in milliseconds since the Unix epoch, oldest first.
+    times: VecDeque<(Transaction, i64)>,
     records: Records,
     watchers: Watchers,
     leases: Leases,
@@ -36,6 +41,7 @@ impl Shared {
     pub(super) fn new(transaction: Transaction, records: Records) -> Self {
         let state = State {
             transaction,
+            times: VecDeque::new(),
             records,
             watchers: Watchers::default(),
             leases: Leases::default(),
@@ -107,9 +113,24 @@ impl State {
     }
 
     /// Takes over a durable commit of definitions.
-    pub(super) fn apply_definitions(&mut self, transaction: Transaction, events: &[Event]) {
+    pub(super) fn apply_definitions(
+        &mut self,
+        transaction: Transaction,
+        committed_at_ms: i64,
+        events: &[Event],
+    ) {
         self.transaction = transaction;
+        if self.times.len() == TIMES_MAX {
+            self.times.pop_front();
+        }
+        self.times.push_back((transaction, committed_at_ms));
         self.apply(events);
+    }
+
+    /// When a transaction was committed, if that was lately, in milliseconds since the Unix epoch.
+    pub(super) fn committed_at_ms(&self, transaction: Transaction) -> Option<i64> {
+        let position = self.times.binary_search_by_key(&transaction, |(number, _)| *number).ok()?;
+        self.times.get(position).map(|(_, at)| *at)
     }
 
     /// Commits a batch of derived data, which exists here only.

@@ -119,7 +119,8 @@ fn commit_group(requests: impl Iterator<Item = Request>, shared: &Shared, disk: 
 
     let mut state = shared.lock();
     for commit in &group.commits {
-        state.apply_definitions(commit.entry.transaction, &commit.events);
+        let JournalEntry { transaction, committed_at_ms, .. } = commit.entry;
+        state.apply_definitions(transaction, committed_at_ms, &commit.events);
     }
     drop(state);
     metrics::transaction(group.transaction);
@@ -136,13 +137,13 @@ fn recover(shared: &Shared, disk: &Disk) -> Result<(), StoreError> {
     let missed = disk.journal(newest, Transaction::MAX, usize::MAX)?;
     let mut state = shared.lock();
     for entry in missed {
-        let transaction = entry.transaction;
+        let JournalEntry { transaction, committed_at_ms, .. } = entry;
         let events = entry.changes.into_iter().map(|change| Event {
             key: change.key.into(),
             value: change.after,
             transaction,
         });
-        state.apply_definitions(transaction, &events.collect::<Vec<_>>());
+        state.apply_definitions(transaction, committed_at_ms, &events.collect::<Vec<_>>());
     }
     tracing::info!("the store can be written again");
     Ok(())

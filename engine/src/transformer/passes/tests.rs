@@ -52,6 +52,10 @@ impl Store for Refusing {
         self.store.journal(after, limit).await
     }
 
+    async fn committed_at_ms(&self, transaction: Transaction) -> Result<Option<i64>, StoreError> {
+        self.store.committed_at_ms(transaction).await
+    }
+
     async fn grant_lease(&self, time_to_live: Duration) -> Result<LeaseId, StoreError> {
         self.store.grant_lease(time_to_live).await
     }
