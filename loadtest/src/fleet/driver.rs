@@ -150,8 +150,8 @@ impl Driver {
                     self.on_event(event);
                 }
             }
-            self.take_expected();
             while let Ok(command) = self.commands.try_recv() {
+                self.take_expected(); // was told before the command was
                 if matches!(command, Command::End) {
                     return Ok(());
                 }
