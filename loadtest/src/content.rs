@@ -3,6 +3,7 @@
 //!
 //! A file of it is JSON; `benches/peers/README.md` tells its form to those who write a peer.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Write};
 use std::path::Path;
@@ -68,6 +69,13 @@ impl Content {
     /// Reads a file.
     pub fn read(path: &Path) -> io::Result<Self> {
         Ok(serde_json::from_reader(BufReader::new(File::open(path)?))?)
+    }
+
+    /// The positions of changes by the services that they change, by their names.
+    pub fn changes_of_services(&self) -> BTreeMap<u32, usize> {
+        let service = |change: &RecordedChange| change.name.strip_prefix("service-")?.parse().ok();
+        let changes = self.changes.iter().enumerate();
+        changes.filter_map(|(position, change)| Some((service(change)?, position))).collect()
     }
 
     /// Writes a file.

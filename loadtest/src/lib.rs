@@ -7,7 +7,8 @@
 //! | [`fleet`] | many of them, on one thread |
 //! | [`mesh`] | the mesh that a scenario needs |
 //! | [`server`] | the server under test |
-//! | [`lab`] | where scenarios happen: a server, a mesh, a fleet |
+//! | [`lab`] | where scenarios happen: it starts servers and puts meshes on them |
+//! | [`site`] | a server with a mesh and a fleet, and what is measured there |
 //! | [`scenario`] | the scenarios, a subcommand each |
 //! | [`content`], [`record`] | recorded content, for servers without a mesh of their own |
 //! | [`floor`] | servers without logic, which serve it: the yardstick |
@@ -33,4 +34,5 @@ pub mod report;
 pub mod run;
 pub mod scenario;
 pub mod server;
+pub mod site;
 pub mod wire;

@@ -7,6 +7,9 @@ use std::ops::Range;
 
 use serde_json::{Value, json};
 
+use crate::progress::Progress;
+use crate::server::api::Api;
+
 /// The only port of everything.
 const PORT: u16 = 8080;
 
@@ -63,6 +66,18 @@ impl Mesh {
     /// The name of a node, by its number.
     pub fn node(&self, number: usize) -> String {
         format!("node-{number}")
+    }
+
+    /// The node id of a node by a template, in which the names of the mesh and of the node are left open.
+    pub fn node_id(&self, template: &str, number: usize) -> String {
+        template.replace("{mesh}", &self.name).replace("{node}", &self.node(number))
+    }
+
+    /// Defines it through the API.
+    pub fn define(&self, api: &Api, progress: &Progress) -> anyhow::Result<()> {
+        let stages = self.calls();
+        progress.set_steps(stages.iter().map(Vec::len).sum::<usize>() as u64);
+        stages.iter().try_for_each(|calls| api.call_all(calls, &|| progress.step()))
     }
 
     /// The consumers of a service, by their numbers.

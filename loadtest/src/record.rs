@@ -10,7 +10,6 @@ use tempfile::TempDir;
 
 use crate::content::{Content, RecordedChange, RecordedNode, RecordedResource, Replacement};
 use crate::fleet::{Behaviour, Change, Fleet, FleetSettings, Simulated};
-use crate::lab::{changes_by_service, define, node_id};
 use crate::mesh::Mesh;
 use crate::progress::Progress;
 use crate::server::api::Api;
@@ -58,7 +57,7 @@ impl Recordings {
                 };
                 let path = directory.path().join(format!("content-{}.json", self.recorded.len()));
                 content.write(&path)?;
-                let changes = changes_by_service(&content);
+                let changes = content.changes_of_services();
                 self.recorded.push(Recording { mesh: mesh.clone(), changed, path, changes });
                 self.recorded.len() - 1
             }
@@ -75,7 +74,7 @@ pub fn record(programs: &Programs, mesh: &Mesh, changed: &[u32], template: &str)
     let Control::Api(api) = &server.control else {
         bail!("legation has an API");
     };
-    define(api, mesh, &Progress::new(false, "", 0))?;
+    mesh.define(api, &Progress::new(false, "", 0))?;
     let fleet = Fleet::start(FleetSettings {
         server: server.xds,
         protocol: Protocol::Delta,
@@ -86,7 +85,7 @@ pub fn record(programs: &Programs, mesh: &Mesh, changed: &[u32], template: &str)
     })?;
     let nodes: Vec<Simulated> = (0..mesh.nodes.len())
         .map(|node| Simulated {
-            node_id: node_id("mesh/{mesh}/virtualNode/{node}", &mesh.name, &mesh.node(node)),
+            node_id: mesh.node_id("mesh/{mesh}/virtualNode/{node}", node),
             services: mesh.nodes[node].clone(),
             behaviour: Behaviour::Accept,
         })
@@ -98,7 +97,7 @@ pub fn record(programs: &Programs, mesh: &Mesh, changed: &[u32], template: &str)
     }
     let mut recorder = Recorder { fleet, api, mesh, resources: Resources::default() };
     let nodes = (0..count).map(|node| RecordedNode {
-        id: node_id(template, &mesh.name, &mesh.node(node)),
+        id: mesh.node_id(template, node),
         resources: recorder.resources_of(node),
     });
     let nodes: Vec<RecordedNode> = nodes.collect();

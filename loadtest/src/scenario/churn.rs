@@ -7,9 +7,10 @@ use super::Scenario;
 use super::size::Size;
 use super::spread_change::SpreadSize;
 use crate::fleet::Behaviour;
-use crate::lab::{Lab, Site};
+use crate::lab::Lab;
 use crate::mesh::Mesh;
 use crate::run::{Run, Sample};
+use crate::site::Site;
 
 /// How often things are looked at over time.
 const SAMPLES: u32 = 200;

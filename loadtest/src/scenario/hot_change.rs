@@ -3,9 +3,10 @@
 use super::Scenario;
 use super::size::Size;
 use crate::fleet::Behaviour;
-use crate::lab::{Lab, Site};
+use crate::lab::Lab;
 use crate::mesh::Mesh;
 use crate::run::Run;
+use crate::site::Site;
 
 /// The service that everybody consumes.
 pub(super) const HOT: u32 = 0;
