@@ -8,7 +8,7 @@ use dashmap::mapref::entry::Entry;
 use legation_proto::id::{FragmentKey, FragmentKind};
 
 use crate::arbiters::Arbiters;
-use crate::composition::{Compose, Composition};
+use crate::composition::{Composer, Composition};
 use crate::fragment_actor::{
     FragmentActor, Publish, Settle, Stop, StreamNumber, Subscribe, Subscriber, Unsubscribe,
 };
@@ -30,7 +30,7 @@ pub(crate) struct Directory {
     actors: DashMap<FragmentKey, InUse>,
     arbiters: Arc<Arbiters>,
     source: Arc<dyn FragmentSource>,
-    compose: Compose,
+    composer: Composer,
 }
 
 struct InUse {
@@ -41,8 +41,8 @@ struct InUse {
 }
 
 impl Directory {
-    pub(crate) fn new(arbiters: Arc<Arbiters>, source: Arc<dyn FragmentSource>, compose: Compose) -> Self {
-        Self { actors: DashMap::new(), arbiters, source, compose }
+    pub(crate) fn new(arbiters: Arc<Arbiters>, source: Arc<dyn FragmentSource>, composer: Composer) -> Self {
+        Self { actors: DashMap::new(), arbiters, source, composer }
     }
 
     /// Subscribes a stream to a fragment: its inbox is told the state, and every change of it. Returns what composes for
@@ -57,7 +57,7 @@ impl Directory {
             Entry::Occupied(occupied) => occupied.into_ref(),
             Entry::Vacant(vacant) => {
                 let composition = (key.kind != FragmentKind::VirtualService)
-                    .then(|| Arc::new(Composition::new(self.compose)));
+                    .then(|| Arc::new(Composition::new(self.composer)));
                 let actor = FragmentActor::new(key.clone());
                 let actor = FragmentActor::start_in_arbiter(self.arbiters.next(), |_| actor);
                 self.source.follow(key);
@@ -121,7 +121,7 @@ mod tests {
     use tokio_stream::StreamExt;
 
     use super::*;
-    use crate::composition::{Backend, Client, ComposeError, Composed};
+    use crate::composition::{Backend, Client, ComposeError, Composed, Composer};
     use crate::envoy_actor::{EnvoyActor, Identity};
     use crate::inbox::Wake;
     use crate::snapshot::Snapshot;
@@ -186,7 +186,8 @@ mod tests {
         fn start() -> Self {
             let followed = Arc::new(Followed::default());
             let arbiters = Arc::new(Arbiters::start(1).unwrap());
-            let directory = Arc::new(Directory::new(arbiters, Arc::clone(&followed) as _, compose));
+            let directory =
+                Arc::new(Directory::new(arbiters, Arc::clone(&followed) as _, Composer::anew(compose)));
             Self { directory, followed, key: "mesh/m/virtualNode/n".parse::<NodeId>().unwrap().key().clone() }
         }
 
