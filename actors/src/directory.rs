@@ -113,7 +113,7 @@ mod tests {
     use std::time::{Duration, SystemTime};
 
     use actix::{Context, Handler, Message};
-    use legation_proto::fragment::NodeFragment;
+    use legation_proto::fragment::{Fragment, NodeFragment};
     use legation_proto::id::NodeId;
     use legation_proto::response::Protocol;
     use legation_proto::service::Service;
@@ -278,5 +278,29 @@ mod tests {
         assert!(is_woken(&mut other_woken).await);
         assert!(!inbox.is_cut_off());
         assert!(inbox.take().is_empty());
+    }
+
+    #[tokio::test]
+    async fn each_of_many_subscribers_is_told_the_latest_state() {
+        let host = Host::start();
+        let mut subscribers: Vec<_> = (0..50).map(|stream| host.subscribe(stream)).collect();
+        let fragment = |transaction| {
+            let node = NodeFragment { transaction, ..NodeFragment::default() };
+            Publication { fragment: Some(Arc::new(Fragment::Node(node))), propagation: None }
+        };
+        for transaction in 1..=20 {
+            host.directory.publish(&host.key, fragment(transaction));
+            tokio::time::sleep(Duration::from_micros(transaction)).await; // while some are told
+        }
+        for (inbox, woken) in &mut subscribers {
+            let mut transaction = 0;
+            while transaction < 20 {
+                assert!(is_woken(woken).await, "it was told {transaction} last");
+                let updates = inbox.take();
+                let latest = updates.get(&host.key).and_then(|publication| publication.fragment.as_ref());
+                transaction = latest.map_or(transaction, |fragment| fragment.transaction());
+            }
+            assert!(inbox.take().is_empty());
+        }
     }
 }
