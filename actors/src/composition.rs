@@ -13,6 +13,36 @@ use crate::snapshot::Snapshot;
 pub type Compose =
     fn(Client, &NodeFragment, &[Backend<'_>], before: Option<&Snapshot>) -> Result<Composed, ComposeError>;
 
+/// Makes of `before` what a client should have once one of the backends has changed, where that takes less than composing
+/// anew: the others are not looked at, since a host has many more fragments than fit into a cache. Pure: gives what composing
+/// anew would give, or `None` where it cannot tell.
+pub type Recompose = fn(Client, &NodeFragment, before: &Composed, &Change<'_>) -> Option<Composed>;
+
+/// A backend that has changed.
+#[derive(Clone, Copy, Debug)]
+pub struct Change<'a> {
+    /// Its fragment of which `before` was made.
+    pub from: &'a ServiceFragment,
+    /// Its fragment now.
+    pub to: &'a ServiceFragment,
+}
+
+/// How to compose.
+#[derive(Clone, Copy, Debug)]
+pub struct Composer {
+    /// Of all fragments.
+    pub compose: Compose,
+    /// After a change of one backend.
+    pub recompose: Recompose,
+}
+
+impl Composer {
+    /// Composes of all fragments each time.
+    pub fn anew(compose: Compose) -> Self {
+        Self { compose, recompose: |_, _, _, _| None }
+    }
+}
+
 /// What is at the other end of a stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Client {
@@ -69,8 +99,8 @@ pub struct ComposeError {
 
 /// Composes for one node and remembers the last result for each kind of client, which its replicas share.
 #[derive(Debug)]
-pub(crate) struct Composition {
-    compose: Compose,
+pub struct Composition {
+    composer: Composer,
     last: [Mutex<Option<Last>>; Client::COUNT],
 }
 
@@ -82,29 +112,31 @@ struct Last {
 }
 
 impl Composition {
-    pub(crate) fn new(compose: Compose) -> Self {
-        Self { compose, last: Default::default() }
+    /// Has composed nothing yet.
+    pub fn new(composer: Composer) -> Self {
+        Self { composer, last: Default::default() }
     }
 
-    /// What these fragments make. Replicas that ask at the same time wait for the first of them, which does the
-    /// work for all.
-    pub(crate) fn compose(
+    /// What these fragments make: that of the node and those of its backends, in the order of their names. Replicas that ask
+    /// at the same time wait for the first of them, which does the work for all.
+    pub fn compose<'a>(
         &self,
         client: Client,
         node: &Arc<Fragment>,
-        backends: &[(Arc<str>, Arc<Fragment>)],
+        backends: impl Iterator<Item = (&'a Arc<str>, &'a Arc<Fragment>)> + Clone,
     ) -> Result<Composed, ComposeError> {
         let mut last = self.last[client as usize].lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(last) = last.as_ref()
-            && last.is_of(node, backends)
+        if let Some(last) = last.as_mut()
+            && last.follow(self.composer.recompose, client, node, backends.clone())
         {
             return Ok(last.composed.clone());
         }
         let before = last.as_ref().map(|last| last.composed.snapshot.as_ref());
-        let composed = (self.compose)(client, node_of(node)?, &backends_of(backends)?, before)?;
+        let composed =
+            (self.composer.compose)(client, node_of(node)?, &backends_of(backends.clone())?, before)?;
         *last = Some(Last {
             node: Arc::clone(node),
-            backends: backends.iter().map(|(_, fragment)| Arc::clone(fragment)).collect(),
+            backends: backends.map(|(_, fragment)| Arc::clone(fragment)).collect(),
             composed: composed.clone(),
         });
         Ok(composed)
@@ -112,11 +144,37 @@ impl Composition {
 }
 
 impl Last {
-    /// The names of the backends follow from the node's fragment, so the fragments alone decide.
-    fn is_of(&self, node: &Arc<Fragment>, backends: &[(Arc<str>, Arc<Fragment>)]) -> bool {
-        Arc::ptr_eq(&self.node, node)
-            && self.backends.len() == backends.len()
-            && self.backends.iter().zip(backends).all(|(mine, (_, theirs))| Arc::ptr_eq(mine, theirs))
+    /// Whether this is of these fragments by now. The names of the backends follow from the node's fragment, so the fragments
+    /// alone decide.
+    fn follow<'a>(
+        &mut self,
+        recompose: Recompose,
+        client: Client,
+        node: &Arc<Fragment>,
+        backends: impl Iterator<Item = (&'a Arc<str>, &'a Arc<Fragment>)> + Clone,
+    ) -> bool {
+        if !Arc::ptr_eq(&self.node, node) || self.backends.len() != backends.clone().count() {
+            return false;
+        }
+        let mut changed =
+            self.backends.iter_mut().zip(backends).filter(|(mine, (_, theirs))| !Arc::ptr_eq(mine, theirs));
+        let Some((mine, (_, theirs))) = changed.next() else {
+            return true;
+        };
+        if changed.next().is_some() {
+            return false;
+        }
+        let (Fragment::Node(node), Fragment::Service(from), Fragment::Service(to)) =
+            (node.as_ref(), mine.as_ref(), theirs.as_ref())
+        else {
+            return false;
+        };
+        let Some(composed) = recompose(client, node, &self.composed, &Change { from, to }) else {
+            return false;
+        };
+        *mine = Arc::clone(theirs);
+        self.composed = composed;
+        true
     }
 }
 
@@ -129,13 +187,14 @@ fn node_of(fragment: &Fragment) -> Result<&NodeFragment, ComposeError> {
     }
 }
 
-fn backends_of(fragments: &[(Arc<str>, Arc<Fragment>)]) -> Result<Vec<Backend<'_>>, ComposeError> {
-    let mut backends = Vec::with_capacity(fragments.len());
-    for (name, fragment) in fragments {
-        let Fragment::Service(service) = fragment.as_ref() else {
-            return Err(ComposeError { reason: format!("the fragment of backend {name} is that of a node") });
-        };
-        backends.push(Backend { name, fragment: service });
-    }
-    Ok(backends)
+fn backends_of<'a>(
+    fragments: impl Iterator<Item = (&'a Arc<str>, &'a Arc<Fragment>)>,
+) -> Result<Vec<Backend<'a>>, ComposeError> {
+    let backend = |(name, fragment): (&'a Arc<str>, &'a Arc<Fragment>)| match fragment.as_ref() {
+        Fragment::Service(fragment) => Ok(Backend { name, fragment }),
+        Fragment::Node(_) => {
+            Err(ComposeError { reason: format!("the fragment of backend {name} is that of a node") })
+        }
+    };
+    fragments.map(backend).collect()
 }

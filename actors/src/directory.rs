@@ -8,7 +8,7 @@ use dashmap::mapref::entry::Entry;
 use legation_proto::id::{FragmentKey, FragmentKind};
 
 use crate::arbiters::Arbiters;
-use crate::composition::{Compose, Composition};
+use crate::composition::{Composer, Composition};
 use crate::fragment_actor::{
     FragmentActor, Publish, Settle, Stop, StreamNumber, Subscribe, Subscriber, Unsubscribe,
 };
@@ -30,7 +30,7 @@ pub(crate) struct Directory {
     actors: DashMap<FragmentKey, InUse>,
     arbiters: Arc<Arbiters>,
     source: Arc<dyn FragmentSource>,
-    compose: Compose,
+    composer: Composer,
 }
 
 struct InUse {
@@ -41,8 +41,8 @@ struct InUse {
 }
 
 impl Directory {
-    pub(crate) fn new(arbiters: Arc<Arbiters>, source: Arc<dyn FragmentSource>, compose: Compose) -> Self {
-        Self { actors: DashMap::new(), arbiters, source, compose }
+    pub(crate) fn new(arbiters: Arc<Arbiters>, source: Arc<dyn FragmentSource>, composer: Composer) -> Self {
+        Self { actors: DashMap::new(), arbiters, source, composer }
     }
 
     /// Subscribes a stream to a fragment: its inbox is told the state, and every change of it. Returns what composes for
@@ -57,7 +57,7 @@ impl Directory {
             Entry::Occupied(occupied) => occupied.into_ref(),
             Entry::Vacant(vacant) => {
                 let composition = (key.kind != FragmentKind::VirtualService)
-                    .then(|| Arc::new(Composition::new(self.compose)));
+                    .then(|| Arc::new(Composition::new(self.composer)));
                 let actor = FragmentActor::new(key.clone());
                 let actor = FragmentActor::start_in_arbiter(self.arbiters.next(), |_| actor);
                 self.source.follow(key);
@@ -113,7 +113,7 @@ mod tests {
     use std::time::{Duration, SystemTime};
 
     use actix::{Context, Handler, Message};
-    use legation_proto::fragment::NodeFragment;
+    use legation_proto::fragment::{Fragment, NodeFragment};
     use legation_proto::id::NodeId;
     use legation_proto::response::Protocol;
     use legation_proto::service::Service;
@@ -121,7 +121,7 @@ mod tests {
     use tokio_stream::StreamExt;
 
     use super::*;
-    use crate::composition::{Backend, Client, ComposeError, Composed};
+    use crate::composition::{Backend, Client, ComposeError, Composed, Composer};
     use crate::envoy_actor::{EnvoyActor, Identity};
     use crate::inbox::Wake;
     use crate::snapshot::Snapshot;
@@ -186,7 +186,8 @@ mod tests {
         fn start() -> Self {
             let followed = Arc::new(Followed::default());
             let arbiters = Arc::new(Arbiters::start(1).unwrap());
-            let directory = Arc::new(Directory::new(arbiters, Arc::clone(&followed) as _, compose));
+            let directory =
+                Arc::new(Directory::new(arbiters, Arc::clone(&followed) as _, Composer::anew(compose)));
             Self { directory, followed, key: "mesh/m/virtualNode/n".parse::<NodeId>().unwrap().key().clone() }
         }
 
@@ -277,5 +278,29 @@ mod tests {
         assert!(is_woken(&mut other_woken).await);
         assert!(!inbox.is_cut_off());
         assert!(inbox.take().is_empty());
+    }
+
+    #[tokio::test]
+    async fn each_of_many_subscribers_is_told_the_latest_state() {
+        let host = Host::start();
+        let mut subscribers: Vec<_> = (0..50).map(|stream| host.subscribe(stream)).collect();
+        let fragment = |transaction| {
+            let node = NodeFragment { transaction, ..NodeFragment::default() };
+            Publication { fragment: Some(Arc::new(Fragment::Node(node))), propagation: None }
+        };
+        for transaction in 1..=20 {
+            host.directory.publish(&host.key, fragment(transaction));
+            tokio::time::sleep(Duration::from_micros(transaction)).await; // while some are told
+        }
+        for (inbox, woken) in &mut subscribers {
+            let mut transaction = 0;
+            while transaction < 20 {
+                assert!(is_woken(woken).await, "it was told {transaction} last");
+                let updates = inbox.take();
+                let latest = updates.get(&host.key).and_then(|publication| publication.fragment.as_ref());
+                transaction = latest.map_or(transaction, |fragment| fragment.transaction());
+            }
+            assert!(inbox.take().is_empty());
+        }
     }
 }

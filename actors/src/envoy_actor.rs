@@ -134,15 +134,13 @@ impl EnvoyActor {
         let (Some(node), Some(composition)) = (&self.node, &self.composition) else {
             return;
         };
-        let mut present = Vec::with_capacity(self.backends.len());
-        for (name, publication) in &self.backends {
-            match publication {
-                None => return,
-                Some(None) => {} // a backend may name a virtual service that does not exist yet
-                Some(Some(fragment)) => present.push((Arc::clone(name), Arc::clone(fragment))),
-            }
+        if self.backends.values().any(Option::is_none) {
+            return;
         }
-        match composition.compose(self.identity.client, node, &present) {
+        // a backend may name a virtual service that does not exist yet
+        let present =
+            self.backends.iter().filter_map(|(name, known)| Some((name, known.as_ref()?.as_ref()?)));
+        match composition.compose(self.identity.client, node, present) {
             Ok(composed) => {
                 self.session.on_snapshot(composed.snapshot);
                 self.is_composed = true;

@@ -14,7 +14,7 @@ use legation_proto::service::Service;
 use crate::admission::Admission;
 pub use crate::admission::{Limits, Places, Refused};
 use crate::arbiters::{Arbiters, ArbitersError};
-use crate::composition::{Client, Compose};
+use crate::composition::{Client, Composer};
 use crate::directory::Directory;
 pub use crate::directory::FragmentSource;
 use crate::envoy_actor::{EnvoyActor, GetDetails, GetStatus, Identity};
@@ -76,12 +76,12 @@ impl Fleet {
     pub fn start(
         settings: FleetSettings,
         source: Arc<dyn FragmentSource>,
-        compose: Compose,
+        composer: Composer,
     ) -> Result<Self, ArbitersError> {
         let arbiters = Arc::new(Arbiters::start(settings.arbiters)?);
         metrics::describe();
         Ok(Self {
-            directory: Arc::new(Directory::new(Arc::clone(&arbiters), source, compose)),
+            directory: Arc::new(Directory::new(Arc::clone(&arbiters), source, composer)),
             envoys: Arc::default(),
             admission: Arc::new(Admission::new(settings.limits)),
             streams: AtomicU64::new(1),

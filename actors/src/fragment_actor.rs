@@ -1,10 +1,11 @@
 //! One actor for every virtual service, virtual node and virtual gateway that is in use on this host: it holds the
 //! latest fragment and its subscribers, the Envoys that depend on it.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message};
+use actix::fut::wrap_future;
+use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message};
 use legation_proto::fragment::Fragment;
 use legation_proto::id::FragmentKey;
 
@@ -14,6 +15,10 @@ use crate::propagation::Propagation;
 /// Numbers the streams of this host since its start.
 pub(crate) type StreamNumber = u64;
 
+/// How many subscribers are told before what they do of it is waited for: what an Envoy needs of the processor's cache for a
+/// response stays there until the response is written, and with a fast Envoy until it is accepted.
+const TOLD_AT_ONCE: usize = 16;
+
 /// Holds the latest fragment of `key` and passes it to its subscribers.
 pub(crate) struct FragmentActor {
     key: FragmentKey,
@@ -21,13 +26,23 @@ pub(crate) struct FragmentActor {
     latest: Option<Option<Arc<Fragment>>>,
     /// The commit that the latest state came of, until subscribers are told.
     propagation: Option<Arc<Propagation>>,
-    subscribers: HashMap<StreamNumber, Subscriber>,
-    flush_due: bool,
+    subscribers: BTreeMap<StreamNumber, Subscriber>,
+    flush: Flush,
+}
+
+/// How far the subscribers have been told the latest state.
+#[derive(Clone, Copy, PartialEq)]
+enum Flush {
+    /// All of them.
+    Done,
+    /// Those below `next`; the others are told in a while. The state has changed meanwhile where they all have to be told
+    /// again.
+    Under { next: StreamNumber, again: bool },
 }
 
 impl FragmentActor {
     pub(crate) fn new(key: FragmentKey) -> Self {
-        Self { key, latest: None, propagation: None, subscribers: HashMap::new(), flush_due: false }
+        Self { key, latest: None, propagation: None, subscribers: BTreeMap::new(), flush: Flush::Done }
     }
 }
 
@@ -86,11 +101,6 @@ pub(crate) struct Publish(pub(crate) Publication);
 #[rtype(result = "()")]
 pub(crate) struct Stop;
 
-/// Sent to itself, it arrives when the mailbox has drained: several publications become one.
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Flush;
-
 impl Handler<Subscribe> for FragmentActor {
     type Result = ();
 
@@ -123,32 +133,48 @@ impl Handler<Publish> for FragmentActor {
         }
         self.latest = Some(fragment);
         self.propagation = propagation;
-        if !self.flush_due {
-            self.flush_due = true;
-            context.notify(Flush);
+        match &mut self.flush {
+            Flush::Under { next: 0, .. } => {}
+            Flush::Under { again, .. } => *again = true,
+            Flush::Done => {
+                self.flush = Flush::Under { next: 0, again: false };
+                Self::flush_in_a_while(context);
+            }
         }
     }
 }
 
 impl FragmentActor {
-    /// Tells the subscribers the latest state, if they were not told yet.
-    fn flush(&mut self) {
-        if !std::mem::take(&mut self.flush_due) {
+    /// Goes on telling the subscribers once everything else on this thread has had its turn. By then the mailbox has drained:
+    /// several publications become one.
+    fn flush_in_a_while(context: &mut Context<Self>) {
+        let others = wrap_future::<_, Self>(tokio::task::yield_now());
+        context.spawn(others.map(|(), actor, context| {
+            actor.flush(TOLD_AT_ONCE);
+            if actor.flush != Flush::Done {
+                Self::flush_in_a_while(context);
+            }
+        }));
+    }
+
+    /// Tells at most so many of the subscribers the latest state that were not told yet.
+    fn flush(&mut self, at_most: usize) {
+        let (Flush::Under { next, again }, Some(latest)) = (self.flush, &self.latest) else {
             return;
-        }
-        let Some(latest) = &self.latest else { return };
-        let publication = Publication { fragment: latest.clone(), propagation: self.propagation.take() };
-        for subscriber in self.subscribers.values() {
+        };
+        let publication = Publication { fragment: latest.clone(), propagation: self.propagation.clone() };
+        let mut untold = self.subscribers.range(next..);
+        for (_, subscriber) in untold.by_ref().take(at_most) {
             subscriber.tell(&self.key, publication.clone());
         }
-    }
-}
-
-impl Handler<Flush> for FragmentActor {
-    type Result = ();
-
-    fn handle(&mut self, _: Flush, _: &mut Context<Self>) {
-        self.flush();
+        self.flush = match (untold.next(), again) {
+            (Some((next, _)), again) => Flush::Under { next: *next, again },
+            (None, true) => Flush::Under { next: 0, again: false },
+            (None, false) => Flush::Done,
+        };
+        if self.flush == Flush::Done {
+            self.propagation = None;
+        }
     }
 }
 
@@ -161,7 +187,9 @@ impl Handler<Settle> for FragmentActor {
     type Result = ();
 
     fn handle(&mut self, _: Settle, _: &mut Context<Self>) {
-        self.flush();
+        while self.flush != Flush::Done {
+            self.flush(usize::MAX);
+        }
     }
 }
 

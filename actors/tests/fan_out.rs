@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryResponse;
-use legation_actors::composition::{Backend, Client, Compose, ComposeError, Composed};
+use legation_actors::composition::{Backend, Client, Compose, ComposeError, Composed, Composer};
 use legation_actors::fleet::{Caller, Fleet, FleetSettings, FragmentSource, Limits, Places, Publication};
 use legation_actors::request::{Interest, Request};
 use legation_actors::snapshot::{ResourceSet, Snapshot};
@@ -108,7 +108,7 @@ impl Host {
             stall_timeout: STALL_TIMEOUT,
             control_plane: "test".to_owned(),
         };
-        let fleet = Fleet::start(settings, Arc::clone(&followed) as _, compose).unwrap();
+        let fleet = Fleet::start(settings, Arc::clone(&followed) as _, Composer::anew(compose)).unwrap();
         Self { fleet, followed }
     }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use legation_actors::composition::{Backend, Client, ComposeError, Composed};
+use legation_actors::composition::{Backend, Client, ComposeError, Composed, Composer};
 use legation_actors::fleet::{Caller, Fleet, FleetSettings, FragmentSource, Limits, Places, Publication};
 use legation_actors::request::{Interest, Request};
 use legation_actors::snapshot::{ResourceSet, Snapshot};
@@ -181,7 +181,8 @@ impl Host {
             control_plane: "bench".to_owned(),
         };
         let (need, needed) = mpsc::channel();
-        let fleet = Arc::new(Fleet::start(settings, Arc::new(Needed(need)), compose).unwrap());
+        let fleet =
+            Arc::new(Fleet::start(settings, Arc::new(Needed(need)), Composer::anew(compose)).unwrap());
         let publisher = Arc::downgrade(&fleet);
         thread::spawn(move || publish_first(&publisher, &needed));
 

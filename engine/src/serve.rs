@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::{self, Admin};
 use crate::frontend::{self, Frontend, FrontendSettings};
 use crate::http_server::{self, Versions};
-use crate::management::compose::compose;
+use crate::management::compose::COMPOSER;
 use crate::management::discovery::DiscoveryService;
 use crate::management::feed::{self, Feed};
 use crate::management::server::{self, ServerSettings};
@@ -79,7 +79,7 @@ pub async fn serve(settings: ServeSettings) -> Result<(), ServeError> {
         stall_timeout: settings.stall_timeout,
         control_plane: format!("legation/{}", uuid::Uuid::new_v4()),
     };
-    let fleet = Arc::new(Fleet::start(fleet_settings, Arc::new(feed_handle.clone()), compose)?);
+    let fleet = Arc::new(Fleet::start(fleet_settings, Arc::new(feed_handle.clone()), COMPOSER)?);
     let feed = Feed::new(Arc::clone(&store), Arc::clone(&fleet));
     let frontend = Frontend::new(
         Arc::clone(&store),

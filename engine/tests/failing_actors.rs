@@ -11,7 +11,7 @@ use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 use legation::management::discovery::DiscoveryService;
 use legation::management::server::{self, ServerSettings};
-use legation_actors::composition::{Backend, Client, ComposeError, Composed};
+use legation_actors::composition::{Backend, Client, ComposeError, Composed, Composer};
 use legation_actors::fleet::{Fleet, FleetSettings, FragmentSource, Limits, Publication};
 use legation_actors::snapshot::{ResourceSet, Snapshot};
 use legation_proto::fragment::{Fragment, NodeFragment};
@@ -68,7 +68,8 @@ impl Host {
             stall_timeout: Duration::from_secs(60),
             control_plane: "test".to_owned(),
         };
-        let fleet = Arc::new(Fleet::start(settings, Arc::new(Nowhere), compose_or_panic).unwrap());
+        let fleet =
+            Arc::new(Fleet::start(settings, Arc::new(Nowhere), Composer::anew(compose_or_panic)).unwrap());
         let listener = server::listen(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let address = listener.local_addr().unwrap();
         let settings = ServerSettings {

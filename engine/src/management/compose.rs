@@ -2,10 +2,11 @@
 //!
 //! Clusters, endpoints and ingress are taken as they are. What is made here is the egress, since it depends on which
 //! backends share a port. A sidecar's is in `intercepted`, a gateway's in `redirected`. A gRPC client without an Envoy has
-//! other needs, which are in `proxyless`.
+//! other needs, which are in `proxyless`. Most changes are of the routes of one backend, which take less: `recompose`.
 
 mod intercepted;
 mod proxyless;
+mod recompose;
 mod redirected;
 
 #[cfg(test)]
@@ -17,7 +18,7 @@ use std::sync::Arc;
 
 use envoy_types::pb::envoy::config::accesslog::v3::AccessLog;
 use envoy_types::pb::envoy::config::listener::v3::Listener;
-use legation_actors::composition::{Backend, Client, ComposeError, Composed};
+use legation_actors::composition::{Backend, Client, ComposeError, Composed, Composer};
 use legation_actors::snapshot::{ResourceSet, Snapshot, Source};
 use legation_proto::fragment::{Egress, EgressMode, NodeFragment};
 use legation_proto::resource::Resource;
@@ -25,6 +26,9 @@ use legation_proto::resource_type::ResourceType;
 use legation_proto::version::Transaction;
 use prost::Message;
 use proxyless::Proxyless;
+
+/// How what clients should have is composed.
+pub const COMPOSER: Composer = Composer { compose, recompose: recompose::recompose };
 
 /// Makes what a client should have of the fragment of its node and those of its backends, which come in the order of their
 /// names. Pure: the same fragments give the same snapshot. What would be the same as `before` is shared with it.

@@ -209,7 +209,7 @@ pub(crate) fn definition_of(key: &FragmentKey) -> ResourceId {
 
 #[cfg(test)]
 mod tests {
-    use legation_actors::composition::{Backend, Client, ComposeError, Composed};
+    use legation_actors::composition::{Backend, Client, ComposeError, Composed, Composer};
     use legation_actors::fleet::{Caller, FleetSettings, Limits, Places};
     use legation_actors::request::{Interest, Request};
     use legation_actors::snapshot::{ResourceSet, Snapshot};
@@ -251,7 +251,7 @@ mod tests {
                 stall_timeout: Duration::from_secs(60),
                 control_plane: "test".to_owned(),
             };
-            let fleet = Arc::new(Fleet::start(settings, Arc::new(handle), compose).unwrap());
+            let fleet = Arc::new(Fleet::start(settings, Arc::new(handle), Composer::anew(compose)).unwrap());
             tokio::spawn(Feed::new(Arc::clone(&store), Arc::clone(&fleet)).run(requests));
             Self { store, fleet, _directory: directory }
         }

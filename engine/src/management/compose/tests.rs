@@ -1,18 +1,23 @@
 //! Tests of `compose`, on what `transform` makes of definitions.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use expect_test::expect;
-use legation_actors::composition::{Backend, Client};
+use legation_actors::composition::{Backend, Change, Client, Composed, Composition};
 use legation_actors::snapshot::Snapshot;
-use legation_proto::fragment::{NodeFragment, Routing, ServiceFragment, ServicePort};
-use legation_proto::id::FragmentKind;
+use legation_proto::fragment::{EgressMode, Fragment, NodeFragment, Routing, ServiceFragment, ServicePort};
+use legation_proto::id::{FragmentKey, FragmentKind};
 use legation_proto::resource_type::ResourceType;
+use legation_proto::version::Transaction;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::subsequence;
 use serde_json::{Value, json};
 
-use super::compose;
-use crate::transformer::tests::fixture::{Definitions, composed, composed_after, key};
+use super::{COMPOSER, compose, recompose};
+use crate::transformer::tests::fixture::{Definitions, composed_for, key};
 use crate::transformer::tests::render;
 use crate::transformer::tests::snapshot::check_references;
 
@@ -303,21 +308,168 @@ fn a_backend_without_a_provider_has_a_virtual_host_without_routes() {
 /// composed anew, to the last digit of the versions. The last two snapshots.
 fn composed_one_after_the_other(states: &[Definitions]) -> [Snapshot; 2] {
     let key = key("m", FragmentKind::VirtualNode, "consumer");
-    let mut before: Option<Snapshot> = None;
+    let composition = Composition::new(COMPOSER);
+    let mut fragments = HashMap::new();
     let mut last = Vec::new();
     for definitions in states {
         let transformed = definitions.transform();
-        let anew = composed(&transformed, &key);
-        let after = composed_after(Client::Envoy, &transformed, &key, before.as_ref()).snapshot;
+        assert_eq!(transformed.problems, []);
+        let anew = composed_for(Client::Envoy, &transformed, &key);
+        fragments =
+            transformed.fragments.into_iter().map(|entry| unless_unchanged(entry, &fragments)).collect();
+        let after = compose_with(&composition, &fragments, &key);
         for resource_type in ResourceType::ALL {
-            let of = |snapshot: &Snapshot| format!("{:?}", snapshot.set(resource_type).resources());
-            assert_eq!(of(&anew), of(&after));
+            let of = |composed: &Composed| format!("{:?}", composed.snapshot.set(resource_type));
+            assert_eq!(without_sources(&of(&anew)), without_sources(&of(&after)));
         }
-        assert_eq!(anew.transaction(), after.transaction());
-        last.push(Snapshot::clone(&after));
-        before = Some(Snapshot::clone(&after));
+        assert_eq!(anew.snapshot.transaction(), after.snapshot.transaction());
+        assert_eq!(anew.problems, after.problems);
+        last.push(Snapshot::clone(&after.snapshot));
     }
     last.split_off(last.len() - 2).try_into().unwrap()
+}
+
+/// The fragment, shared with those before if it is the same.
+fn unless_unchanged(
+    (key, fragment): (FragmentKey, Fragment),
+    before: &HashMap<FragmentKey, Arc<Fragment>>,
+) -> (FragmentKey, Arc<Fragment>) {
+    let same = before.get(&key).filter(|before| before.encode() == fragment.encode()).cloned();
+    (key, same.unwrap_or_else(|| Arc::new(fragment)))
+}
+
+fn compose_with(
+    composition: &Composition,
+    fragments: &HashMap<FragmentKey, Arc<Fragment>>,
+    key: &FragmentKey,
+) -> Composed {
+    let Fragment::Node(node) = fragments[key].as_ref() else { panic!("no node {key}") };
+    let of_backend = |name| fragments.get(&FragmentKey::virtual_service(&key.mesh, name));
+    let backends = node.backends.iter().filter_map(|name| Some((name, of_backend(name)?)));
+    composition.compose(Client::Envoy, &fragments[key], backends).unwrap()
+}
+
+/// What a set was made of need not be known.
+fn without_sources(shown: &str) -> &str {
+    shown.split_once(", source: ").unwrap().0
+}
+
+/// A virtual service in random states of a mesh.
+#[derive(Clone, Debug)]
+enum Provider {
+    /// There is no such virtual service.
+    Absent,
+    Nobody,
+    Node(Vec<(u16, &'static str)>),
+    Router {
+        port: u16,
+        weight: u32,
+    },
+}
+
+/// The backends in these states, some with the same host.
+const BACKENDS: [&str; 4] = ["A", "a", "b", "b:80"];
+
+fn state(allows_all: bool, services: &[(Provider, Transaction)]) -> Definitions {
+    let egress = json!({"egressFilter": {"type": if allows_all { "ALLOW_ALL" } else { "DROP_ALL" }}});
+    let listeners = [(80, "http"), (81, "http")];
+    let mut definitions = consumer(egress, &BACKENDS);
+    for node in ["one", "two"] {
+        definitions = definitions.listening_node(node, &listeners);
+    }
+    for (name, (provider, transaction)) in BACKENDS.iter().zip(services) {
+        definitions = match provider {
+            Provider::Absent => continue,
+            Provider::Nobody => definitions.virtual_service(name, json!({})),
+            Provider::Node(listeners) => with_service(definitions, name, listeners),
+            Provider::Router { port, weight } => {
+                let targets = [("one", *weight), ("two", 1)];
+                let targets = targets.map(|(node, weight)| json!({"virtualNode": node, "weight": weight}));
+                let route = json!({"match": {"prefix": "/"}, "action": {"weightedTargets": targets}});
+                let definitions = definitions.virtual_router(name, &[(*port, "http")]);
+                let definitions = definitions.provided_by_router(name, name);
+                definitions.route(name, "route", json!({"httpRoute": route}))
+            }
+        }
+        .at(*transaction);
+    }
+    definitions
+}
+
+fn provider() -> impl Strategy<Value = Provider> {
+    let ports = subsequence(vec![(80, "http"), (81, "http2"), (82, "tcp"), (83, "tcp")], 0..4);
+    let tcp = subsequence(vec![(80, "tcp"), (81, "tcp")], 1..2);
+    prop_oneof![
+        1 => Just(Provider::Absent),
+        1 => Just(Provider::Nobody),
+        2 => ports.prop_map(Provider::Node),
+        1 => tcp.prop_map(Provider::Node),
+        8 => (80_u16..82, 1_u32..4).prop_map(|(port, weight)| Provider::Router { port, weight }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn composing_one_after_the_other_is_composing_anew(
+        allows_all: bool,
+        changes in vec((0..BACKENDS.len(), provider(), 0_u64..2), 2..12),
+    ) {
+        let mut services = BACKENDS.map(|_| (Provider::Absent, 1));
+        // most changes are newer than what was there before, and one may come late
+        let states = changes.into_iter().zip(2..).map(|((index, provider, is_new), time)| {
+            services[index] = (provider, 1 + is_new * time);
+            state(allows_all, &services)
+        });
+        composed_one_after_the_other(&states.collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_change_of_routes_takes_no_look_at_the_other_backends() {
+    let services = |weight, transaction| {
+        let changed = (Provider::Router { port: 80, weight }, transaction);
+        let other = |provider| (provider, 1);
+        let listeners = vec![(80, "http"), (81, "http2")];
+        [other(Provider::Nobody), other(Provider::Absent), changed, other(Provider::Node(listeners))]
+    };
+    let (before, after) = (state(true, &services(1, 2)), state(true, &services(2, 3)));
+    let (from, to) = (before.service("b"), after.service("b"));
+    let recomposed = |client, node, fragments: (&ServiceFragment, &ServiceFragment)| {
+        let key = key("m", FragmentKind::VirtualNode, "consumer");
+        let before = composed_for(Client::Envoy, &before.transform(), &key);
+        let change = Change { from: fragments.0, to: fragments.1 };
+        recompose::recompose(client, node, &before, &change)
+    };
+    let node = before.node("consumer");
+    let key = key("m", FragmentKind::VirtualNode, "consumer");
+    let anew = composed_for(Client::Envoy, &after.transform(), &key);
+    assert_eq!(recomposed(Client::Envoy, &node, (&from, &to)), Some(anew));
+
+    let older = ServiceFragment { transaction: 1, ..to.clone() };
+    let elsewhere =
+        ServiceFragment { ports: vec![ServicePort { port: 81, ..to.ports[0].clone() }], ..to.clone() };
+    let without_ports = ServiceFragment { ports: Vec::new(), ..to.clone() };
+    let without_clusters = ServiceFragment { clusters: Vec::new(), ..to.clone() };
+    let mut newer_clusters = to.clone();
+    newer_clusters.clusters[0].version.transaction += 1;
+    let mut unknown = from.clone();
+    unknown.ports[0].routing = Routing::VirtualHost(Bytes::from_static(b"not there"));
+    for (from, to) in [
+        (&from, &older),
+        (&from, &elsewhere),
+        (&elsewhere, &elsewhere),
+        (&from, &without_ports),
+        (&without_ports, &without_ports),
+        (&from, &without_clusters),
+        (&from, &newer_clusters),
+        (&unknown, &to),
+    ] {
+        assert_eq!(recomposed(Client::Envoy, &node, (from, to)), None, "{from:?} to {to:?}");
+    }
+    assert_eq!(recomposed(Client::Grpc, &node, (&from, &to)), None);
+    let mut gateway = node.clone();
+    gateway.egress.mode = EgressMode::Redirected { port: 80 };
+    assert_eq!(recomposed(Client::Envoy, &gateway, (&from, &to)), None);
 }
 
 #[test]

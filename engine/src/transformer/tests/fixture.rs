@@ -172,16 +172,6 @@ pub(crate) fn composed(transformed: &Transformed, key: &FragmentKey) -> Snapshot
 
 /// What clients of the node of `key` should have, and what they lack.
 pub(crate) fn composed_for(client: Client, transformed: &Transformed, key: &FragmentKey) -> Composed {
-    composed_after(client, transformed, key, None)
-}
-
-/// The same, where clients of that node had `before`.
-pub(crate) fn composed_after(
-    client: Client,
-    transformed: &Transformed,
-    key: &FragmentKey,
-    before: Option<&Snapshot>,
-) -> Composed {
     let Some(Fragment::Node(node)) = transformed.fragments.get(key) else {
         panic!("no node {key}");
     };
@@ -197,7 +187,7 @@ pub(crate) fn composed_after(
         })
         .collect();
     let backends: Vec<_> = backends.into_iter().map(|(name, fragment)| Backend { name, fragment }).collect();
-    compose(client, node, &backends, before).unwrap()
+    compose(client, node, &backends, None).unwrap()
 }
 
 pub(crate) fn definition(id: ResourceId, spec: &Value) -> Definition {
