@@ -16,7 +16,7 @@ const UNFINISHED_FILE: &str = "legation.redb.new";
 const LOCK_FILE: &str = "legation.lock";
 
 /// What redb may cache, in bytes. Little: only the past is read from it, the present is in memory.
-const CACHE_BYTES: usize = 32 * 1024 * 1024;
+const CACHE_BYTES: usize = 4 * 1024 * 1024;
 
 /// A store that cannot be opened.
 #[derive(Debug, Error)]
