@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, MessageResult};
 use legation_proto::fragment::Fragment;
-use legation_proto::id::{FragmentKey, NodeId};
+use legation_proto::id::{FragmentKey, FragmentKind, NodeId};
 use legation_proto::resource_type::ResourceType;
 use legation_proto::response::Protocol;
 use legation_proto::service::Service;
@@ -275,17 +275,16 @@ impl Handler<Wake> for EnvoyActor {
         if self.inbox.is_cut_off() {
             return self.end(StreamEnd::Failed, context);
         }
-        let mut updates = self.inbox.take();
-        if let Some(publication) = updates.remove(self.identity.node.key()) {
-            self.propagations.extend(publication.propagation);
-            let Some(node) = publication.fragment else {
-                return self.end(StreamEnd::NodeNotFound(self.identity.node.clone()), context);
-            };
-            self.follow(node);
-        }
-        for (key, publication) in updates {
-            // one that is no longer followed may still have been on its way
-            if let Some(backend) = self.backends.get_mut(&key.name) {
+        // that of the node, which tells what the backends are, comes before theirs
+        for (key, publication) in self.inbox.take() {
+            if key.kind != FragmentKind::VirtualService {
+                self.propagations.extend(publication.propagation);
+                let Some(node) = publication.fragment else {
+                    return self.end(StreamEnd::NodeNotFound(self.identity.node.clone()), context);
+                };
+                self.follow(node);
+            } else if let Some(backend) = self.backends.get_mut(&key.name) {
+                // one that is no longer followed may still have been on its way
                 self.propagations.extend(publication.propagation);
                 *backend = Some(publication.fragment);
             }

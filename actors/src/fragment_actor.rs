@@ -127,24 +127,28 @@ impl Handler<Publish> for FragmentActor {
     type Result = ();
 
     fn handle(&mut self, message: Publish, context: &mut Context<Self>) {
-        let Publish(Publication { fragment, propagation }) = message;
-        if self.latest.as_ref() == Some(&fragment) {
-            return;
-        }
-        self.latest = Some(fragment);
-        self.propagation = propagation;
-        match &mut self.flush {
-            Flush::Under { next: 0, .. } => {}
-            Flush::Under { again, .. } => *again = true,
-            Flush::Done => {
-                self.flush = Flush::Under { next: 0, again: false };
-                Self::flush_in_a_while(context);
-            }
+        let is_idle = self.flush == Flush::Done;
+        self.take_in(message.0);
+        if is_idle && self.flush != Flush::Done {
+            Self::flush_in_a_while(context);
         }
     }
 }
 
 impl FragmentActor {
+    /// Takes in the latest state, which all subscribers have to be told then.
+    fn take_in(&mut self, Publication { fragment, propagation }: Publication) {
+        if self.latest.as_ref() == Some(&fragment) {
+            return;
+        }
+        self.latest = Some(fragment);
+        self.propagation = propagation;
+        self.flush = match self.flush {
+            Flush::Done | Flush::Under { next: 0, .. } => Flush::Under { next: 0, again: false },
+            Flush::Under { next, .. } => Flush::Under { next, again: true },
+        };
+    }
+
     /// Goes on telling the subscribers once everything else on this thread has had its turn. By then the mailbox has drained:
     /// several publications become one.
     fn flush_in_a_while(context: &mut Context<Self>) {
@@ -198,5 +202,63 @@ impl Handler<Stop> for FragmentActor {
 
     fn handle(&mut self, _: Stop, context: &mut Context<Self>) {
         context.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use legation_proto::fragment::ServiceFragment;
+
+    use super::*;
+    use crate::arbiters::Arbiters;
+    use crate::inbox::Wake;
+
+    /// An Envoy that does not look into its inbox.
+    struct Asleep;
+
+    impl Actor for Asleep {
+        type Context = Context<Self>;
+    }
+
+    impl Handler<Wake> for Asleep {
+        type Result = ();
+
+        fn handle(&mut self, _: Wake, _: &mut Context<Self>) {}
+    }
+
+    fn publication(transaction: u64) -> Publication {
+        let fragment = Fragment::Service(ServiceFragment { transaction, ..Default::default() });
+        Publication { fragment: Some(Arc::new(fragment)), propagation: None }
+    }
+
+    #[tokio::test]
+    async fn those_who_were_told_already_are_told_again_of_what_comes_meanwhile() {
+        let arbiters = Arbiters::start(1).unwrap();
+        let owner = Asleep::start_in_arbiter(arbiters.next(), |_| Asleep);
+        let key = FragmentKey::virtual_service(&"m".into(), "a");
+        let mut actor = FragmentActor::new(key.clone());
+        let inboxes = [(); 5].map(|()| Arc::new(Inbox::new(owner.clone().recipient())));
+        for (stream, inbox) in (1..).zip(&inboxes) {
+            actor.subscribers.insert(stream, Subscriber::new(Arc::clone(inbox)));
+        }
+        let told = || {
+            let of = |publication: &Publication| publication.fragment.as_ref().unwrap().transaction();
+            inboxes.each_ref().map(|inbox| inbox.take().get(&key).map(of))
+        };
+        actor.take_in(publication(1));
+        actor.flush(2);
+        assert_eq!(told(), [Some(1), Some(1), None, None, None]);
+        actor.take_in(publication(2));
+        actor.flush(2);
+        assert_eq!(told(), [None, None, Some(2), Some(2), None]);
+        actor.flush(2);
+        actor.flush(2);
+        assert_eq!(told(), [Some(2), Some(2), None, None, Some(2)]);
+        assert!(actor.flush != Flush::Done);
+        while actor.flush != Flush::Done {
+            actor.flush(2);
+        }
+        actor.flush(2);
+        assert_eq!(told(), [None, None, Some(2), Some(2), Some(2)]);
     }
 }

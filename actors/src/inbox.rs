@@ -1,6 +1,6 @@
 //! At most one undelivered update a receiver.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -28,7 +28,7 @@ pub(crate) struct Wake;
 /// often it changed, and one message in its mailbox, however many changed.
 pub(crate) struct Inbox {
     owner: Recipient<Wake>,
-    updates: Mutex<HashMap<FragmentKey, Publication>>,
+    updates: Mutex<BTreeMap<FragmentKey, Publication>>,
     /// Whether something will not come any more.
     is_cut_off: AtomicBool,
 }
@@ -60,8 +60,8 @@ impl Inbox {
         self.is_cut_off.load(Ordering::Acquire)
     }
 
-    /// Takes everything.
-    pub(crate) fn take(&self) -> HashMap<FragmentKey, Publication> {
+    /// Takes everything, in the order of the keys.
+    pub(crate) fn take(&self) -> BTreeMap<FragmentKey, Publication> {
         std::mem::take(&mut *self.updates.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -268,11 +268,11 @@ impl Session {
             return false;
         };
         self.types.iter().any(|state| state.started)
-            && self.has_asked_for_routes(snapshot)
             && ResourceType::ALL.into_iter().all(|resource_type| {
                 let state = &self.types[resource_type.index()];
                 !state.started || state.has_all_of(snapshot.set(resource_type))
             })
+            && self.has_asked_for_routes(snapshot)
     }
 
     /// Whether additions of this type may go out: everything that they could refer to was accepted, and nothing of that
@@ -291,8 +291,8 @@ impl Session {
 
     /// Whether everything that should be there was accepted, so that what should not be may go.
     fn is_settled(&self, snapshot: &Snapshot) -> bool {
-        self.has_asked_for_routes(snapshot)
-            && self.types.iter().all(|state| state.in_flight.is_none() && !state.stands_rejected())
+        self.types.iter().all(|state| state.in_flight.is_none() && !state.stands_rejected())
+            && self.has_asked_for_routes(snapshot)
     }
 
     /// Whether the Envoy has asked for the routes of its listeners: a listener that was accepted asks for its route

@@ -239,7 +239,7 @@ impl TypeState {
 
     /// Compares what the Envoy says it has with what it should have (state of the world, conformance 28).
     pub(super) fn settle_claim(&mut self, set: &ResourceSet) {
-        if self.claimed != Some(set.version()) || !self.subscription.is_wildcard() {
+        if self.claimed.is_none_or(|claimed| claimed != set.version()) || !self.subscription.is_wildcard() {
             return;
         }
         self.claimed = None;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
+use futures_util::stream::FuturesUnordered;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use legation_actors::composition::Client;
@@ -15,6 +16,7 @@ use legation_proto::id::{NodeId, NodeIdError};
 use legation_proto::resource_type::ResourceType;
 use legation_proto::response::Protocol;
 use legation_proto::service::Service;
+use tokio_stream::StreamExt;
 use tonic::{Code, Status};
 
 use super::connection::ConnectionLife;
@@ -145,16 +147,22 @@ async fn drive<T: StreamRequest>(
             envoy.end(error.into());
         }
     };
-    let (mut opened, mut told_to_end, mut requests) = (pin!(opened), pin!(told_to_end), pin!(requests));
-    let mut ended = pin!(envoy.ended());
-    let (mut is_opened, mut is_told) = (false, false);
-    let end = loop {
-        tokio::select! {
-            () = opened.as_mut(), if !is_opened => is_opened = true,
-            () = told_to_end.as_mut(), if !is_told => is_told = true,
-            () = requests.as_mut() => return,
-            end = ended.as_mut() => break end,
+    let ended = async {
+        let (mut opened, mut told_to_end, mut ended) = (pin!(opened), pin!(told_to_end), pin!(envoy.ended()));
+        let (mut is_opened, mut is_told) = (false, false);
+        loop {
+            tokio::select! {
+                () = opened.as_mut(), if !is_opened => is_opened = true,
+                () = told_to_end.as_mut(), if !is_told => is_told = true,
+                end = ended.as_mut() => return end,
+            }
         }
+    };
+    // polled where it is woken itself, and not with every request
+    let mut ended = FuturesUnordered::from_iter([ended]);
+    let end = tokio::select! {
+        () = requests => return,
+        Some(end) = ended.next() => end,
     };
     if end == StreamEnd::Stalled {
         connection.abort(); // its end would wait behind what the Envoy does not read

@@ -12,6 +12,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::stream::FuturesUnordered;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -19,6 +20,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{interval, sleep, timeout};
+use tokio_stream::StreamExt;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::ConnectionLife;
@@ -202,6 +204,17 @@ async fn serve_connection(
         life.refused().await;
         sleep(REFUSAL_TIMEOUT).await;
     };
+    let interrupted = async {
+        tokio::select! {
+            () = life.aborted() => None,
+            () = opening => None,
+            () = refused => Some(Duration::ZERO),
+            () = life.ending() => Some(CLOSE_TIMEOUT),
+            () = time_to_live => Some(CLOSE_TIMEOUT),
+        }
+    };
+    // polled where it is woken itself, and not whenever the connection is, which is with every push and every ACK
+    let mut interrupted = FuturesUnordered::from_iter([interrupted]);
     let patience = tokio::select! {
         ended = connection.as_mut() => {
             if let Err(error) = ended {
@@ -209,11 +222,10 @@ async fn serve_connection(
             }
             return;
         }
-        () = life.aborted() => return,
-        () = opening => return,
-        () = refused => Duration::ZERO,
-        () = life.ending() => CLOSE_TIMEOUT,
-        () = time_to_live => CLOSE_TIMEOUT,
+        Some(patience) = interrupted.next() => match patience {
+            Some(patience) => patience,
+            None => return,
+        },
     };
     life.end();
     connection.as_mut().graceful_shutdown();
