@@ -152,10 +152,9 @@ impl Output {
         if let Some(path) = &self.json {
             json::write(runs, path).with_context(|| format!("cannot write {}", path.display()))?;
         }
-        if self.json.as_deref().is_none_or(|path| path.as_os_str() != "-") {
-            for run in runs {
-                println!("{}", table::table(run));
-            }
+        let is_for_people = self.json.as_deref().is_none_or(|path| path.as_os_str() != "-");
+        for run in runs.iter().filter(|_| is_for_people) {
+            println!("{}", table::table(run));
         }
         if let Some(path) = &self.html {
             std::fs::write(path, html::page(runs))
@@ -169,8 +168,10 @@ impl Output {
                 .with_context(|| format!("cannot write plots into {}", directory.display()))?;
             markdown::write(path, runs, verdicts.as_ref(), &plots)?;
         }
-        if let Some(verdicts) = &verdicts {
-            println!("{verdicts}");
+        match &verdicts {
+            Some(verdicts) if is_for_people => println!("{verdicts}"),
+            Some(verdicts) => eprintln!("{verdicts}"),
+            None => {}
         }
         let kept = verdicts.is_none_or(|verdicts| verdicts.all_within());
         Ok(kept && runs.iter().all(|run| run.failures.is_empty()))

@@ -1,0 +1,86 @@
+"""The load test: every scenario runs, against a host that it starts, and reports what happened."""
+
+import json
+import subprocess
+
+import pytest
+
+from harness import locate
+
+SMALL = ["--envoys", "30", "--services", "40", "--backends", "4"]
+
+# by scenario: its flags, and how many changes reach how many consumers in each of its phases
+SCENARIOS = {
+    "connect-storm": ([], [(0, 0)]),
+    "hot-change": (["--changes", "5"], [(5, 30)]),
+    "spread-change": (["--changes", "20", "--changing", "10"], [(20, 3)]),
+    "irrelevant-envoys": (["--changes", "5", "--few", "10", "--consumers", "9"], [(5, 9), (5, 9)]),
+    "irrelevant-services": (["--changes", "5", "--consumers", "9", "--many", "2040"], [(5, 9), (5, 9)]),
+    "backends": (["--changes", "5", "--many", "12"], [(5, 30), (5, 30)]),
+    "stalled-readers": (["--changes", "5", "--percent", "20"], [(5, 24), (5, 24)]),
+    "mass-reconnect": ([], [(0, 0)]),
+    "nackers": (["--changes", "5", "--percent", "10"], [(5, 27), (5, 27)]),
+}
+
+
+def run(*arguments):
+    program = locate.legation_binary().with_name("legation-loadtest")
+    command = [program, *arguments, "--quiet", "--json", "-"]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    return json.loads(finished.stdout)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_a_scenario_runs_and_reports(scenario):
+    flags, expected = SCENARIOS[scenario]
+    [measured] = run(scenario, *SMALL, *flags)
+    assert measured["failures"] == []
+    phases = measured["phases"]
+    assert [phase["changes"] for phase in phases] == [changes for changes, _ in expected]
+    for phase, (changes, consumers) in zip(phases, expected):
+        receipts = phase["latencies"].get("receipt", {"count": 0})["count"]
+        if scenario == "spread-change":
+            # so many on average: 30 nodes with 4 backends each, of 40 services
+            assert receipts == phase["received"]["pushes"] and abs(receipts - changes * consumers) <= changes
+        else:
+            assert receipts == changes * consumers
+        assert phase["server"]["cpu_seconds"] > 0
+        assert [phase["received"][what] for what in ("lost", "misdirected", "disconnects")] == [0, 0, 0]
+    if scenario == "mass-reconnect":
+        assert phases[0]["received"]["resources"] == 0, "nothing had changed"
+        assert phases[0]["latencies"]["sync"]["count"] == 30
+    if scenario == "nackers":
+        # those who reject are not waited for: what they rejected of the last change before may be counted, too
+        assert 5 * 3 <= phases[1]["received"]["rejected"] <= 6 * 3
+
+
+@pytest.mark.parametrize("protocol", ["delta", "sotw"])
+def test_churn_reaches_everybody(protocol):
+    [measured] = run("churn", *SMALL, "--rate", "50", "--seconds", "3", "--protocol", protocol)
+    [phase] = measured["phases"]
+    assert phase["changes"] > 20
+    assert phase["latencies"]["last_receipt"]["count"] == phase["changes"]
+    assert phase["samples"][-1]["outstanding"] == 0
+
+
+def test_servers_are_compared(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("before\n\n<!-- begin compare -->\n<!-- end compare -->\n\nafter\n")
+    budgets = tmp_path / "budgets.toml"
+    budgets.write_text("""
+[[budget]]
+name = "nothing is sent again"
+value = { scenario = "mass-reconnect", server = "legation", number = "resources_received" }
+of = { scenario = "mass-reconnect", server = "floor-h2", number = "resources_received" }
+at_most = 0.001
+""")
+    runs = run(
+        "compare", "--servers", "legation,floor-tonic,floor-h2", "--scenarios", "mass-reconnect", "--repetitions", "1",
+        "--markdown", page, "--html", tmp_path / "page.html", "--check", budgets,
+    )
+    assert [measured["server"] for measured in runs] == ["legation", "floor-tonic", "floor-h2"]
+    text = page.read_text()
+    assert text.startswith("before\n") and text.endswith("after\n")
+    assert "mass-reconnect" in text and "floor-tonic" in text
+    assert "mass-reconnect" in (tmp_path / "page.html").read_text()
