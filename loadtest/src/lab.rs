@@ -100,7 +100,7 @@ impl Lab {
         Ok(Self { args, recordings: Recordings::default(), cpus, meshes: 0 })
     }
 
-    /// The same, for another server.
+    /// Measures another server from now on.
     pub fn set_server(&mut self, server: ServerKind) {
         self.args.server = server;
     }

@@ -81,7 +81,6 @@ pub fn record(programs: &Programs, mesh: &Mesh, changed: &[u32], template: &str)
         cpu: None,
         keep_content: true,
         alternating_markers: true,
-        local_addresses: Vec::new(),
     })?;
     let nodes: Vec<Simulated> = (0..mesh.nodes.len())
         .map(|node| Simulated {

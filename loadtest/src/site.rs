@@ -84,7 +84,6 @@ impl Site {
             cpu: settings.cpu,
             keep_content: false,
             alternating_markers: matches!(server.control, Control::Hook(_)),
-            local_addresses: Vec::new(),
         })?;
         Ok(Self {
             fleet,

@@ -3,7 +3,6 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::io::{self, ErrorKind, Read};
-use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::mpsc::{Receiver, Sender};
 use std::thread::{self, JoinHandle};
@@ -13,9 +12,6 @@ use legation_proto::response::Protocol;
 use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token, Waker};
-use nix::sched::{CpuSet, sched_setaffinity};
-use nix::time::{ClockId, clock_gettime};
-use nix::unistd::Pid;
 use socket2::{Domain, Socket, Type};
 
 use super::changes::Changes;
@@ -25,6 +21,8 @@ use super::{Behaviour, Change, Command, FleetSettings, Propagation, Simulated};
 use crate::envoy::Envoy;
 use crate::envoy::requests::Requests;
 use crate::open_files;
+use crate::server::pin::pinned;
+use crate::server::process::thread_cpu;
 use crate::wire::frame;
 
 const WAKER: Token = Token(usize::MAX);
@@ -44,25 +42,18 @@ pub(super) fn start(
     expected: Receiver<Change>,
 ) -> io::Result<(JoinHandle<()>, Waker)> {
     open_files::permit_all()?;
-    let cpu = settings.cpu.map(cpu_set).transpose()?;
+    let cpu = settings.cpu;
     let poll = Poll::new()?;
     let waker = Waker::new(poll.registry(), WAKER)?;
     let mut driver = Driver::new(settings, poll, commands, expected);
-    let thread = thread::Builder::new().name("fleet".to_owned()).spawn(move || {
-        if let Some(error) = cpu.and_then(|cpu| sched_setaffinity(Pid::from_raw(0), &cpu).err()) {
-            panic!("cannot pin the fleet to its cpu: {error}");
-        }
+    let run = move || {
         if let Err(error) = driver.run() {
             panic!("the event loop of the fleet has failed: {error}");
         }
-    })?;
+    };
+    // a thread begins on the CPUs of the one that starts it
+    let thread = pinned(cpu, || thread::Builder::new().name("fleet".to_owned()).spawn(run))??;
     Ok((thread, waker))
-}
-
-fn cpu_set(cpu: usize) -> io::Result<CpuSet> {
-    let mut set = CpuSet::new();
-    set.set(cpu)?;
-    Ok(set)
 }
 
 struct Driver {
@@ -307,7 +298,7 @@ impl Driver {
         member.retry_at = None;
         member.generation = member.generation.wrapping_add(1);
         let token = Token(envoy | usize::from(member.generation) << NUMBER_BITS);
-        let opened = open_socket(&self.settings, envoy).and_then(|mut socket| {
+        let opened = open_socket(&self.settings).and_then(|mut socket| {
             self.poll.registry().register(&mut socket, token, Interest::READABLE | Interest::WRITABLE)?;
             Ok(socket)
         });
@@ -550,14 +541,10 @@ impl Driver {
 }
 
 /// A socket that begins to connect.
-fn open_socket(settings: &FleetSettings, envoy: usize) -> io::Result<TcpStream> {
+fn open_socket(settings: &FleetSettings) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(settings.server), Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     socket.set_tcp_nodelay(true)?;
-    let addresses = &settings.local_addresses;
-    if !addresses.is_empty() {
-        socket.bind(&SocketAddr::new(addresses[envoy % addresses.len()], 0).into())?;
-    }
     match socket.connect(&settings.server.into()) {
         Err(error) if error.raw_os_error() != Some(nix::errno::Errno::EINPROGRESS as i32) => Err(error),
         _ => Ok(TcpStream::from_std(socket.into())),
@@ -566,5 +553,5 @@ fn open_socket(settings: &FleetSettings, envoy: usize) -> io::Result<TcpStream> 
 
 /// CPU time of this thread.
 fn cpu_time() -> Duration {
-    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
+    thread_cpu().unwrap_or_default()
 }

@@ -18,7 +18,7 @@ mod member;
 pub mod tally;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
@@ -43,21 +43,12 @@ pub struct FleetSettings {
     pub keep_content: bool,
     /// Whether the marker of a change is its number modulo two, as that of recorded content, which has two variants.
     pub alternating_markers: bool,
-    /// Where the connections come from, in turn: one address has about 28,000 ports. If empty, the kernel decides.
-    pub local_addresses: Vec<IpAddr>,
 }
 
 impl FleetSettings {
     /// Unpinned, without content, from where the kernel decides.
     pub const fn new(server: SocketAddr, protocol: Protocol) -> Self {
-        Self {
-            server,
-            protocol,
-            cpu: None,
-            keep_content: false,
-            alternating_markers: false,
-            local_addresses: Vec::new(),
-        }
+        Self { server, protocol, cpu: None, keep_content: false, alternating_markers: false }
     }
 }
 

@@ -7,9 +7,9 @@
 
 use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
 use legation_proto::resource_type::ResourceType;
 
+use crate::histogram::{self, Histogram};
 use crate::run::Received;
 
 /// What was counted since the last reset. Times are in nanoseconds.
@@ -20,13 +20,13 @@ pub struct Tally {
     /// The responses of each type, by [`ResourceType::index`].
     pub pushes_of: [u64; ResourceType::COUNT],
     /// From the start of a change to the receipt of it, or of a later one, by each consumer.
-    pub receipt: Histogram<u64>,
+    pub receipt: Histogram,
     /// From the start of a change to its receipt by the last of its consumers.
-    pub last_receipt: Histogram<u64>,
+    pub last_receipt: Histogram,
     /// From the start of a change to the ACK of the last of its consumers.
-    pub last_ack: Histogram<u64>,
+    pub last_ack: Histogram,
     /// From the start of a connection until its Envoy was synced.
-    pub sync: Histogram<u64>,
+    pub sync: Histogram,
     /// From the start of the first connection until the last Envoy was synced.
     pub last_sync: Option<Duration>,
     /// Envoys there are now: those that were added and not removed.
@@ -43,10 +43,6 @@ pub struct Tally {
     pub cpu: Duration,
 }
 
-/// The longest time that is told apart from longer ones.
-const TIME_MAX: Duration = Duration::from_secs(3600);
-const SIGNIFICANT_DIGITS: u8 = 3;
-
 /// Counts.
 #[derive(Clone, Debug)]
 pub(super) struct Counts {
@@ -62,10 +58,10 @@ impl Default for Counts {
         let tally = Tally {
             received: Received::default(),
             pushes_of: [0; ResourceType::COUNT],
-            receipt: histogram(),
-            last_receipt: histogram(),
-            last_ack: histogram(),
-            sync: histogram(),
+            receipt: histogram::new(),
+            last_receipt: histogram::new(),
+            last_ack: histogram::new(),
+            sync: histogram::new(),
             last_sync: None,
             envoys: 0,
             connected: 0,
@@ -84,15 +80,15 @@ impl Counts {
     }
 
     pub(super) fn receipt(&mut self, time: Duration) {
-        record(&mut self.tally.receipt, time);
+        histogram::record(&mut self.tally.receipt, time);
     }
 
     pub(super) fn last_receipt(&mut self, time: Duration) {
-        record(&mut self.tally.last_receipt, time);
+        histogram::record(&mut self.tally.last_receipt, time);
     }
 
     pub(super) fn last_ack(&mut self, time: Duration) {
-        record(&mut self.tally.last_ack, time);
+        histogram::record(&mut self.tally.last_ack, time);
     }
 
     pub(super) fn push(&mut self, at: Instant, resource_type: Option<ResourceType>) {
@@ -110,19 +106,8 @@ impl Counts {
 
     /// An Envoy, whose connection was begun at `started`, is synced.
     pub(super) fn synced(&mut self, started: Instant, at: Instant) {
-        record(&mut self.tally.sync, at - started);
+        histogram::record(&mut self.tally.sync, at - started);
         let first_start = *self.first_start.get_or_insert(started);
         self.tally.last_sync = Some(at - first_start);
     }
-}
-
-fn histogram() -> Histogram<u64> {
-    #[allow(clippy::expect_used)] // the only error is a precision that there is not
-    Histogram::new(SIGNIFICANT_DIGITS).expect("a lawful number of digits")
-}
-
-fn record(histogram: &mut Histogram<u64>, time: Duration) {
-    let nanoseconds = u64::try_from(time.min(TIME_MAX).as_nanos()).unwrap_or(u64::MAX);
-    // it grows as it needs to; the error is for those that may not
-    let _ = histogram.record(nanoseconds);
 }

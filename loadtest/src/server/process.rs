@@ -28,11 +28,6 @@ impl Process {
         self.status("VmRSS:")
     }
 
-    /// The most resident memory that it ever had, in bytes.
-    pub fn resident_peak(self) -> io::Result<u64> {
-        self.status("VmHWM:")
-    }
-
     fn status(self, name: &str) -> io::Result<u64> {
         let path = format!("/proc/{}/status", self.0);
         let status = fs::read_to_string(&path)?;
@@ -59,7 +54,6 @@ mod tests {
         assert!(memory.iter().map(|byte| u64::from(*byte)).sum::<u64>() == 64 << 20);
         assert!(process.cpu().unwrap() > before);
         assert!(process.resident().unwrap() > 64 << 20);
-        assert!(process.resident_peak().unwrap() >= process.resident().unwrap());
         drop(memory);
     }
 
