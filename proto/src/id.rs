@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-/// What a fragment is made for.
+/// What a fragment is made for. Nodes come before services: an Envoy takes in what its backends are before their fragments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FragmentKind {
     /// A virtual node: what its own Envoys need.
