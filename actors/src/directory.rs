@@ -112,20 +112,21 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::{Duration, SystemTime};
 
-    use actix::{Context, Handler, Message};
+    use actix::{AsyncContext, Context, Handler, Message};
     use legation_proto::fragment::{Fragment, NodeFragment};
     use legation_proto::id::NodeId;
     use legation_proto::response::Protocol;
     use legation_proto::service::Service;
     use tokio::sync::mpsc;
-    use tokio_stream::StreamExt;
 
     use super::*;
+    use crate::admission::{Admission, Limits};
     use crate::composition::{Backend, Client, ComposeError, Composed, Composer};
     use crate::envoy_actor::{EnvoyActor, Identity};
+    use crate::fleet::Registration;
     use crate::inbox::Wake;
     use crate::snapshot::Snapshot;
-    use crate::stream::{self, StreamEnd};
+    use crate::stream::{Outbox, StreamEnd};
 
     #[derive(Message)]
     #[rtype(result = "()")]
@@ -252,16 +253,20 @@ mod tests {
             control_plane: "test".into(),
             stall_timeout: Duration::from_secs(60),
         };
-        let (outbox, mut frames, _served) = stream::channel();
+        let admission = Arc::new(Admission::new(Limits { envoys: 1, envoys_per_node: 1 }));
+        let place = Arc::new(admission.admit(&identity.node).unwrap());
+        let (transport, mut frames) = mpsc::channel(1);
+        let (outbox, _news) = Outbox::new(transport);
         let directory = Arc::clone(&host.directory);
         let _envoy = EnvoyActor::start_in_arbiter(host.directory.arbiters.next(), |context| {
-            EnvoyActor::new(identity, Protocol::Delta, directory, outbox, context)
+            let registration = Registration::new(Arc::default(), 1, context.address(), place);
+            EnvoyActor::new(identity, Protocol::Delta, directory, outbox, registration, context)
         });
         while host.directory.len() == 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         host.kill_the_fragment_actor().await;
-        let end = tokio::time::timeout(Duration::from_secs(5), frames.next()).await.expect("an end");
+        let end = tokio::time::timeout(Duration::from_secs(5), frames.recv()).await.expect("an end");
         assert_eq!(end, Some(Err(StreamEnd::Failed)));
         while host.directory.len() > 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, MessageResult};
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, MessageResult, StreamHandler};
 use legation_proto::fragment::Fragment;
 use legation_proto::id::{FragmentKey, FragmentKind, NodeId};
 use legation_proto::resource_type::ResourceType;
@@ -15,6 +15,7 @@ use legation_proto::service::Service;
 
 use crate::composition::{Client, Composition};
 use crate::directory::Directory;
+use crate::fleet::Registration;
 use crate::fragment_actor::StreamNumber;
 use crate::inbox::{Inbox, Wake};
 use crate::metrics;
@@ -65,6 +66,7 @@ pub(crate) struct EnvoyActor {
     /// Whether the check for a stalled Envoy is on its way.
     stall_check_due: bool,
     times: [Times; ResourceType::COUNT],
+    _registration: Registration,
 }
 
 impl EnvoyActor {
@@ -73,6 +75,7 @@ impl EnvoyActor {
         protocol: Protocol,
         directory: Arc<Directory>,
         outbox: Outbox,
+        registration: Registration,
         context: &mut Context<Self>,
     ) -> Self {
         let session = Session::on_service(protocol, identity.service);
@@ -91,10 +94,14 @@ impl EnvoyActor {
             waiting_since: Default::default(),
             stall_check_due: false,
             times: Default::default(),
+            _registration: registration,
         }
     }
 
     fn end(&mut self, reason: StreamEnd, context: &mut Context<Self>) {
+        if self.outbox.has_ended() {
+            return;
+        }
         tracing::info!(node = %self.identity.node, stream = self.identity.stream, %reason, "stream ends");
         if reason == StreamEnd::Stalled {
             metrics::stalled();
@@ -201,6 +208,27 @@ impl EnvoyActor {
         }
     }
 
+    fn status(&self) -> EnvoyStatus {
+        EnvoyStatus {
+            node: self.identity.node.clone(),
+            stream: self.identity.stream,
+            client: self.identity.client,
+            peer: self.identity.peer,
+            service: self.identity.service,
+            protocol: self.session.protocol(),
+            connected_at: self.identity.connected_at,
+            transaction: self
+                .session
+                .snapshot()
+                .filter(|_| self.is_composed)
+                .map(|snapshot| snapshot.transaction()),
+            synced: self.is_synced(),
+            problems: Arc::clone(&self.problems),
+            types: ResourceType::ALL.map(|resource_type| self.session.status(resource_type)),
+            times: self.times,
+        }
+    }
+
     /// Ends the stream of an Envoy that leaves a response unanswered; looks again when the oldest one will be due.
     fn check_for_stall(&mut self, context: &mut Context<Self>) {
         let Some(oldest) = self.waiting_since.iter().flatten().min() else {
@@ -294,16 +322,16 @@ impl Handler<Wake> for EnvoyActor {
     }
 }
 
-/// A request of the Envoy.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct Ask(pub(crate) Request);
-
-impl Handler<Ask> for EnvoyActor {
-    type Result = ();
-
-    fn handle(&mut self, message: Ask, context: &mut Context<Self>) {
-        let Ask(request) = message;
+/// The requests of the Envoy, one after the other: the next is read once this one was taken in.
+impl StreamHandler<Result<Request, StreamEnd>> for EnvoyActor {
+    fn handle(&mut self, request: Result<Request, StreamEnd>, context: &mut Context<Self>) {
+        if self.outbox.has_ended() {
+            return;
+        }
+        let request = match request {
+            Ok(request) => request,
+            Err(reason) => return self.end(reason, context),
+        };
         let resource_type = request.resource_type;
         match self.session.on_request(request) {
             Ok(outcome) => {
@@ -312,6 +340,10 @@ impl Handler<Ask> for EnvoyActor {
             }
             Err(violation) => self.end(StreamEnd::Violation(violation), context),
         }
+    }
+
+    fn finished(&mut self, context: &mut Context<Self>) {
+        self.end(StreamEnd::Closed, context);
     }
 }
 
@@ -337,24 +369,7 @@ impl Handler<GetStatus> for EnvoyActor {
     type Result = MessageResult<GetStatus>;
 
     fn handle(&mut self, _: GetStatus, _: &mut Context<Self>) -> Self::Result {
-        MessageResult(EnvoyStatus {
-            node: self.identity.node.clone(),
-            stream: self.identity.stream,
-            client: self.identity.client,
-            peer: self.identity.peer,
-            service: self.identity.service,
-            protocol: self.session.protocol(),
-            connected_at: self.identity.connected_at,
-            transaction: self
-                .session
-                .snapshot()
-                .filter(|_| self.is_composed)
-                .map(|snapshot| snapshot.transaction()),
-            synced: self.is_synced(),
-            problems: Arc::clone(&self.problems),
-            types: ResourceType::ALL.map(|resource_type| self.session.status(resource_type)),
-            times: self.times,
-        })
+        MessageResult(self.status())
     }
 }
 
@@ -366,8 +381,7 @@ pub(crate) struct GetDetails;
 impl Handler<GetDetails> for EnvoyActor {
     type Result = MessageResult<GetDetails>;
 
-    fn handle(&mut self, _: GetDetails, context: &mut Context<Self>) -> Self::Result {
-        let MessageResult(status) = self.handle(GetStatus, context);
-        MessageResult(EnvoyDetails { status, resources: self.session.resources() })
+    fn handle(&mut self, _: GetDetails, _: &mut Context<Self>) -> Self::Result {
+        MessageResult(EnvoyDetails { status: self.status(), resources: self.session.resources() })
     }
 }

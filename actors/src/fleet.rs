@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use actix::{Actor, Addr, MailboxError};
+use actix::{Actor, Addr, AsyncContext, MailboxError};
 use dashmap::DashMap;
 use legation_proto::id::{FragmentKey, NodeId};
 use legation_proto::response::Protocol;
 use legation_proto::service::Service;
+use tokio_stream::Stream;
 
-use crate::admission::Admission;
+use crate::admission::{Admission, Place};
 pub use crate::admission::{Limits, Places, Refused};
 use crate::arbiters::{Arbiters, ArbitersError};
 use crate::composition::{Client, Composer};
@@ -21,8 +22,9 @@ use crate::envoy_actor::{EnvoyActor, GetDetails, GetStatus, Identity};
 use crate::fragment_actor::StreamNumber;
 pub use crate::inbox::Publication;
 use crate::metrics;
+use crate::request::Request;
 use crate::status::{EnvoyDetails, EnvoyStatus};
-use crate::stream::{self, Connection, Frames};
+use crate::stream::{Outbox, StreamEnd, StreamHandle, Transport};
 
 /// How long an actor may take to tell its status before it is left out.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(1);
@@ -100,40 +102,10 @@ impl Fleet {
         self.arbiters.spawn(connection);
     }
 
-    /// Starts an actor for an Envoy whose stream has just begun, on the thread that this is called on if it is one of the
-    /// actors'. It lives as long as the connection that is returned.
-    pub fn connect(&self, caller: Caller) -> Result<(Connection, Frames), Refused> {
-        let Caller { node, client, peer, service, protocol, places } = caller;
-        let place = places.of(&node, &self.admission)?;
-        let stream = self.streams.fetch_add(1, Ordering::Relaxed);
-        let (outbox, frames, served) = stream::channel();
-        let reason = outbox.reason();
-        tracing::info!(
-            %node,
-            stream,
-            client = client.as_str(),
-            ?peer,
-            service = service.label(),
-            protocol = protocol.as_str(),
-            "envoy connected"
-        );
-        let identity = Identity {
-            stream,
-            node,
-            client,
-            peer,
-            service,
-            connected_at: SystemTime::now(),
-            control_plane: Arc::clone(&self.control_plane),
-            stall_timeout: self.stall_timeout,
-        };
-        let directory = Arc::clone(&self.directory);
-        let actor = EnvoyActor::start_in_arbiter(&self.arbiters.here_or_next(), move |context| {
-            EnvoyActor::new(identity, protocol, directory, outbox, context)
-        });
-        self.envoys.insert(stream, actor.clone());
-        let envoys = Arc::clone(&self.envoys);
-        Ok((Connection { actor, stream, envoys, served, reason, _place: place }, frames))
+    /// Takes a place for an Envoy whose stream has just begun.
+    pub fn admit(&self, caller: Caller) -> Result<Admitted<'_>, Refused> {
+        let place = caller.places.of(&caller.node, &self.admission)?;
+        Ok(Admitted { fleet: self, caller, place })
     }
 
     /// Passes the state of a fragment to the Envoys that depend on it; nobody else is touched.
@@ -190,5 +162,78 @@ impl Fleet {
     /// How many virtual services, nodes and gateways connected Envoys depend on.
     pub fn fragments_in_use(&self) -> usize {
         self.directory.len()
+    }
+}
+
+/// An Envoy that may connect.
+pub struct Admitted<'a> {
+    fleet: &'a Fleet,
+    caller: Caller,
+    place: Arc<Place>,
+}
+
+impl Admitted<'_> {
+    /// Starts the actor of the Envoy, on the thread that this is called on if it is one of the actors'. It lives as long as
+    /// there are requests to come, unless it ends the stream itself.
+    pub fn open(
+        self,
+        requests: impl Stream<Item = Result<Request, StreamEnd>> + Send + 'static,
+        transport: impl Transport,
+    ) -> StreamHandle {
+        let Self { fleet, caller, place } = self;
+        let Caller { node, client, peer, service, protocol, .. } = caller;
+        let stream = fleet.streams.fetch_add(1, Ordering::Relaxed);
+        tracing::info!(
+            %node,
+            stream,
+            client = client.as_str(),
+            ?peer,
+            service = service.label(),
+            protocol = protocol.as_str(),
+            "envoy connected"
+        );
+        let identity = Identity {
+            stream,
+            node,
+            client,
+            peer,
+            service,
+            connected_at: SystemTime::now(),
+            control_plane: Arc::clone(&fleet.control_plane),
+            stall_timeout: fleet.stall_timeout,
+        };
+        let (outbox, news) = Outbox::new(transport);
+        let (directory, envoys) = (Arc::clone(&fleet.directory), Arc::clone(&fleet.envoys));
+        let actor = EnvoyActor::start_in_arbiter(&fleet.arbiters.here_or_next(), move |context| {
+            let registration = Registration::new(envoys, stream, context.address(), place);
+            context.add_stream(requests);
+            EnvoyActor::new(identity, protocol, directory, outbox, registration, context)
+        });
+        StreamHandle::new(actor, news)
+    }
+}
+
+/// Counts an Envoy among those that are connected, for as long as its actor lives.
+pub(crate) struct Registration {
+    envoys: Arc<Envoys>,
+    stream: StreamNumber,
+    _place: Arc<Place>,
+}
+
+impl Registration {
+    pub(crate) fn new(
+        envoys: Arc<Envoys>,
+        stream: StreamNumber,
+        actor: Addr<EnvoyActor>,
+        place: Arc<Place>,
+    ) -> Self {
+        envoys.insert(stream, actor);
+        Self { envoys, stream, _place: place }
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.envoys.remove(&self.stream);
     }
 }

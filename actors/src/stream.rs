@@ -1,8 +1,7 @@
-//! The two ends of an Envoy's stream: requests go in through a [`Connection`], [`Frames`] come out.
+//! The ends of an Envoy's stream: requests come in, responses go out through a [`Transport`], and whoever serves the
+//! connection learns of it through a [`StreamHandle`].
 
-use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
 
 use actix::Addr;
 use bytes::Bytes;
@@ -11,13 +10,8 @@ use legation_proto::resource_type::ResourceType;
 use legation_proto::service::Service;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
-use tokio_stream::Stream;
 
-use crate::admission::Place;
-use crate::envoy_actor::{Ask, End, EnvoyActor};
-use crate::fleet::Envoys;
-use crate::fragment_actor::StreamNumber;
-use crate::request::Request;
+use crate::envoy_actor::{End, EnvoyActor};
 use crate::session::Violation;
 
 /// Frames that wait for a stream to take them. The session has at most one response a type un-ACKed, so that more than
@@ -61,38 +55,32 @@ pub enum StreamEnd {
     Failed,
 }
 
-/// The Envoy's actor has ended; [`Connection::ended`] tells why.
-#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-#[error("the stream has ended")]
-pub struct StreamEnded;
+/// How responses leave: the end of a stream that whoever serves its connection holds.
+pub trait Transport: Send + 'static {
+    /// Queues a response, and never waits. That it cannot be sent is not told here: the requests end then.
+    fn send(&mut self, frame: Bytes);
 
-/// The Envoy actor's ends of its stream, and what the connection learns of it.
-pub(crate) fn channel() -> (Outbox, Frames, watch::Receiver<bool>) {
-    let (frames, receiver) = mpsc::channel(FRAMES_WAITING_MAX);
-    let (served, is_served) = watch::channel(false);
-    let reason = Arc::new(OnceLock::new());
-    let outbox = Outbox { frames, served, reason: Arc::clone(&reason) };
-    (outbox, Frames { frames: receiver, reason, ended: false }, is_served)
+    /// How many responses have been queued and not been written.
+    fn waiting(&self) -> usize;
+
+    /// Ends the stream after what has been queued. Called once, and nothing after it.
+    fn end(&mut self, reason: &StreamEnd);
 }
 
-/// The requests' side of a stream. Dropping it ends the Envoy's actor.
+/// What whoever serves the connection of a stream learns of it, and may do to it.
 #[derive(Debug)]
-pub struct Connection {
-    pub(crate) actor: Addr<EnvoyActor>,
-    pub(crate) stream: StreamNumber,
-    pub(crate) envoys: Arc<Envoys>,
-    pub(crate) served: watch::Receiver<bool>,
-    pub(crate) reason: Arc<OnceLock<StreamEnd>>,
-    pub(crate) _place: Arc<Place>,
+pub struct StreamHandle {
+    actor: Addr<EnvoyActor>,
+    served: watch::Receiver<bool>,
+    reason: Arc<OnceLock<StreamEnd>>,
 }
 
-impl Connection {
-    /// Passes a request to the session and waits until it was taken in: a stream has at most one request under way.
-    pub async fn request(&self, request: Request) -> Result<(), StreamEnded> {
-        self.actor.send(Ask(request)).await.map_err(|_| StreamEnded)
+impl StreamHandle {
+    pub(crate) fn new(actor: Addr<EnvoyActor>, news: StreamNews) -> Self {
+        Self { actor, served: news.served, reason: news.reason }
     }
 
-    /// Ends the stream because of what the Envoy sent, or because its time has come.
+    /// Ends the stream.
     pub fn end(&self, reason: StreamEnd) {
         self.actor.do_send(End(reason));
     }
@@ -117,25 +105,38 @@ impl Connection {
     }
 }
 
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.envoys.remove(&self.stream);
-        self.actor.do_send(End(StreamEnd::Closed));
-    }
+/// What an [`Outbox`] tells of its stream.
+pub(crate) struct StreamNews {
+    served: watch::Receiver<bool>,
+    reason: Arc<OnceLock<StreamEnd>>,
 }
 
-/// The Envoy actor's side of the frames that go out.
-#[derive(Debug)]
+/// The Envoy actor's way out. Dropping it ends the stream.
 pub(crate) struct Outbox {
-    frames: mpsc::Sender<Bytes>,
+    transport: Box<dyn Transport>,
     served: watch::Sender<bool>,
     reason: Arc<OnceLock<StreamEnd>>,
 }
 
+/// The Envoy does not read its responses.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unread;
+
 impl Outbox {
-    /// Queues a frame. The error tells that too many wait.
-    pub(crate) fn send(&self, frame: Bytes) -> Result<(), StreamEnded> {
-        self.frames.try_send(frame).map_err(|_| StreamEnded)
+    pub(crate) fn new(transport: impl Transport) -> (Self, StreamNews) {
+        let (served, is_served) = watch::channel(false);
+        let reason = Arc::new(OnceLock::new());
+        let news = StreamNews { served: is_served, reason: Arc::clone(&reason) };
+        (Self { transport: Box::new(transport), served, reason }, news)
+    }
+
+    /// Queues a response, unless too many wait.
+    pub(crate) fn send(&mut self, frame: Bytes) -> Result<(), Unread> {
+        if self.transport.waiting() >= FRAMES_WAITING_MAX {
+            return Err(Unread);
+        }
+        self.transport.send(frame);
+        Ok(())
     }
 
     /// Says that everything that was due is on its way.
@@ -143,42 +144,38 @@ impl Outbox {
         self.served.send_if_modified(|served| !std::mem::replace(served, true));
     }
 
-    /// Says why the frames end, as they do when this is dropped.
-    pub(crate) fn end(&self, reason: StreamEnd) {
-        let _ = self.reason.set(reason);
+    /// Ends the stream. The first reason counts.
+    pub(crate) fn end(&mut self, reason: StreamEnd) {
+        if self.reason.set(reason).is_ok()
+            && let Some(reason) = self.reason.get()
+        {
+            self.transport.end(reason);
+        }
     }
 
-    pub(crate) fn reason(&self) -> Arc<OnceLock<StreamEnd>> {
-        Arc::clone(&self.reason)
+    pub(crate) fn has_ended(&self) -> bool {
+        self.reason.get().is_some()
     }
 }
 
-/// Encoded responses for the Envoy, then the reason why the stream ends, unless the Envoy ended it.
-#[derive(Debug)]
-pub struct Frames {
-    frames: mpsc::Receiver<Bytes>,
-    reason: Arc<OnceLock<StreamEnd>>,
-    ended: bool,
+impl Drop for Outbox {
+    /// An actor that ended without a reason has died.
+    fn drop(&mut self) {
+        self.end(StreamEnd::Failed);
+    }
 }
 
-impl Stream for Frames {
-    type Item = Result<Bytes, StreamEnd>;
+/// A stream in memory, for tests and benchmarks: at most as many responses wait as the channel holds.
+impl Transport for mpsc::Sender<Result<Bytes, StreamEnd>> {
+    fn send(&mut self, frame: Bytes) {
+        let _ = self.try_send(Ok(frame));
+    }
 
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.ended {
-            return Poll::Ready(None);
-        }
-        match self.frames.poll_recv(context) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Some(frame)) => Poll::Ready(Some(Ok(frame))),
-            Poll::Ready(None) => {
-                self.ended = true;
-                Poll::Ready(match self.reason.get() {
-                    Some(StreamEnd::Closed) => None,
-                    Some(reason) => Some(Err(reason.clone())),
-                    None => Some(Err(StreamEnd::Failed)), // the actor has died
-                })
-            }
-        }
+    fn waiting(&self) -> usize {
+        self.max_capacity() - self.capacity()
+    }
+
+    fn end(&mut self, reason: &StreamEnd) {
+        let _ = self.try_send(Err(reason.clone()));
     }
 }

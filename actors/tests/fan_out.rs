@@ -12,7 +12,7 @@ use legation_actors::composition::{Backend, Client, Compose, ComposeError, Compo
 use legation_actors::fleet::{Caller, Fleet, FleetSettings, FragmentSource, Limits, Places, Publication};
 use legation_actors::request::{Interest, Request};
 use legation_actors::snapshot::{ResourceSet, Snapshot};
-use legation_actors::stream::{Connection, Frames, StreamEnd};
+use legation_actors::stream::{StreamEnd, StreamHandle};
 use legation_proto::fragment::{Fragment, NodeFragment, ServiceFragment};
 use legation_proto::id::{FragmentKey, NodeId};
 use legation_proto::resource::Resource;
@@ -21,10 +21,14 @@ use legation_proto::response::Protocol;
 use legation_proto::service::Service;
 use legation_proto::version::Version;
 use prost::Message;
-use tokio_stream::StreamExt;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::UnboundedReceiverStream;
 
 /// Longer than any other test takes, and short enough to wait for.
 const STALL_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// More frames than wait for an Envoy that reads.
+const FRAMES_MAX: usize = 100;
 
 /// Notes which fragments are followed; the test publishes them.
 #[derive(Default)]
@@ -113,8 +117,11 @@ impl Host {
     }
 
     fn connect(&self, name: &str) -> Envoy {
-        let (connection, frames) = self.fleet.connect(caller(name)).unwrap();
-        Envoy { connection, frames }
+        let (requests, queue) = mpsc::unbounded_channel();
+        let (transport, frames) = mpsc::channel(FRAMES_MAX);
+        let admitted = self.fleet.admit(caller(name)).unwrap();
+        let handle = admitted.open(UnboundedReceiverStream::new(queue), transport);
+        Envoy { requests, frames, handle }
     }
 
     fn publish_node(&self, name: &str, publication: Publication) {
@@ -123,6 +130,17 @@ impl Host {
 
     fn publish_service(&self, name: &str, publication: Publication) {
         self.fleet.publish(&service_key(name), publication);
+    }
+
+    /// Waits until exactly so many Envoys are connected.
+    async fn holds(&self, expected: usize) {
+        for _ in 0..500 {
+            if self.fleet.envoys_connected() == expected {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("holds {} envoys, not {expected}", self.fleet.envoys_connected());
     }
 
     /// Waits until exactly these are followed.
@@ -141,36 +159,40 @@ impl Host {
     }
 }
 
+/// A request for clusters that answers a response.
+fn request(nonce: &str) -> Request {
+    let interest = Interest::Delta { subscribe: vec![], unsubscribe: vec![], initial_versions: vec![] };
+    Request { resource_type: ResourceType::Cluster, nonce: nonce.to_owned(), error: None, interest }
+}
+
 struct Envoy {
-    connection: Connection,
-    frames: Frames,
+    requests: mpsc::UnboundedSender<Result<Request, StreamEnd>>,
+    frames: mpsc::Receiver<Result<Bytes, StreamEnd>>,
+    handle: StreamHandle,
 }
 
 impl Envoy {
-    async fn ask(&self, nonce: &str) {
-        let interest = Interest::Delta { subscribe: vec![], unsubscribe: vec![], initial_versions: vec![] };
-        let request =
-            Request { resource_type: ResourceType::Cluster, nonce: nonce.to_owned(), error: None, interest };
-        self.connection.request(request).await.unwrap();
+    fn ask(&self, nonce: &str) {
+        self.requests.send(Ok(request(nonce))).unwrap();
     }
 
     /// Receives a response and accepts it: the names of what was added, then of what was removed.
     async fn receive(&mut self) -> Vec<String> {
         let frame =
-            tokio::time::timeout(Duration::from_secs(5), self.frames.next()).await.expect("a response");
+            tokio::time::timeout(Duration::from_secs(5), self.frames.recv()).await.expect("a response");
         let response = DeltaDiscoveryResponse::decode(frame.unwrap().unwrap()).unwrap();
-        self.ask(&response.nonce).await;
+        self.ask(&response.nonce);
         let added = response.resources.into_iter().map(|resource| resource.name);
         added.chain(response.removed_resources.into_iter().map(|name| format!("-{name}"))).collect()
     }
 
     async fn receives_nothing(&mut self) {
-        let frame = tokio::time::timeout(Duration::from_millis(100), self.frames.next()).await;
+        let frame = tokio::time::timeout(Duration::from_millis(100), self.frames.recv()).await;
         assert!(frame.is_err(), "received {frame:?}");
     }
 
     async fn end(&mut self) -> StreamEnd {
-        let end = tokio::time::timeout(Duration::from_secs(5), self.frames.next()).await.expect("an end");
+        let end = tokio::time::timeout(Duration::from_secs(5), self.frames.recv()).await.expect("an end");
         end.expect("a reason").expect_err("no response")
     }
 }
@@ -180,7 +202,7 @@ async fn a_change_reaches_consumers_only() {
     let host = Host::start(10);
     let (mut a1, mut a2, mut b) = (host.connect("a"), host.connect("a"), host.connect("b"));
     for envoy in [&a1, &a2, &b] {
-        envoy.ask("").await;
+        envoy.ask("");
     }
     host.follows(&["mesh/m/virtualNode/a", "mesh/m/virtualNode/b"]).await;
     host.publish_node("a", node(&["x"]));
@@ -215,14 +237,14 @@ async fn a_change_reaches_consumers_only() {
 
     drop((a1, a2, b));
     host.follows(&[]).await;
-    assert_eq!(host.fleet.envoys_connected(), 0);
+    host.holds(0).await;
 }
 
 #[tokio::test]
 async fn nobody_is_answered_before_everything_is_known() {
     let host = Host::start(10);
     let mut envoy = host.connect("a");
-    envoy.ask("").await;
+    envoy.ask("");
     host.follows(&["mesh/m/virtualNode/a"]).await;
     host.publish_node("a", node(&["x", "y"]));
     host.follows(&["mesh/m/virtualNode/a", "mesh/m/virtualService/x", "mesh/m/virtualService/y"]).await;
@@ -236,7 +258,7 @@ async fn nobody_is_answered_before_everything_is_known() {
 async fn an_envoy_for_which_something_is_on_its_way_is_not_in_sync() {
     let host = Host::start(10);
     let mut envoy = host.connect("a");
-    envoy.ask("").await;
+    envoy.ask("");
     host.follows(&["mesh/m/virtualNode/a"]).await;
     host.publish_node("a", node_with_cluster("of-b", &[]));
     assert_eq!(envoy.receive().await, ["of-b"]);
@@ -294,9 +316,13 @@ async fn the_cap_is_exact_and_places_are_given_back() {
     let host = Host::start(2);
     let first = host.connect("a");
     let _second = host.connect("a");
-    assert!(host.fleet.connect(caller("a")).is_err());
+    assert!(host.fleet.admit(caller("a")).is_err());
     drop(first);
-    assert!(host.fleet.connect(caller("a")).is_ok());
+    host.holds(1).await;
+    let admitted = host.fleet.admit(caller("a")).expect("a place");
+    assert!(host.fleet.admit(caller("a")).is_err());
+    drop(admitted);
+    assert!(host.fleet.admit(caller("a")).is_ok(), "one that opens nothing gives its place back");
 }
 
 #[tokio::test]
@@ -304,7 +330,7 @@ async fn an_end_tells_the_envoy_why() {
     let host = Host::start(10);
     let mut envoy = host.connect("a");
     host.follows(&["mesh/m/virtualNode/a"]).await;
-    envoy.connection.end(StreamEnd::Reconnect);
+    envoy.handle.end(StreamEnd::Reconnect);
     assert_eq!(envoy.end().await, StreamEnd::Reconnect);
 }
 
@@ -312,8 +338,8 @@ async fn an_end_tells_the_envoy_why() {
 async fn an_envoy_that_answers_nothing_is_disconnected_and_delays_nobody() {
     let host = Host::start(10);
     let (mut stalled, mut other) = (host.connect("a"), host.connect("a"));
-    stalled.ask("").await;
-    other.ask("").await;
+    stalled.ask("");
+    other.ask("");
     host.follows(&["mesh/m/virtualNode/a"]).await;
     host.publish_node("a", node(&["x"]));
     host.follows(&["mesh/m/virtualNode/a", "mesh/m/virtualService/x"]).await;
@@ -321,9 +347,34 @@ async fn an_envoy_that_answers_nothing_is_disconnected_and_delays_nobody() {
         host.publish_service("x", service("x", content));
         assert_eq!(other.receive().await, ["x"]);
     }
-    assert!(stalled.frames.next().await.unwrap().is_ok(), "it was sent one response, and no more");
+    assert!(stalled.frames.recv().await.unwrap().is_ok(), "it was sent one response, and no more");
     assert_eq!(stalled.end().await, StreamEnd::Stalled);
     other.receives_nothing().await;
+}
+
+#[tokio::test]
+async fn an_envoy_that_accepts_what_it_does_not_read_is_disconnected() {
+    let host = Host::start(10);
+    let mut envoy = host.connect("a");
+    envoy.ask("");
+    host.follows(&["mesh/m/virtualNode/a"]).await;
+    host.publish_node("a", node(&["x"]));
+    host.follows(&["mesh/m/virtualNode/a", "mesh/m/virtualService/x"]).await;
+    let mut sent = 0;
+    while !envoy.requests.is_closed() {
+        sent += 1;
+        host.publish_service("x", service("x", &sent.to_string()));
+        while envoy.frames.len() < sent && !envoy.requests.is_closed() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let _ = envoy.requests.send(Ok(request(&sent.to_string()))); // nonces are numbers, which can be guessed
+        assert!(sent < FRAMES_MAX, "it goes on, and nothing is read");
+    }
+    assert_eq!(envoy.handle.ended().await, StreamEnd::Stalled);
+    while let Some(Ok(_)) = envoy.frames.recv().await {
+        sent -= 1;
+    }
+    assert_eq!(sent, 1, "the last one was not queued");
 }
 
 /// How often [`fails_once`] may still panic; one test uses it.
@@ -355,8 +406,9 @@ async fn an_actor_that_panics_takes_its_stream_with_it_and_nothing_else() {
     let host = Host::start_with(10, 1, fails_once);
     let (mut first, mut replica, mut other) = (host.connect("a"), host.connect("a"), host.connect("b"));
     for envoy in [&first, &replica, &other] {
-        envoy.ask("").await;
+        envoy.ask("");
     }
+    host.follows(&["mesh/m/virtualNode/a", "mesh/m/virtualNode/b"]).await;
     host.publish_node("a", node_with_cluster("of-a", &["x"]));
     host.publish_node("b", node_with_cluster("of-b", &["x"]));
     let all = ["mesh/m/virtualNode/a", "mesh/m/virtualNode/b", "mesh/m/virtualService/x"];
@@ -370,19 +422,19 @@ async fn an_actor_that_panics_takes_its_stream_with_it_and_nothing_else() {
     host.publish_service("x", service("x", "2"));
     assert_eq!(other.receive().await, ["x"]);
     // either of the two replicas comes first
-    let ends = [first.frames.next().await, replica.frames.next().await].map(|frame| frame.unwrap().err());
+    let ends = [first.frames.recv().await, replica.frames.recv().await].map(|frame| frame.unwrap().err());
     assert_eq!(ends.iter().flatten().collect::<Vec<_>>(), [&StreamEnd::Failed], "one failed, one did not");
     let (failed, mut healthy) = if ends[0].is_some() { (first, replica) } else { (replica, first) };
-    let ended = tokio::time::timeout(Duration::from_secs(5), failed.connection.ended()).await;
+    let ended = tokio::time::timeout(Duration::from_secs(5), failed.handle.ended()).await;
     assert_eq!(ended.expect("an end"), StreamEnd::Failed);
     drop(failed);
-    assert_eq!(host.fleet.envoys_connected(), 2);
+    host.holds(2).await;
     assert_eq!(host.fleet.status().await.len(), 2);
 
     let mut again = host.connect("a");
-    again.ask("").await;
+    again.ask("");
     assert_eq!(again.receive().await, ["of-a", "x"], "it comes back");
-    healthy.ask("2").await; // the response that was looked at above
+    healthy.ask("2"); // the response that was looked at above
     host.publish_service("x", service("x", "3"));
     for envoy in [&mut again, &mut healthy, &mut other] {
         assert_eq!(envoy.receive().await, ["x"]);
@@ -392,5 +444,5 @@ async fn an_actor_that_panics_takes_its_stream_with_it_and_nothing_else() {
     host.follows(&all[1..]).await;
     drop(other);
     host.follows(&[]).await;
-    assert_eq!(host.fleet.envoys_connected(), 0);
+    host.holds(0).await;
 }

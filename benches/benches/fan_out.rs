@@ -25,7 +25,8 @@ use legation_proto::response::Protocol;
 use legation_proto::service::Service;
 use legation_proto::version::Version;
 use prost::Message;
-use tokio_stream::StreamExt;
+use tokio::sync::mpsc::{channel, unbounded_channel};
+use tokio_stream::wrappers::UnboundedReceiverStream;
 
 const MESH: &str = "bench";
 
@@ -37,6 +38,9 @@ const BACKENDS: usize = 10;
 
 /// About what a cluster takes, in bytes.
 const BODY_BYTES: usize = 358;
+
+/// More responses than wait for an Envoy that reads.
+const FRAMES_MAX: usize = 100;
 
 /// After which time something is broken, and not slow.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -143,17 +147,15 @@ async fn accept(fleet: Arc<Fleet>, name: String, tally: Arc<Tally>) {
         protocol: Protocol::Delta,
         places: Places::default(),
     };
-    let (connection, mut frames) = fleet.connect(caller).unwrap();
+    let (requests, queue) = unbounded_channel();
+    let (transport, mut frames) = channel(FRAMES_MAX);
+    fleet.admit(caller).unwrap().open(UnboundedReceiverStream::new(queue), transport);
     drop(fleet);
-    if connection.request(request(String::new())).await.is_err() {
-        return;
-    }
-    while let Some(Ok(frame)) = frames.next().await {
+    let _ = requests.send(Ok(request(String::new()))); // an error tells that the stream has ended, as its frames do
+    while let Some(Ok(frame)) = frames.recv().await {
         assert!(frame.len() > BODY_BYTES);
         let Nonce { nonce } = Nonce::decode(frame).unwrap();
-        if connection.request(request(nonce)).await.is_err() {
-            return;
-        }
+        let _ = requests.send(Ok(request(nonce)));
         tally.count();
     }
 }

@@ -16,6 +16,7 @@ use crate::admin::{self, Admin};
 use crate::frontend::{self, Frontend, FrontendSettings};
 use crate::http_server::{self, Versions};
 use crate::management::compose::COMPOSER;
+use crate::management::connection::Keepalive;
 use crate::management::discovery::DiscoveryService;
 use crate::management::feed::{self, Feed};
 use crate::management::server::{self, ServerSettings};
@@ -113,8 +114,7 @@ pub async fn serve(settings: ServeSettings) -> Result<(), ServeError> {
         connections_max: settings.max_envoys,
         reconnect_interval: settings.reconnect_interval,
         reconnects_per_second: settings.reconnects_per_second,
-        keepalive_interval: settings.keepalive_interval,
-        keepalive_timeout: settings.keepalive_timeout,
+        keepalive: Keepalive { interval: settings.keepalive_interval, timeout: settings.keepalive_timeout },
         drain_timeout: settings.drain_timeout,
     };
     servers.spawn(server::serve(xds, discovery, server_settings, shutdown.clone()));

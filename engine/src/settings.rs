@@ -60,7 +60,7 @@ pub struct ServeOptions {
     #[serde(with = "humantime_serde::option")]
     pub stall_timeout: Option<Duration>,
 
-    /// How long a connection may be silent before its Envoy is asked whether it is there [default: 30s]
+    /// How often an Envoy is asked whether it is still there [default: 30s]
     #[arg(long, env = "LEGATION_KEEPALIVE_INTERVAL", value_name = "TIME", value_parser = humantime::parse_duration)]
     #[serde(with = "humantime_serde::option")]
     pub keepalive_interval: Option<Duration>,

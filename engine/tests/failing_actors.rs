@@ -9,6 +9,7 @@ use std::time::Duration;
 use envoy_types::pb::envoy::config::core::v3::Node;
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
+use legation::management::connection::Keepalive;
 use legation::management::discovery::DiscoveryService;
 use legation::management::server::{self, ServerSettings};
 use legation_actors::composition::{Backend, Client, ComposeError, Composed, Composer};
@@ -76,8 +77,7 @@ impl Host {
             connections_max: 10,
             reconnect_interval: Duration::from_secs(3600),
             reconnects_per_second: 1,
-            keepalive_interval: Duration::from_secs(30),
-            keepalive_timeout: Duration::from_secs(10),
+            keepalive: Keepalive { interval: Duration::from_secs(30), timeout: Duration::from_secs(10) },
             drain_timeout: Duration::from_secs(1),
         };
         let service = DiscoveryService::new(Arc::clone(&fleet));

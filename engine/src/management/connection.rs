@@ -1,91 +1,164 @@
-//! What a stream knows of the life of its connection, and what it tells of its own.
+//! One connection: its HTTP/2, the calls on it, and the ways in which it ends.
+//!
+//! It stands on the HTTP/2 library itself. A server above it has a task and a queue for each stream, between the Envoy's actor
+//! and the socket; here the actor is both ends of its stream.
 
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::future::{Future, pending};
+use std::io;
+use std::time::Duration;
 
-use legation_actors::fleet::{Places, Refused};
-use tokio::sync::OwnedSemaphorePermit;
-use tokio_util::sync::CancellationToken;
+use futures_util::stream::FuturesUnordered;
+use h2::server::Connection;
+use h2::{Ping, PingPong, RecvStream, server};
+use http::Request;
+use tokio::net::TcpStream;
+use tokio::task::spawn_local;
+use tokio::time::{sleep, timeout};
+use tokio_stream::StreamExt;
 
-use super::metrics::{self, Refusal};
+use super::connection_life::ConnectionLife;
+use super::discovery::DiscoveryService;
+use super::responses::{Message, Unanswered};
 
-/// The life of a connection, shared by what serves it and its streams.
-#[derive(Clone, Debug)]
-pub struct ConnectionLife {
-    /// Where the connection comes from.
-    pub peer: SocketAddr,
-    /// The places that its Envoys hold: one Envoy, unless something multiplexes.
-    pub places: Places,
-    ending: CancellationToken,
-    refused: CancellationToken,
-    aborted: CancellationToken,
-    called: Arc<AtomicBool>,
-    /// A place among those that are being opened.
-    opening: Arc<Mutex<Option<OwnedSemaphorePermit>>>,
+/// How long a connection may count as opening, and how long its HTTP/2 may take to open.
+const OPENING_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long after that a connection may stay without a call.
+const SILENCE_MAX: Duration = Duration::from_secs(15);
+
+/// How long a connection may take to end after its streams were told to.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a refused Envoy may take to read why. It tries again after half a second at the earliest, on another
+/// connection then.
+const REFUSAL_TIMEOUT: Duration = Duration::from_millis(250);
+
+/// Streams on one connection: an Envoy opens one, or one for each service that it uses, and as many while it reconnects.
+const STREAMS_MAX: u32 = 16;
+
+/// How many bytes an Envoy may send before they are read: a first request describes a node, and names what it has.
+const WINDOW_BYTES: u32 = 1 << 20;
+
+/// Most bytes of the headers of a call, in HTTP/2's way to count.
+const HEADERS_BYTES_MAX: u32 = 16 << 10;
+
+/// How to find connections whose peers have gone without a word (conformance 100).
+#[derive(Clone, Copy, Debug)]
+pub struct Keepalive {
+    /// How often a peer is asked whether it is there.
+    pub interval: Duration,
+    /// How long the answer may take.
+    pub timeout: Duration,
 }
 
-impl ConnectionLife {
-    /// A connection from `peer` that was just accepted and counts as being opened while it has `permit`.
-    pub fn new(peer: SocketAddr, permit: Option<OwnedSemaphorePermit>) -> Self {
-        Self {
-            peer,
-            places: Places::default(),
-            ending: CancellationToken::new(),
-            refused: CancellationToken::new(),
-            aborted: CancellationToken::new(),
-            called: Arc::default(),
-            opening: Arc::new(Mutex::new(permit)),
+/// Serves the calls on a connection, each in a task of its own on this thread, until either side ends it. `time_to_live`
+/// is over when its time has come.
+pub async fn serve(
+    stream: std::net::TcpStream,
+    life: ConnectionLife,
+    service: DiscoveryService,
+    keepalive: Keepalive,
+    time_to_live: impl Future<Output = ()>,
+) {
+    let peer = life.peer;
+    let mut connection = tokio::select! {
+        opened = timeout(OPENING_TIMEOUT, open(stream)) => match opened {
+            Ok(Ok(connection)) => connection,
+            Ok(Err(error)) => return tracing::debug!(%peer, %error, "connection ended before it began"),
+            Err(_) => return tracing::debug!(%peer, "connection opened no http/2"),
+        },
+        () = life.ending() => return,
+    };
+    let is_lost = is_lost(connection.ping_pong(), keepalive);
+    // polled where it is woken itself, and not whenever the connection is, which is with every push and every ACK
+    let mut interruption = FuturesUnordered::from_iter([interruption(&life, is_lost, time_to_live)]);
+    let patience = loop {
+        tokio::select! {
+            call = connection.accept() => match call {
+                Some(Ok(call)) => answer(call, &service, &life),
+                Some(Err(error)) => return tracing::debug!(%peer, %error, "connection failed"),
+                None => return,
+            },
+            Some(patience) = interruption.next() => match patience {
+                Some(patience) => break patience,
+                None => return,
+            },
         }
+    };
+    life.end();
+    connection.graceful_shutdown();
+    let ended = async {
+        while let Some(Ok(call)) = connection.accept().await {
+            answer(call, &service, &life);
+        }
+    };
+    tokio::select! {
+        () = ended => {}
+        () = life.aborted() => {}
+        () = sleep(patience) => tracing::debug!(%peer, "connection closed without waiting for its peer"),
     }
+}
 
-    /// The connection is being opened no longer: the next may be.
-    pub fn opened(&self) {
-        self.opening.lock().unwrap_or_else(PoisonError::into_inner).take();
+async fn open(stream: std::net::TcpStream) -> io::Result<Connection<TcpStream, Message>> {
+    stream.set_nodelay(true)?;
+    let stream = TcpStream::from_std(stream)?;
+    let connection = server::Builder::new()
+        .initial_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
+        .max_header_list_size(HEADERS_BYTES_MAX)
+        .max_concurrent_streams(STREAMS_MAX)
+        .handshake(stream)
+        .await;
+    connection.map_err(io::Error::other)
+}
+
+fn answer(
+    (request, call): (Request<RecvStream>, Unanswered),
+    service: &DiscoveryService,
+    life: &ConnectionLife,
+) {
+    life.called();
+    let (service, life) = (service.clone(), life.clone());
+    spawn_local(async move { service.serve(request, call, life).await });
+}
+
+/// Waits until a connection is to end before its peer ends it: at once, or within so long.
+async fn interruption(
+    life: &ConnectionLife,
+    is_lost: impl Future<Output = ()>,
+    time_to_live: impl Future<Output = ()>,
+) -> Option<Duration> {
+    let is_idle = async {
+        sleep(OPENING_TIMEOUT).await;
+        life.opened();
+        sleep(SILENCE_MAX).await;
+        if life.was_called() {
+            pending::<()>().await;
+        }
+    };
+    let is_refused = async {
+        life.refused().await;
+        sleep(REFUSAL_TIMEOUT).await;
+    };
+    tokio::select! {
+        () = life.aborted() => None,
+        () = is_lost => None,
+        () = is_idle => None,
+        () = is_refused => Some(Duration::ZERO),
+        () = life.ending() => Some(CLOSE_TIMEOUT),
+        () = time_to_live => Some(CLOSE_TIMEOUT),
     }
+}
 
-    /// Tells the streams to end.
-    pub fn end(&self) {
-        self.ending.cancel();
-    }
-
-    /// Waits until the streams are to end.
-    pub async fn ending(&self) {
-        self.ending.cancelled().await;
-    }
-
-    /// A stream was refused: the connection closes once it was told, so that the Envoy reaches another host when it tries
-    /// again, and not this one for ever.
-    pub fn refuse(&self, refused: &Refused) {
-        metrics::connection_refused(match refused {
-            Refused::HostFull(_) => Refusal::HostFull,
-            Refused::NodeFull { .. } => Refusal::NodeFull,
-        });
-        self.refused.cancel();
-    }
-
-    /// Waits until a stream was refused.
-    pub async fn refused(&self) {
-        self.refused.cancelled().await;
-    }
-
-    /// A call came.
-    pub fn called(&self) {
-        self.called.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether any call came.
-    pub fn was_called(&self) -> bool {
-        self.called.load(Ordering::Relaxed)
-    }
-
-    /// Closes the connection at once, whatever waits to be written.
-    pub fn abort(&self) {
-        self.aborted.cancel();
-    }
-
-    /// Waits until the connection is to be closed at once.
-    pub async fn aborted(&self) {
-        self.aborted.cancelled().await;
+/// Asks the peer again and again whether it is there; is over when it does not answer.
+async fn is_lost(pings: Option<PingPong>, keepalive: Keepalive) {
+    let Some(mut pings) = pings else {
+        return pending().await; // somebody else asks
+    };
+    loop {
+        sleep(keepalive.interval).await;
+        if !matches!(timeout(keepalive.timeout, pings.ping(Ping::opaque())).await, Ok(Ok(_))) {
+            return;
+        }
     }
 }

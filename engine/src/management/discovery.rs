@@ -6,12 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
-use futures_util::stream::FuturesUnordered;
-use http::{Request, Response};
-use hyper::body::Incoming;
+use h2::RecvStream;
+use http::Request;
 use legation_actors::composition::Client;
-use legation_actors::fleet::{Caller, Fleet};
-use legation_actors::stream::{Connection, Frames, StreamEnd};
+use legation_actors::fleet::{Admitted, Caller, Fleet};
+use legation_actors::stream::{StreamEnd, StreamHandle};
 use legation_proto::id::{NodeId, NodeIdError};
 use legation_proto::resource_type::ResourceType;
 use legation_proto::response::Protocol;
@@ -19,11 +18,11 @@ use legation_proto::service::Service;
 use tokio_stream::StreamExt;
 use tonic::{Code, Status};
 
-use super::connection::ConnectionLife;
+use super::connection_life::ConnectionLife;
 use super::discovery_request::StreamRequest;
 use super::metrics;
-use super::requests::{Requests, Unreadable};
-use super::responses::Responses;
+use super::requests::{RequestBody, Requests, Unreadable};
+use super::responses::{self, Responses, Unanswered};
 
 /// Largest request that is taken, in bytes: room for the metadata of a node and for thousands of names (conformance 103).
 const REQUEST_BYTES_MAX: usize = 8 << 20;
@@ -54,46 +53,59 @@ impl DiscoveryService {
         self.fleet.spawn(connection);
     }
 
-    /// Answers a gRPC call that came on `connection`.
-    pub async fn call(&self, request: Request<Incoming>, connection: ConnectionLife) -> Response<Responses> {
+    /// Answers a gRPC call that came on `connection`, until its stream ends.
+    pub async fn serve(&self, request: Request<RecvStream>, call: Unanswered, connection: ConnectionLife) {
         let Some((service, protocol)) = Service::of_method(request.uri().path()) else {
-            return Status::unimplemented("this is not a method of a discovery service that is served here")
-                .into_http();
+            let status = "this is not a method of a discovery service that is served here";
+            return responses::refuse(call, &Status::unimplemented(status));
         };
-        let stream = Opening { fleet: &self.fleet, connection: &connection, service };
+        let stream = OpenedStream { fleet: &self.fleet, connection: &connection, service };
+        let body = RequestBody(request.into_body());
         match protocol {
-            Protocol::Sotw => stream.answer::<DiscoveryRequest>(request.into_body()).await,
-            Protocol::Delta => stream.answer::<DeltaDiscoveryRequest>(request.into_body()).await,
+            Protocol::Sotw => stream.serve::<DiscoveryRequest>(body, call).await,
+            Protocol::Delta => stream.serve::<DeltaDiscoveryRequest>(body, call).await,
         }
     }
 }
 
-/// A stream that is being opened.
-struct Opening<'a> {
+/// A stream that an Envoy has opened.
+struct OpenedStream<'a> {
     fleet: &'a Fleet,
     connection: &'a ConnectionLife,
     service: Service,
 }
 
-impl Opening<'_> {
-    async fn answer<T: StreamRequest>(&self, body: Incoming) -> Response<Responses> {
-        match self.open(Requests::<T, _>::new(body, REQUEST_BYTES_MAX)).await {
-            Ok(frames) => Responses::response(frames),
+impl OpenedStream<'_> {
+    async fn serve<T: StreamRequest>(&self, body: RequestBody, call: Unanswered) {
+        let mut requests = Requests::<T, _>::new(body, REQUEST_BYTES_MAX);
+        let (first, admitted) = match self.admit(&mut requests).await {
+            Ok(admitted) => admitted,
             Err(status) => {
                 let peer = self.connection.peer;
                 tracing::info!(%peer, code = ?status.code(), reason = status.message(), "stream refused");
                 self.connection.opened();
-                status.into_http()
+                return responses::refuse(call, &status);
             }
-        }
+        };
+        let Ok(responses) = Responses::begin(call) else {
+            return; // it has ended already
+        };
+        let service = self.service;
+        let requests = tokio_stream::once(Ok(first)).chain(requests);
+        let envoy = admitted.open(requests.filter_map(move |request| asked(request, service)), responses);
+        attend(&envoy, self.connection).await;
     }
 
-    async fn open<T: StreamRequest>(&self, mut requests: Requests<T, Incoming>) -> Result<Frames, Status> {
+    /// Waits for the first request, which tells who the Envoy is, and takes a place for it.
+    async fn admit<T: StreamRequest>(
+        &self,
+        requests: &mut Requests<T, RequestBody>,
+    ) -> Result<(T, Admitted<'_>), Status> {
         let first = tokio::time::timeout(FIRST_REQUEST_TIMEOUT, requests.next())
             .await
             .map_err(|_| Status::deadline_exceeded("no request came on this stream"))?
-            .map_err(|error| status_of(&error.into()))?
-            .ok_or_else(|| Status::invalid_argument("the stream was closed without a request"))?;
+            .ok_or_else(|| Status::invalid_argument("the stream was closed without a request"))?
+            .map_err(|error| status_of(&error.into()))?;
         let (id, user_agent) =
             first.node().map_or(("", ""), |node| (node.id.as_str(), node.user_agent_name.as_str()));
         // conformance 4
@@ -107,24 +119,16 @@ impl Opening<'_> {
             protocol: T::PROTOCOL,
             places: self.connection.places.clone(),
         };
-        let (envoy, frames) = self.fleet.connect(caller).map_err(|refused| {
+        let admitted = self.fleet.admit(caller).map_err(|refused| {
             self.connection.refuse(&refused);
             Status::resource_exhausted(refused.to_string())
         })?;
-        tokio::spawn(drive(first, requests, envoy, self.connection.clone(), self.service));
-        Ok(frames)
+        Ok((first, admitted))
     }
 }
 
-/// Passes the requests of a stream to its Envoy's actor, one after the other, until either of them ends, or the connection
-/// is to end.
-async fn drive<T: StreamRequest>(
-    first: T,
-    mut requests: Requests<T, Incoming>,
-    envoy: Connection,
-    connection: ConnectionLife,
-    service: Service,
-) {
+/// Stays with a stream until it has ended: tells its connection how it goes, and the stream where the connection is to end.
+async fn attend(envoy: &StreamHandle, connection: &ConnectionLife) {
     let opened = async {
         envoy.served().await;
         connection.opened();
@@ -135,60 +139,42 @@ async fn drive<T: StreamRequest>(
         let _ = tokio::time::timeout(SERVED_TIMEOUT, envoy.served()).await;
         envoy.end(StreamEnd::Reconnect);
     };
-    let requests = async {
-        let mut next = Ok(Some(first));
-        while let Ok(Some(request)) = next {
-            if !take(request, &envoy, service).await {
-                return;
-            }
-            next = requests.next().await;
+    let (mut opened, mut told_to_end, mut ended) = (pin!(opened), pin!(told_to_end), pin!(envoy.ended()));
+    let (mut is_opened, mut is_told) = (false, false);
+    let end = loop {
+        tokio::select! {
+            () = opened.as_mut(), if !is_opened => is_opened = true,
+            () = told_to_end.as_mut(), if !is_told => is_told = true,
+            end = ended.as_mut() => break end,
         }
-        if let Err(error) = next {
-            envoy.end(error.into());
-        }
-    };
-    let ended = async {
-        let (mut opened, mut told_to_end, mut ended) = (pin!(opened), pin!(told_to_end), pin!(envoy.ended()));
-        let (mut is_opened, mut is_told) = (false, false);
-        loop {
-            tokio::select! {
-                () = opened.as_mut(), if !is_opened => is_opened = true,
-                () = told_to_end.as_mut(), if !is_told => is_told = true,
-                end = ended.as_mut() => return end,
-            }
-        }
-    };
-    // polled where it is woken itself, and not with every request
-    let mut ended = FuturesUnordered::from_iter([ended]);
-    let end = tokio::select! {
-        () = requests => return,
-        Some(end) = ended.next() => end,
     };
     if end == StreamEnd::Stalled {
         connection.abort(); // its end would wait behind what the Envoy does not read
     }
 }
 
-/// Passes one request to the Envoy's actor; whether the stream goes on.
-async fn take<T: StreamRequest>(request: T, envoy: &Connection, service: Service) -> bool {
+/// What a request asks on a stream of `service`, or why the stream ends with it; `None` for what is to be passed over.
+fn asked<T: StreamRequest>(
+    request: Result<T, Unreadable>,
+    service: Service,
+) -> Option<Result<legation_actors::request::Request, StreamEnd>> {
+    let request = match request {
+        Ok(request) => request,
+        Err(error) => return Some(Err(error.into())),
+    };
     let type_url = service.type_url_of(request.type_url());
     if type_url.is_empty() {
-        envoy.end(StreamEnd::NoTypeUrl); // conformance 1
-        return true;
+        return Some(Err(StreamEnd::NoTypeUrl)); // conformance 1
     }
     match ResourceType::from_type_url(type_url) {
-        Some(resource_type) if service.is_for(resource_type) => {
-            envoy.request(request.into_request(resource_type)).await.is_ok()
-        }
+        Some(resource_type) if service.is_for(resource_type) => Some(Ok(request.into_request(resource_type))),
         None if service == Service::Aggregated => {
             // the Envoy waits for this type alone, the stream goes on (conformance 11)
             metrics::request_ignored();
-            true
+            None
         }
-        _ => {
-            envoy.end(StreamEnd::OtherType { type_url: type_url.to_owned(), service }); // conformance 2
-            true
-        }
+        // conformance 2
+        _ => Some(Err(StreamEnd::OtherType { type_url: type_url.to_owned(), service })),
     }
 }
 

@@ -213,16 +213,19 @@ mod tests {
     use legation_actors::fleet::{Caller, FleetSettings, Limits, Places};
     use legation_actors::request::{Interest, Request};
     use legation_actors::snapshot::{ResourceSet, Snapshot};
-    use legation_actors::stream::{Connection, Frames, StreamEnd};
+    use legation_actors::stream::StreamEnd;
     use legation_proto::fragment::NodeFragment;
     use legation_proto::id::NodeId;
     use legation_proto::resource_type::ResourceType;
     use legation_proto::response::Protocol;
     use legation_proto::service::Service;
+    use tokio::sync::mpsc;
     use tokio_stream::StreamExt;
 
     use super::*;
     use crate::store::{Batch, EmbeddedStore};
+
+    type Frame = Result<bytes::Bytes, StreamEnd>;
 
     fn compose(
         _: Client,
@@ -256,7 +259,8 @@ mod tests {
             Self { store, fleet, _directory: directory }
         }
 
-        async fn connect(&self) -> (Connection, Frames) {
+        /// Connects an Envoy that asks for clusters and nothing else, and stays.
+        fn connect(&self) -> mpsc::Receiver<Frame> {
             let caller = Caller {
                 node: "mesh/m/virtualNode/n".parse().unwrap(),
                 client: Client::Envoy,
@@ -265,12 +269,13 @@ mod tests {
                 protocol: Protocol::Sotw,
                 places: Places::default(),
             };
-            let (connection, frames) = self.fleet.connect(caller).unwrap();
             let interest = Interest::Sotw { version_info: String::new(), names: Vec::new() };
             let request =
                 Request { resource_type: ResourceType::Cluster, nonce: String::new(), error: None, interest };
-            connection.request(request).await.unwrap();
-            (connection, frames)
+            let (transport, frames) = mpsc::channel(10);
+            let requests = tokio_stream::once(Ok(request)).chain(tokio_stream::pending());
+            self.fleet.admit(caller).unwrap().open(requests, transport);
+            frames
         }
 
         /// Defines the node that Envoys connect as; the transaction of its definition.
@@ -287,14 +292,14 @@ mod tests {
     }
 
     /// The next frame, or `None` where nothing comes.
-    async fn next(frames: &mut Frames) -> Option<Result<bytes::Bytes, StreamEnd>> {
-        tokio::time::timeout(Duration::from_millis(300), frames.next()).await.ok().flatten()
+    async fn next(frames: &mut mpsc::Receiver<Frame>) -> Option<Frame> {
+        tokio::time::timeout(Duration::from_millis(300), frames.recv()).await.ok().flatten()
     }
 
     #[tokio::test]
     async fn a_node_that_is_not_defined_is_not_found() {
         let host = Host::start();
-        let (_connection, mut frames) = host.connect().await;
+        let mut frames = host.connect();
         assert!(matches!(next(&mut frames).await, Some(Err(StreamEnd::NodeNotFound(_)))));
     }
 
@@ -303,7 +308,7 @@ mod tests {
         let host = Host::start();
         host.mark(0).await;
         let defined = host.define_node().await;
-        let (_connection, mut frames) = host.connect().await;
+        let mut frames = host.connect();
         assert_eq!(next(&mut frames).await, None);
         host.mark(defined).await;
         assert!(matches!(next(&mut frames).await, Some(Err(StreamEnd::NodeNotFound(_)))));
@@ -313,7 +318,7 @@ mod tests {
     async fn fragments_reach_the_envoys_that_ask_for_them() {
         let host = Host::start();
         let defined = host.define_node().await;
-        let (_connection, mut frames) = host.connect().await;
+        let mut frames = host.connect();
         assert_eq!(next(&mut frames).await, None);
         let node: NodeId = "mesh/m/virtualNode/n".parse().unwrap();
         let fragment = Fragment::Node(NodeFragment::default());

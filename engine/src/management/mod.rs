@@ -3,7 +3,8 @@
 //! | module | holds |
 //! |---|---|
 //! | [`server`] | accepts connections, paces and counts them, ends them after their time |
-//! | [`connection`] | what a stream knows of its connection, and tells of itself |
+//! | [`connection`] | one connection: its HTTP/2, the calls on it, and the ways in which it ends |
+//! | [`connection_life`] | what a stream knows of its connection, and tells of itself |
 //! | [`open_connections`] | the connections that are open |
 //! | [`pacer`] | at most so many a second |
 //! | [`discovery`] | the discovery services on a connection |
@@ -16,6 +17,7 @@
 
 pub mod compose;
 pub mod connection;
+pub mod connection_life;
 pub mod discovery;
 pub mod discovery_request;
 pub mod feed;

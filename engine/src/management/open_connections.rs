@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::connection::ConnectionLife;
+use super::connection_life::ConnectionLife;
 
 /// The connections that are open. Cloning shares them.
 #[derive(Clone, Debug, Default)]

@@ -4,17 +4,19 @@
 //! request of an Envoy describes its node and is a thousand times larger than those after it.
 
 use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes, BytesMut};
-use http_body_util::BodyExt;
-use hyper::body::Body;
+use bytes::{Bytes, BytesMut};
+use h2::RecvStream;
 use prost::{DecodeError, Message};
 use thiserror::Error;
+use tokio_stream::Stream;
 
 /// Before each message: whether it is compressed, and its length.
 pub(super) const PREFIX_BYTES: usize = 5;
 
-/// Reads requests of type `T`, one after the other.
+/// Reads requests of type `T`, one after the other; ends where the peer has ended its side of the stream.
 #[derive(Debug)]
 pub struct Requests<T, B> {
     body: B,
@@ -49,54 +51,79 @@ pub enum Unreadable {
     Connection(String),
 }
 
-impl<T, B> Requests<T, B>
-where
-    T: Message + Default,
-    B: Body<Data = Bytes> + Unpin,
-    B::Error: std::error::Error,
-{
+impl<T, B> Requests<T, B> {
     /// Reads from `body` requests of at most so many bytes.
     pub fn new(body: B, request_bytes_max: usize) -> Self {
         Self { body, buffer: BytesMut::new(), request_bytes_max, request: PhantomData }
     }
 
-    /// Waits for the next request; `None` where the peer has ended its side of the stream.
-    pub async fn next(&mut self) -> Result<Option<T>, Unreadable> {
-        loop {
-            if let Some(message) = self.take_message()? {
-                return Ok(Some(T::decode(message)?));
-            }
-            match self.body.frame().await {
-                Some(Ok(frame)) => self.buffer.extend(frame.into_data()),
-                Some(Err(error)) => return Err(Unreadable::Connection(chain(&error))),
-                None if self.buffer.is_empty() => return Ok(None),
-                None => return Err(Unreadable::Incomplete),
-            }
-        }
-    }
-
-    /// The next message, if all of it is there.
-    fn take_message(&mut self) -> Result<Option<Bytes>, Unreadable> {
-        let Some((prefix, content)) = self.buffer.split_first_chunk::<PREFIX_BYTES>() else {
+    /// How many bytes the next request has in the buffer, if all of it is there.
+    fn next_in_buffer(&self) -> Result<Option<usize>, Unreadable> {
+        let Some(([compressed, length @ ..], content)) = self.buffer.split_first_chunk::<PREFIX_BYTES>()
+        else {
             return Ok(None);
         };
-        let [compressed, length @ ..] = *prefix;
-        if compressed != 0 {
+        if *compressed != 0 {
             return Err(Unreadable::Compressed);
         }
-        let bytes = u32::from_be_bytes(length) as usize;
+        let bytes = u32::from_be_bytes(*length) as usize;
         if bytes > self.request_bytes_max {
             return Err(Unreadable::TooLarge { bytes, max: self.request_bytes_max });
         }
-        if content.len() < bytes {
+        Ok((content.len() >= bytes).then_some(bytes))
+    }
+}
+
+impl<T: Message + Default, B> Requests<T, B> {
+    /// Takes the next request from the buffer, if all of it is there.
+    fn take_request(&mut self) -> Result<Option<T>, Unreadable> {
+        let Some(bytes) = self.next_in_buffer()? else {
             return Ok(None);
-        }
+        };
+        let (message, rest) = self.buffer[PREFIX_BYTES..].split_at(bytes);
+        let request = T::decode(message)?;
         // nothing of the buffer is kept but what belongs to the next request
-        let rest = BytesMut::from(&content[bytes..]);
-        let mut message = std::mem::replace(&mut self.buffer, rest).freeze();
-        message.advance(PREFIX_BYTES);
-        message.truncate(bytes);
-        Ok(Some(message))
+        self.buffer = BytesMut::from(rest);
+        Ok(Some(request))
+    }
+}
+
+impl<T, B, E> Stream for Requests<T, B>
+where
+    T: Message + Default,
+    B: Stream<Item = Result<Bytes, E>> + Unpin,
+    E: std::error::Error,
+{
+    type Item = Result<T, Unreadable>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            if let Some(request) = self.take_request()? {
+                return Poll::Ready(Some(Ok(request)));
+            }
+            match ready!(Pin::new(&mut self.body).poll_next(context)) {
+                Some(Ok(data)) => self.buffer.extend_from_slice(&data),
+                Some(Err(error)) => return Poll::Ready(Some(Err(Unreadable::Connection(chain(&error))))),
+                None if self.buffer.is_empty() => return Poll::Ready(None),
+                None => return Poll::Ready(Some(Err(Unreadable::Incomplete))),
+            }
+        }
+    }
+}
+
+/// What comes on a stream of the HTTP/2 library: the peer may send more once it was read.
+#[derive(Debug)]
+pub struct RequestBody(pub RecvStream);
+
+impl Stream for RequestBody {
+    type Item = Result<Bytes, h2::Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let Some(data) = ready!(self.0.poll_data(context)?) else {
+            return Poll::Ready(None);
+        };
+        self.0.flow_control().release_capacity(data.len())?;
+        Poll::Ready(Some(Ok(data)))
     }
 }
 
@@ -109,8 +136,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use envoy_types::pb::envoy::service::discovery::v3::DiscoveryRequest;
-    use http_body_util::StreamBody;
-    use hyper::body::Frame;
+    use tokio_stream::StreamExt;
 
     use super::*;
 
@@ -125,15 +151,15 @@ mod tests {
 
     /// The type URLs of the requests in these pieces of a body, and how they end.
     async fn read(pieces: impl IntoIterator<Item = Vec<u8>>) -> Vec<String> {
-        let frames = pieces.into_iter().map(|piece| Ok::<_, std::io::Error>(Frame::data(piece.into())));
-        let body = StreamBody::new(tokio_stream::iter(frames.collect::<Vec<_>>()));
+        let pieces = pieces.into_iter().map(|piece| Ok::<_, std::io::Error>(piece.into()));
+        let body = tokio_stream::iter(pieces.collect::<Vec<_>>());
         let mut requests = Requests::<DiscoveryRequest, _>::new(body, BYTES_MAX);
         let mut seen = Vec::new();
         loop {
             match requests.next().await {
-                Ok(Some(request)) => seen.push(request.type_url),
-                Ok(None) => return seen,
-                Err(error) => {
+                Some(Ok(request)) => seen.push(request.type_url),
+                None => return seen,
+                Some(Err(error)) => {
                     seen.push(error.to_string());
                     return seen;
                 }
@@ -168,10 +194,9 @@ mod tests {
     #[tokio::test]
     async fn nothing_of_a_large_request_is_kept() {
         let body = [framed(&"x".repeat(90)), framed("b")[..7].to_vec()].concat();
-        let frame = Frame::data(Bytes::from(body));
-        let body = StreamBody::new(tokio_stream::iter([Ok::<_, std::io::Error>(frame)]));
+        let body = tokio_stream::iter([Ok::<_, std::io::Error>(Bytes::from(body))]);
         let mut requests = Requests::<DiscoveryRequest, _>::new(body, BYTES_MAX);
-        assert!(requests.next().await.unwrap().is_some());
+        assert!(requests.next().await.unwrap().is_ok());
         assert_eq!((requests.buffer.len(), requests.buffer.capacity()), (7, 7));
     }
 }

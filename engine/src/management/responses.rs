@@ -1,77 +1,116 @@
 //! The responses on a stream, as gRPC frames them: what the actors have encoded goes out as it is, and is not copied.
 //!
-//! tonic has a body as well, whose buffer stays as large as the largest response was, as long as the stream lives.
+//! They go straight to the stream of the HTTP/2 library: a server of tonic or hyper has a task for each stream and a queue
+//! before it, which costs an Envoy a few microseconds a response and a few kilobytes.
 
-use std::convert::Infallible;
-use std::io::Cursor;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::io::{Cursor, IoSlice};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::buf::Chain;
 use bytes::{Buf, Bytes};
+use h2::server::SendResponse;
+use h2::{Reason, SendStream};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Response};
-use hyper::body::{Body, Frame};
-use legation_actors::stream::Frames;
-use tokio_stream::Stream;
+use legation_actors::stream::{StreamEnd, Transport};
 use tonic::Status;
 
 use super::discovery::status_of;
 use super::requests::PREFIX_BYTES;
 
-/// The body of a response: messages, then the status of the stream. None of both where that stands in its headers.
-#[derive(Debug, Default)]
+/// The answer to a call, for which nothing has been sent.
+pub type Unanswered = SendResponse<Message>;
+
+/// Refuses a call.
+pub fn refuse(mut call: Unanswered, status: &Status) {
+    let mut response = headers();
+    put(status, response.headers_mut());
+    let _ = call.send_response(response, true); // an error tells that the stream has ended already
+}
+
+/// The responses of one stream.
 pub struct Responses {
-    frames: Option<Frames>,
+    stream: SendStream<Message>,
+    waiting: Arc<AtomicUsize>,
 }
 
 impl Responses {
-    /// A response with these messages.
-    pub fn response(frames: Frames) -> Response<Self> {
-        let mut response = Response::new(Self { frames: Some(frames) });
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-        response
+    /// Begins the answer to a call. The error tells that the stream has ended already.
+    pub fn begin(mut call: Unanswered) -> Result<Self, h2::Error> {
+        Ok(Self { stream: call.send_response(headers(), false)?, waiting: Arc::default() })
     }
 }
 
-impl Body for Responses {
-    type Data = Chain<Cursor<[u8; PREFIX_BYTES]>, Bytes>;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Self::Data>, Infallible>>> {
-        let Some(frames) = &mut self.frames else {
-            return Poll::Ready(None);
-        };
-        let frame = match ready!(Pin::new(frames).poll_next(context)) {
-            Some(Ok(message)) => Frame::data(framed(message)),
-            Some(Err(end)) => self.end(&status_of(&end)),
-            None => self.end(&Status::ok("")),
-        };
-        Poll::Ready(Some(Ok(frame)))
+impl Transport for Responses {
+    /// The library keeps what the windows of the stream and its connection have no room for.
+    fn send(&mut self, frame: Bytes) {
+        let message = Message::new(frame, Arc::clone(&self.waiting));
+        let _ = self.stream.send_data(message, false); // an error tells that the stream has ended
     }
 
-    fn is_end_stream(&self) -> bool {
-        self.frames.is_none()
+    fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
-}
 
-impl Responses {
-    fn end<D>(&mut self, status: &Status) -> Frame<D> {
-        self.frames = None;
+    fn end(&mut self, reason: &StreamEnd) {
         let mut trailers = HeaderMap::new();
-        if status.add_header(&mut trailers).is_err() {
-            // a text that no header can hold: the code is what matters
-            trailers.insert("grpc-status", HeaderValue::from(status.code() as i32));
+        put(&status_of(reason), &mut trailers);
+        if self.stream.send_trailers(trailers).is_err() {
+            self.stream.send_reset(Reason::CANCEL);
         }
-        Frame::trailers(trailers)
     }
 }
 
-/// Not compressed, and its length, which is below that of the largest response by far.
-fn framed(message: Bytes) -> Chain<Cursor<[u8; PREFIX_BYTES]>, Bytes> {
-    let [a, b, c, d] = u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes();
-    Cursor::new([0, a, b, c, d]).chain(message)
+fn headers() -> Response<()> {
+    let mut response = Response::new(());
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    response
+}
+
+fn put(status: &Status, headers: &mut HeaderMap) {
+    if status.add_header(headers).is_err() {
+        // a text that no header can hold: the code is what matters
+        headers.insert("grpc-status", HeaderValue::from(status.code() as i32));
+    }
+}
+
+/// A message as gRPC frames it: not compressed, and its length before it. Counts as waiting until all of it was written.
+#[derive(Debug)]
+pub struct Message {
+    content: Chain<Cursor<[u8; PREFIX_BYTES]>, Bytes>,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Message {
+    fn new(message: Bytes, waiting: Arc<AtomicUsize>) -> Self {
+        // far below that, as the largest response is
+        let [a, b, c, d] = u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes();
+        waiting.fetch_add(1, Ordering::Relaxed);
+        Self { content: Cursor::new([0, a, b, c, d]).chain(message), waiting }
+    }
+}
+
+impl Drop for Message {
+    fn drop(&mut self) {
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Buf for Message {
+    fn remaining(&self) -> usize {
+        self.content.remaining()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.content.chunk()
+    }
+
+    fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        self.content.chunks_vectored(slices)
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.content.advance(count);
+    }
 }

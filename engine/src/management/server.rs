@@ -4,26 +4,19 @@
 //! balancer has to end *connections*: to end a stream alone leaves its connection, on which the Envoy opens the next stream,
 //! and GOAWAY alone leaves a stream that never ends (conformance 101).
 
-use std::convert::Infallible;
-use std::future::{Future, pending};
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::stream::FuturesUnordered;
-use hyper::server::conn::http2;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::{interval, sleep, timeout};
-use tokio_stream::StreamExt;
 use tokio_util::sync::CancellationToken;
 
-use super::connection::ConnectionLife;
+use super::connection::{self, Keepalive};
+use super::connection_life::ConnectionLife;
 use super::discovery::DiscoveryService;
 use super::metrics::{self, Refusal};
 use super::open_connections::OpenConnections;
@@ -36,28 +29,12 @@ const BACKLOG: i32 = 4096;
 /// takes turns, and those that are connected are served between.
 const OPENING_MAX: usize = 64;
 
-/// How long a connection may count as opening.
-const OPENING_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How long a connection may take to end after its streams were told to.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long after that a connection may stay without a call.
-const SILENCE_MAX: Duration = Duration::from_secs(15);
-
 /// The part of the time for draining in which connections are told to end; the rest is for them to do so.
 const DRAIN_PART: f64 = 0.8;
 
 /// Longest pause between two connections that are told to end, where there is time enough, and shortest.
 const DRAIN_PAUSE_MAX: Duration = Duration::from_millis(20);
 const DRAIN_PAUSE_MIN: Duration = Duration::from_micros(1);
-
-/// How long a refused Envoy may take to read why. It tries again after half a second at the earliest, on another
-/// connection then.
-const REFUSAL_TIMEOUT: Duration = Duration::from_millis(250);
-
-/// Streams on one connection: an Envoy opens one, or one for each service that it uses, and as many while it reconnects.
-const STREAMS_MAX: u32 = 16;
 
 /// How long to wait when the process can open no further connection.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
@@ -74,11 +51,8 @@ pub struct ServerSettings {
     pub reconnect_interval: Duration,
     /// Most connections that are ended in a second because they have lived their time.
     pub reconnects_per_second: u32,
-    /// How long a connection may be silent before its peer is asked whether it is there: finds Envoys that have gone without
-    /// a word (conformance 100).
-    pub keepalive_interval: Duration,
-    /// How long the answer may take.
-    pub keepalive_timeout: Duration,
+    /// How connections are found whose Envoys have gone without a word.
+    pub keepalive: Keepalive,
     /// How long ending all connections may take when the process ends.
     pub drain_timeout: Duration,
 }
@@ -113,10 +87,9 @@ pub async fn serve(
                 }
                 let time = time_to_live(settings.reconnect_interval, Arc::clone(&reconnects));
                 let open = connections.add(life.clone());
-                let http2 = http2_settings(&settings);
-                let of_connection = service.clone();
+                let (of_connection, keepalive) = (service.clone(), settings.keepalive);
                 service.spawn(move || async move {
-                    serve_connection(stream, life, of_connection, http2, time).await;
+                    connection::serve(stream, life, of_connection, keepalive, time).await;
                     drop(open);
                 });
             }
@@ -158,82 +131,6 @@ async fn time_to_live(interval: Duration, reconnects: Arc<Pacer>) {
     sleep(interval.mul_f64(jitter)).await;
     reconnects.turn().await;
     metrics::reconnect_forced();
-}
-
-fn http2_settings(settings: &ServerSettings) -> http2::Builder<TokioExecutor> {
-    let mut builder = http2::Builder::new(TokioExecutor::new());
-    builder
-        .timer(TokioTimer::new())
-        .keep_alive_interval(settings.keepalive_interval)
-        .keep_alive_timeout(settings.keepalive_timeout)
-        .max_concurrent_streams(STREAMS_MAX);
-    builder
-}
-
-async fn serve_connection(
-    stream: std::net::TcpStream,
-    life: ConnectionLife,
-    service: DiscoveryService,
-    http2: http2::Builder<TokioExecutor>,
-    time_to_live: impl Future<Output = ()>,
-) {
-    let peer = life.peer;
-    let stream = match stream.set_nodelay(true).and_then(|()| TcpStream::from_std(stream)) {
-        Ok(stream) => stream,
-        Err(error) => {
-            tracing::debug!(%peer, %error, "connection ended before it began");
-            return;
-        }
-    };
-    let of_calls = life.clone();
-    let answer = service_fn(move |request| {
-        let (service, life) = (service.clone(), of_calls.clone());
-        life.called();
-        async move { Ok::<_, Infallible>(service.call(request, life).await) }
-    });
-    let mut connection = pin!(http2.serve_connection(TokioIo::new(stream), answer));
-    let opening = async {
-        sleep(OPENING_TIMEOUT).await;
-        life.opened();
-        sleep(SILENCE_MAX).await;
-        if life.was_called() {
-            pending::<()>().await;
-        }
-    };
-    let refused = async {
-        life.refused().await;
-        sleep(REFUSAL_TIMEOUT).await;
-    };
-    let interrupted = async {
-        tokio::select! {
-            () = life.aborted() => None,
-            () = opening => None,
-            () = refused => Some(Duration::ZERO),
-            () = life.ending() => Some(CLOSE_TIMEOUT),
-            () = time_to_live => Some(CLOSE_TIMEOUT),
-        }
-    };
-    // polled where it is woken itself, and not whenever the connection is, which is with every push and every ACK
-    let mut interrupted = FuturesUnordered::from_iter([interrupted]);
-    let patience = tokio::select! {
-        ended = connection.as_mut() => {
-            if let Err(error) = ended {
-                tracing::debug!(%peer, %error, "connection failed");
-            }
-            return;
-        }
-        Some(patience) = interrupted.next() => match patience {
-            Some(patience) => patience,
-            None => return,
-        },
-    };
-    life.end();
-    connection.as_mut().graceful_shutdown();
-    tokio::select! {
-        _ = connection => {}
-        () = life.aborted() => {}
-        () = sleep(patience) => tracing::debug!(%peer, "connection closed without waiting for its peer"),
-    }
 }
 
 /// Tells connections to end, one after the other, so that those who come to other hosts do not come at once. One that has

@@ -7,7 +7,6 @@ use bytes::Bytes;
 use envoy_types::pb::envoy::service::discovery::v3::{
     DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse,
 };
-use http_body_util::Full;
 use legation::management::compose::compose;
 use legation::management::discovery_request::StreamRequest;
 use legation::management::requests::Requests;
@@ -20,6 +19,7 @@ use legation_proto::resource::Resource;
 use legation_proto::resource_type::ResourceType;
 use legation_proto::response::{Protocol, Response};
 use prost::Message;
+use tokio_stream::StreamExt;
 
 const REQUEST_BYTES_MAX: usize = 10_000;
 
@@ -35,11 +35,11 @@ pub(crate) fn check(bytes: &[u8]) {
 }
 
 fn check_stream<T: StreamRequest>(body: &[u8]) {
-    let body = Full::new(Bytes::copy_from_slice(body));
+    let body = tokio_stream::once(Ok::<_, std::io::Error>(Bytes::copy_from_slice(body)));
     let mut requests = Requests::<T, _>::new(body, REQUEST_BYTES_MAX);
     let mut session = Session::new(T::PROTOCOL);
     session.on_snapshot(snapshot().into());
-    while let Ok(Some(request)) = at_once(requests.next()) {
+    while let Some(Ok(request)) = at_once(requests.next()) {
         let node = request.node().and_then(|node| node.id.parse::<NodeId>().ok());
         if let Some(node) = node {
             assert_eq!(node.to_string().parse(), Ok(node), "a node id is read as it is shown");
