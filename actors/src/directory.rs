@@ -40,19 +40,26 @@ struct InUse {
     composition: Option<Arc<Composition>>,
 }
 
+/// What a subscriber gets.
+pub(crate) struct Subscription {
+    /// The key, in the memory that all subscribers share and publications come with.
+    pub(crate) key: FragmentKey,
+    /// What composes for the node, where the key is that of a node or gateway.
+    pub(crate) composition: Option<Arc<Composition>>,
+}
+
 impl Directory {
     pub(crate) fn new(arbiters: Arc<Arbiters>, source: Arc<dyn FragmentSource>, composer: Composer) -> Self {
         Self { actors: DashMap::new(), arbiters, source, composer }
     }
 
-    /// Subscribes a stream to a fragment: its inbox is told the state, and every change of it. Returns what composes for
-    /// the node, where `key` is that of a node or gateway.
+    /// Subscribes a stream to a fragment: its inbox is told the state, and every change of it.
     pub(crate) fn subscribe(
         &self,
         key: &FragmentKey,
         stream: StreamNumber,
         inbox: Arc<Inbox>,
-    ) -> Option<Arc<Composition>> {
+    ) -> Subscription {
         let mut in_use = match self.actors.entry(key.clone()) {
             Entry::Occupied(occupied) => occupied.into_ref(),
             Entry::Vacant(vacant) => {
@@ -67,7 +74,7 @@ impl Directory {
         };
         in_use.subscribers += 1;
         in_use.actor.do_send(Subscribe { stream, subscriber: Subscriber::new(inbox) });
-        in_use.composition.clone()
+        Subscription { key: in_use.key().clone(), composition: in_use.composition.clone() }
     }
 
     /// Takes a subscription back.
@@ -122,9 +129,10 @@ mod tests {
     use super::*;
     use crate::admission::{Admission, Limits};
     use crate::composition::{Backend, Client, ComposeError, Composed, Composer};
-    use crate::envoy_actor::{EnvoyActor, Identity};
+    use crate::envoy_actor::{EnvoyActor, Identity, Shared};
     use crate::fleet::Registration;
     use crate::inbox::Wake;
+    use crate::metrics::ResponseMetrics;
     use crate::snapshot::Snapshot;
     use crate::stream::{Outbox, StreamEnd};
 
@@ -250,17 +258,20 @@ mod tests {
             peer: None,
             service: Service::Aggregated,
             connected_at: SystemTime::now(),
-            control_plane: "test".into(),
+        };
+        let shared = Shared {
+            directory: Arc::clone(&host.directory),
+            control_plane: "test".to_owned(),
             stall_timeout: Duration::from_secs(60),
+            metrics: ResponseMetrics::new(),
         };
         let admission = Arc::new(Admission::new(Limits { envoys: 1, envoys_per_node: 1 }));
         let place = Arc::new(admission.admit(&identity.node).unwrap());
         let (transport, mut frames) = mpsc::channel(1);
         let (outbox, _news) = Outbox::new(transport);
-        let directory = Arc::clone(&host.directory);
         let _envoy = EnvoyActor::start_in_arbiter(host.directory.arbiters.next(), |context| {
             let registration = Registration::new(Arc::default(), 1, context.address(), place);
-            EnvoyActor::new(identity, Protocol::Delta, directory, outbox, registration, context)
+            EnvoyActor::new(identity, Protocol::Delta, Arc::new(shared), outbox, registration, context)
         });
         while host.directory.len() == 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;

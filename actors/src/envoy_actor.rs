@@ -1,7 +1,6 @@
 //! One actor for every connected Envoy: it follows the fragment of its node and those of its backends, composes what
 //! the Envoy should have, and drives its session.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -18,7 +17,7 @@ use crate::directory::Directory;
 use crate::fleet::Registration;
 use crate::fragment_actor::StreamNumber;
 use crate::inbox::{Inbox, Wake};
-use crate::metrics;
+use crate::metrics::{self, ResponseMetrics};
 use crate::propagation::Propagation;
 use crate::request::Request;
 use crate::session::{Outcome, Session};
@@ -37,21 +36,27 @@ pub(crate) struct Identity {
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) service: Service,
     pub(crate) connected_at: SystemTime,
+}
+
+/// What the Envoys' actors share.
+pub(crate) struct Shared {
+    pub(crate) directory: Arc<Directory>,
     /// `control_plane.identifier` of this host.
-    pub(crate) control_plane: Arc<str>,
+    pub(crate) control_plane: String,
     /// How long a response may stay unanswered.
     pub(crate) stall_timeout: Duration,
+    pub(crate) metrics: ResponseMetrics,
 }
 
 /// Drives the stream of one Envoy.
 pub(crate) struct EnvoyActor {
     identity: Identity,
-    directory: Arc<Directory>,
+    shared: Arc<Shared>,
     inbox: Arc<Inbox>,
     composition: Option<Arc<Composition>>,
     node: Option<Arc<Fragment>>,
-    /// The backends of the node. `None` until it is known whether the virtual service exists.
-    backends: BTreeMap<Arc<str>, Option<Option<Arc<Fragment>>>>,
+    /// The backends of the node, in the order of their names: all of them are looked at with every change.
+    backends: Vec<Backend>,
     /// Whether the session knows what the Envoy should have by now: nothing that it takes is on its way, and it could be
     /// composed.
     is_composed: bool,
@@ -69,11 +74,36 @@ pub(crate) struct EnvoyActor {
     _registration: Registration,
 }
 
+/// A virtual service that the node may reach.
+struct Backend {
+    name: Arc<str>,
+    state: BackendState,
+}
+
+/// What is known of a backend.
+enum BackendState {
+    /// Its fragment's actor has not told yet.
+    Unknown,
+    /// The node names it, and it does not exist yet.
+    Missing,
+    Present(Arc<Fragment>),
+}
+
+impl Backend {
+    /// Its name and its fragment, if it exists.
+    fn present(&self) -> Option<(&Arc<str>, &Arc<Fragment>)> {
+        match &self.state {
+            BackendState::Present(fragment) => Some((&self.name, fragment)),
+            BackendState::Unknown | BackendState::Missing => None,
+        }
+    }
+}
+
 impl EnvoyActor {
     pub(crate) fn new(
         identity: Identity,
         protocol: Protocol,
-        directory: Arc<Directory>,
+        shared: Arc<Shared>,
         outbox: Outbox,
         registration: Registration,
         context: &mut Context<Self>,
@@ -81,11 +111,11 @@ impl EnvoyActor {
         let session = Session::on_service(protocol, identity.service);
         Self {
             identity,
-            directory,
+            shared,
             inbox: Arc::new(Inbox::new(context.address().recipient())),
             composition: None,
             node: None,
-            backends: BTreeMap::new(),
+            backends: Vec::new(),
             is_composed: false,
             propagations: Vec::new(),
             session,
@@ -114,23 +144,36 @@ impl EnvoyActor {
         FragmentKey::virtual_service(&self.identity.node.key().mesh, name)
     }
 
+    /// The backend of this name, which the directory gave: names are compared where they are not the very same.
+    fn backend(&mut self, name: &Arc<str>) -> Option<&mut Backend> {
+        let is_it = |backend: &Backend| Arc::ptr_eq(&backend.name, name);
+        let place = self.backends.iter().position(is_it).or_else(|| {
+            self.backends.binary_search_by(|backend| backend.name.as_ref().cmp(name.as_ref())).ok()
+        })?;
+        self.backends.get_mut(place)
+    }
+
     /// Takes in a new fragment of the node: subscribes to the backends that came, leaves those that went.
     fn follow(&mut self, node: Arc<Fragment>) {
         let backends = match node.as_ref() {
             Fragment::Node(fragment) => fragment.backends.as_slice(),
             Fragment::Service(_) => &[],
         };
-        let gone = self.backends.keys().filter(|name| backends.binary_search(name).is_err()).cloned();
-        for name in gone.collect::<Vec<_>>() {
-            self.backends.remove(&name);
-            self.directory.unsubscribe(&self.backend_key(&name), self.identity.stream);
+        let stream = self.identity.stream;
+        let (kept, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut self.backends)
+            .into_iter()
+            .partition(|backend| backends.binary_search(&backend.name).is_ok());
+        for backend in gone {
+            self.shared.directory.unsubscribe(&self.backend_key(&backend.name), stream);
         }
+        let mut kept = kept.into_iter().peekable();
         for name in backends {
-            if !self.backends.contains_key(name) {
-                self.backends.insert(Arc::clone(name), None);
+            let backend = kept.next_if(|backend| backend.name == *name).unwrap_or_else(|| {
                 let key = self.backend_key(name);
-                self.directory.subscribe(&key, self.identity.stream, Arc::clone(&self.inbox));
-            }
+                let subscription = self.shared.directory.subscribe(&key, stream, Arc::clone(&self.inbox));
+                Backend { name: subscription.key.name, state: BackendState::Unknown }
+            });
+            self.backends.push(backend);
         }
         self.node = Some(node);
     }
@@ -141,12 +184,10 @@ impl EnvoyActor {
         let (Some(node), Some(composition)) = (&self.node, &self.composition) else {
             return;
         };
-        if self.backends.values().any(Option::is_none) {
+        if self.backends.iter().any(|backend| matches!(backend.state, BackendState::Unknown)) {
             return;
         }
-        // a backend may name a virtual service that does not exist yet
-        let present =
-            self.backends.iter().filter_map(|(name, known)| Some((name, known.as_ref()?.as_ref()?)));
+        let present = self.backends.iter().filter_map(Backend::present);
         match composition.compose(self.identity.client, node, present) {
             Ok(composed) => {
                 self.session.on_snapshot(composed.snapshot);
@@ -171,16 +212,16 @@ impl EnvoyActor {
     fn send_responses(&mut self, context: &mut Context<Self>) {
         while let Some(response) = self.session.next_response() {
             let index = response.resource_type.index();
-            let frame = response.encode(self.session.protocol(), &self.identity.control_plane);
+            let frame = response.encode(self.session.protocol(), &self.shared.control_plane);
             if self.outbox.send(frame).is_err() {
                 return self.end(StreamEnd::Stalled, context);
             }
-            metrics::pushed(response.resource_type);
+            self.shared.metrics.pushed(response.resource_type);
             self.waiting_since[index] = Some(Instant::now());
             self.times[index].sent = Some(SystemTime::now());
         }
         if let Some(greeting) = self.session.greeting() {
-            let frame = greeting.encode(self.session.protocol(), &self.identity.control_plane);
+            let frame = greeting.encode(self.session.protocol(), &self.shared.control_plane);
             if self.outbox.send(frame).is_err() {
                 return self.end(StreamEnd::Stalled, context);
             }
@@ -234,7 +275,7 @@ impl EnvoyActor {
         let Some(oldest) = self.waiting_since.iter().flatten().min() else {
             return;
         };
-        let remaining = self.identity.stall_timeout.saturating_sub(oldest.elapsed());
+        let remaining = self.shared.stall_timeout.saturating_sub(oldest.elapsed());
         if remaining.is_zero() {
             return self.end(StreamEnd::Stalled, context);
         }
@@ -255,11 +296,11 @@ impl EnvoyActor {
             Outcome::Acked | Outcome::Nacked => self.waiting_since[index].take().map(|since| since.elapsed()),
         };
         if outcome == Outcome::Acked {
-            metrics::acked(resource_type, after);
+            self.shared.metrics.acked(resource_type, after);
             self.times[index].acked = Some(SystemTime::now());
             return;
         }
-        metrics::nacked(resource_type);
+        self.shared.metrics.nacked(resource_type);
         self.times[index].nacked = Some(SystemTime::now());
         if let Some(nack) = self.session.status(resource_type).nacked {
             tracing::warn!(
@@ -280,7 +321,8 @@ impl Actor for EnvoyActor {
 
     fn started(&mut self, context: &mut Context<Self>) {
         let Identity { node, stream, .. } = &self.identity;
-        self.composition = self.directory.subscribe(node.key(), *stream, Arc::clone(&self.inbox));
+        let subscription = self.shared.directory.subscribe(node.key(), *stream, Arc::clone(&self.inbox));
+        self.composition = subscription.composition;
         context.run_later(OPENING, |actor, context| {
             actor.session.end_opening();
             actor.send_responses(context);
@@ -289,9 +331,9 @@ impl Actor for EnvoyActor {
 
     fn stopped(&mut self, _: &mut Context<Self>) {
         let stream = self.identity.stream;
-        self.directory.unsubscribe(self.identity.node.key(), stream);
-        for name in self.backends.keys() {
-            self.directory.unsubscribe(&self.backend_key(name), stream);
+        self.shared.directory.unsubscribe(self.identity.node.key(), stream);
+        for backend in &self.backends {
+            self.shared.directory.unsubscribe(&self.backend_key(&backend.name), stream);
         }
     }
 }
@@ -311,10 +353,10 @@ impl Handler<Wake> for EnvoyActor {
                     return self.end(StreamEnd::NodeNotFound(self.identity.node.clone()), context);
                 };
                 self.follow(node);
-            } else if let Some(backend) = self.backends.get_mut(&key.name) {
+            } else if let Some(backend) = self.backend(&key.name) {
                 // one that is no longer followed may still have been on its way
+                backend.state = publication.fragment.map_or(BackendState::Missing, BackendState::Present);
                 self.propagations.extend(publication.propagation);
-                *backend = Some(publication.fragment);
             }
         }
         self.compose();

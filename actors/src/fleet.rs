@@ -18,10 +18,10 @@ use crate::arbiters::{Arbiters, ArbitersError};
 use crate::composition::{Client, Composer};
 use crate::directory::Directory;
 pub use crate::directory::FragmentSource;
-use crate::envoy_actor::{EnvoyActor, GetDetails, GetStatus, Identity};
+use crate::envoy_actor::{EnvoyActor, GetDetails, GetStatus, Identity, Shared};
 use crate::fragment_actor::StreamNumber;
 pub use crate::inbox::Publication;
-use crate::metrics;
+use crate::metrics::{self, ResponseMetrics};
 use crate::request::Request;
 use crate::status::{EnvoyDetails, EnvoyStatus};
 use crate::stream::{Outbox, StreamEnd, StreamHandle, Transport};
@@ -64,13 +64,11 @@ pub struct Caller {
 
 /// The Envoys that are connected to this host, and everything that they follow.
 pub struct Fleet {
-    directory: Arc<Directory>,
+    shared: Arc<Shared>,
     envoys: Arc<Envoys>,
     admission: Arc<Admission>,
     streams: AtomicU64,
     arbiters: Arc<Arbiters>,
-    stall_timeout: Duration,
-    control_plane: Arc<str>,
 }
 
 impl Fleet {
@@ -82,14 +80,18 @@ impl Fleet {
     ) -> Result<Self, ArbitersError> {
         let arbiters = Arc::new(Arbiters::start(settings.arbiters)?);
         metrics::describe();
-        Ok(Self {
+        let shared = Shared {
             directory: Arc::new(Directory::new(Arc::clone(&arbiters), source, composer)),
+            control_plane: settings.control_plane,
+            stall_timeout: settings.stall_timeout,
+            metrics: ResponseMetrics::new(),
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
             envoys: Arc::default(),
             admission: Arc::new(Admission::new(settings.limits)),
             streams: AtomicU64::new(1),
             arbiters,
-            stall_timeout: settings.stall_timeout,
-            control_plane: settings.control_plane.into(),
         })
     }
 
@@ -110,7 +112,7 @@ impl Fleet {
 
     /// Passes the state of a fragment to the Envoys that depend on it; nobody else is touched.
     pub fn publish(&self, key: &FragmentKey, publication: Publication) {
-        self.directory.publish(key, publication);
+        self.shared.directory.publish(key, publication);
     }
 
     /// What is known of every connected Envoy, in the order in which they came. Those are left out whose actors do not tell in
@@ -144,7 +146,7 @@ impl Fleet {
     /// Waits until everything that was published before has reached the actors of its consumers, and tells what is known of
     /// every Envoy then. `None` if one of them did not tell in time.
     pub async fn settled_status(&self) -> Option<Vec<EnvoyStatus>> {
-        self.directory.settle().await;
+        self.shared.directory.settle().await;
         let (envoys, have_all_told) = self.ask_all().await;
         have_all_told.then_some(envoys)
     }
@@ -161,7 +163,7 @@ impl Fleet {
 
     /// How many virtual services, nodes and gateways connected Envoys depend on.
     pub fn fragments_in_use(&self) -> usize {
-        self.directory.len()
+        self.shared.directory.len()
     }
 }
 
@@ -192,22 +194,13 @@ impl Admitted<'_> {
             protocol = protocol.as_str(),
             "envoy connected"
         );
-        let identity = Identity {
-            stream,
-            node,
-            client,
-            peer,
-            service,
-            connected_at: SystemTime::now(),
-            control_plane: Arc::clone(&fleet.control_plane),
-            stall_timeout: fleet.stall_timeout,
-        };
+        let identity = Identity { stream, node, client, peer, service, connected_at: SystemTime::now() };
         let (outbox, news) = Outbox::new(transport);
-        let (directory, envoys) = (Arc::clone(&fleet.directory), Arc::clone(&fleet.envoys));
+        let (shared, envoys) = (Arc::clone(&fleet.shared), Arc::clone(&fleet.envoys));
         let actor = EnvoyActor::start_in_arbiter(&fleet.arbiters.here_or_next(), move |context| {
             let registration = Registration::new(envoys, stream, context.address(), place);
             context.add_stream(requests);
-            EnvoyActor::new(identity, protocol, directory, outbox, registration, context)
+            EnvoyActor::new(identity, protocol, shared, outbox, registration, context)
         });
         StreamHandle::new(actor, news)
     }

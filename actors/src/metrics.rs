@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use legation_proto::resource_type::ResourceType;
-use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{
+    Counter, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 
 const ENVOYS_CONNECTED: &str = "legation_envoys_connected";
 const FRAGMENTS_IN_USE: &str = "legation_fragments_in_use";
@@ -12,7 +14,6 @@ const ACKS: &str = "legation_acks_total";
 const NACKS: &str = "legation_nacks_total";
 const STALLED: &str = "legation_envoys_stalled_total";
 const PUSH_ACK: &str = "legation_push_ack_seconds";
-
 const PROPAGATION: &str = "legation_propagation_seconds";
 
 /// Tells the recorder what there is, and starts every counter at zero.
@@ -47,23 +48,46 @@ pub(crate) fn fragments_in_use(change: i8) {
     gauge!(FRAGMENTS_IN_USE).increment(change);
 }
 
-pub(crate) fn pushed(resource_type: ResourceType) {
-    counter!(PUSHES, "type" => resource_type.label()).increment(1);
-}
-
-pub(crate) fn acked(resource_type: ResourceType, after: Option<Duration>) {
-    counter!(ACKS, "type" => resource_type.label()).increment(1);
-    if let Some(after) = after {
-        histogram!(PUSH_ACK, "type" => resource_type.label()).record(after);
-    }
-}
-
-pub(crate) fn nacked(resource_type: ResourceType) {
-    counter!(NACKS, "type" => resource_type.label()).increment(1);
-}
-
 pub(crate) fn stalled() {
     counter!(STALLED).increment(1);
+}
+
+/// Counts responses and answers, by type. It holds what it counts with: to look that up takes longer than to count.
+pub(crate) struct ResponseMetrics([OfType; ResourceType::COUNT]);
+
+struct OfType {
+    pushes: Counter,
+    acks: Counter,
+    nacks: Counter,
+    push_ack: Histogram,
+}
+
+impl ResponseMetrics {
+    /// Counts with the recorder that there is now.
+    pub(crate) fn new() -> Self {
+        Self(ResourceType::ALL.map(|resource_type| OfType {
+            pushes: counter!(PUSHES, "type" => resource_type.label()),
+            acks: counter!(ACKS, "type" => resource_type.label()),
+            nacks: counter!(NACKS, "type" => resource_type.label()),
+            push_ack: histogram!(PUSH_ACK, "type" => resource_type.label()),
+        }))
+    }
+
+    pub(crate) fn pushed(&self, resource_type: ResourceType) {
+        self.0[resource_type.index()].pushes.increment(1);
+    }
+
+    pub(crate) fn acked(&self, resource_type: ResourceType, after: Option<Duration>) {
+        let of_type = &self.0[resource_type.index()];
+        of_type.acks.increment(1);
+        if let Some(after) = after {
+            of_type.push_ack.record(after);
+        }
+    }
+
+    pub(crate) fn nacked(&self, resource_type: ResourceType) {
+        self.0[resource_type.index()].nacks.increment(1);
+    }
 }
 
 pub(crate) fn propagated(after: Duration) {

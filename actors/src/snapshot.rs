@@ -151,7 +151,7 @@ mod tests {
 
     fn resource(name: &str, transaction: Transaction) -> Resource {
         let version = Version::of(transaction, name.as_bytes());
-        Resource { name: name.into(), version, body: name.to_owned().into() }
+        Resource { name: name.into(), version, body: bytes::Bytes::copy_from_slice(name.as_bytes()).into() }
     }
 
     fn made_of(resources: &[Resource], before: Option<&Arc<ResourceSet>>) -> Arc<ResourceSet> {

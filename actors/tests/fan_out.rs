@@ -58,7 +58,7 @@ fn compose(
 
 fn cluster(name: &str, content: &str) -> Resource {
     let body = Bytes::copy_from_slice(content.as_bytes());
-    Resource { name: name.into(), version: Version::of(1, &body), body: Bytes::new() }
+    Resource { name: name.into(), version: Version::of(1, &body), body: Bytes::new().into() }
 }
 
 fn publication(fragment: Fragment) -> Publication {

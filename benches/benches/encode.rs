@@ -21,7 +21,11 @@ const RESPONSES: [(usize, usize); 3] = [(1, 358), (1, 10 << 10), (20, 1 << 10)];
 fn response(resources: usize, body_bytes: usize) -> Response {
     let resource = |number: usize| {
         let body = Bytes::from(vec![0; body_bytes]);
-        Resource { name: format!("cluster-{number}").into(), version: Version::of(1, &body), body }
+        Resource {
+            name: format!("cluster-{number}").into(),
+            version: Version::of(1, &body),
+            body: body.into(),
+        }
     };
     Response {
         resource_type: ResourceType::Cluster,
@@ -57,7 +61,7 @@ fn frames(criterion: &mut Criterion) {
 fn resources(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("encode/resource");
     let resource = Mesh::of(20).node().backends[0].1.clusters[0].clone();
-    let cluster = Cluster::decode(Any::decode(&*resource.body).unwrap().value.as_slice()).unwrap();
+    let cluster = Cluster::decode(Any::decode(resource.body.to_bytes()).unwrap().value.as_slice()).unwrap();
     group.throughput(Throughput::Bytes(resource.body.len() as u64));
     group.bench_function("cluster", |bencher| {
         bencher.iter(|| {

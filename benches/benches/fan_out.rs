@@ -60,7 +60,7 @@ fn compose(
 /// A virtual service that consists of one cluster, in which `content` is.
 fn service(name: &str, content: u8) -> Publication {
     let body = Bytes::from(vec![content; BODY_BYTES]);
-    let clusters = vec![Resource { name: name.into(), version: Version::of(1, &body), body }];
+    let clusters = vec![Resource { name: name.into(), version: Version::of(1, &body), body: body.into() }];
     publication(Fragment::Service(ServiceFragment { transaction: 1, clusters, ..Default::default() }))
 }
 

@@ -25,7 +25,11 @@ fn clusters(count: usize, changed: u8) -> Arc<Snapshot> {
     let resource = |number: usize| {
         let content = if number == 0 { changed } else { 0 };
         let body = Bytes::from(vec![content; BODY_BYTES]);
-        Resource { name: format!("cluster-{number}").into(), version: Version::of(1, &body), body }
+        Resource {
+            name: format!("cluster-{number}").into(),
+            version: Version::of(1, &body),
+            body: body.into(),
+        }
     };
     let clusters = (0..count).map(resource).collect();
     Arc::new(Snapshot::new([clusters, vec![], vec![], vec![], vec![]].map(ResourceSet::new)))

@@ -23,6 +23,11 @@ use legation_loadtest::scenario::nackers::Nackers;
 use legation_loadtest::scenario::soak::Soak;
 use legation_loadtest::scenario::spread_change::SpreadChange;
 use legation_loadtest::scenario::stalled_readers::StalledReaders;
+use tikv_jemallocator::Jemalloc;
+
+/// What Legation has: the floors have it too, so that the allocator makes no difference between them.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// Put a fleet of simulated Envoys on a control plane, and see what it costs
 ///

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`resource_type`] | the xDS types that are served, in ADS order, and their type URLs |
 //! | [`resource`] | [`Resource`](resource::Resource): a name, a version, and bytes that are encoded once and shared |
+//! | [`body`] | the encoded content of a resource, of parts that resources share |
 //! | [`version`] | `<transaction>-<content hash>`, the versions on the wire |
 //! | [`fragment`] | the transformer's output for one virtual service or node |
 //! | [`id`] | which node an Envoy is, which fragment is whose |
@@ -13,6 +14,7 @@
 //!
 //! No actors and no IO: everything here is data.
 
+pub mod body;
 pub mod fragment;
 pub mod id;
 pub mod resource;
@@ -20,6 +22,7 @@ pub mod resource_type;
 pub mod response;
 pub mod service;
 pub mod version;
+mod wire;
 
 /// The protobuf messages of `proto/legation/v1`.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use envoy_types::pb::google::protobuf::Any;
 use prost::Message;
 
+use crate::body::Body;
 use crate::resource_type::ResourceType;
 use crate::v1;
 use crate::version::{Transaction, Version, content_hash};
@@ -17,8 +18,8 @@ pub struct Resource {
     pub name: Arc<str>,
     /// Decides whether an Envoy has it already.
     pub version: Version,
-    /// An encoded `google.protobuf.Any` that holds the resource.
-    pub body: Bytes,
+    /// Its content.
+    pub body: Body,
 }
 
 impl Resource {
@@ -31,25 +32,28 @@ impl Resource {
         message: &impl Message,
     ) -> Self {
         let any = Any { type_url: resource_type.type_url().to_owned(), value: message.encode_to_vec() };
-        Self::from_body(name, transaction, any.encode_to_vec().into())
+        Self::of(name.into(), transaction, Bytes::from(any.encode_to_vec()).into())
     }
 
-    fn from_body(name: &str, transaction: Transaction, body: Bytes) -> Self {
-        Self { name: name.into(), version: Version::of(transaction, &body), body }
+    /// A resource with this content, made at `transaction`.
+    pub fn of(name: Arc<str>, transaction: Transaction, body: Body) -> Self {
+        let version = Version { transaction, hash: body.hash() };
+        Self { name, version, body }
     }
 }
 
 impl From<v1::Resource> for Resource {
     fn from(resource: v1::Resource) -> Self {
         let v1::Resource { name, hash, body, transaction } = resource;
-        Self { name: name.into(), version: Version { transaction, hash }, body }
+        Self { name: name.into(), version: Version { transaction, hash }, body: body.into() }
     }
 }
 
 impl From<Resource> for v1::Resource {
     fn from(resource: Resource) -> Self {
-        debug_assert_eq!(resource.version.hash, content_hash(&resource.body));
+        let body = resource.body.to_bytes();
+        debug_assert_eq!(resource.version.hash, content_hash(&body));
         let Version { transaction, hash } = resource.version;
-        Self { name: resource.name.as_ref().to_owned(), hash, body: resource.body, transaction }
+        Self { name: resource.name.as_ref().to_owned(), hash, body, transaction }
     }
 }

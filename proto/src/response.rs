@@ -5,12 +5,13 @@
 
 use std::sync::Arc;
 
-use bytes::{BufMut, Bytes, BytesMut};
-use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
+use bytes::{Bytes, BytesMut};
 
+use crate::body::Body;
 use crate::resource::Resource;
 use crate::resource_type::ResourceType;
 use crate::version::Version;
+use crate::wire::{field_len, put_field, put_header};
 
 /// The two forms of the xDS protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -72,79 +73,70 @@ impl Response {
         };
         let version = self.version.to_string();
         let type_url = self.resource_type.type_url();
-        let control_plane_len = bytes_len(field::CONTROL_PLANE_IDENTIFIER, control_plane.len());
+        let control_plane_len = field_len(field::CONTROL_PLANE_IDENTIFIER, control_plane.len());
         let resources_len: usize = match protocol {
             Protocol::Sotw => {
-                self.resources.iter().map(|resource| bytes_len(field::RESOURCES, resource.body.len())).sum()
+                self.resources.iter().map(|resource| field_len(field::RESOURCES, resource.body.len())).sum()
             }
             Protocol::Delta => self
                 .resources
                 .iter()
                 .zip(&versions)
-                .map(|(resource, version)| bytes_len(field::RESOURCES, delta_resource_len(resource, version)))
+                .map(|(resource, version)| field_len(field::RESOURCES, delta_resource_len(resource, version)))
                 .sum(),
         };
         let removed_len: usize =
-            self.removed.iter().map(|name| bytes_len(field::DELTA_REMOVED_RESOURCES, name.len())).sum();
-        let capacity = bytes_len(field::VERSION_INFO, version.len())
+            self.removed.iter().map(|name| field_len(field::DELTA_REMOVED_RESOURCES, name.len())).sum();
+        let capacity = field_len(field::VERSION_INFO, version.len())
             + resources_len
-            + bytes_len(field::TYPE_URL, type_url.len())
-            + bytes_len(field::NONCE, self.nonce.len())
+            + field_len(field::TYPE_URL, type_url.len())
+            + field_len(field::NONCE, self.nonce.len())
             + removed_len
-            + bytes_len(field::DELTA_CONTROL_PLANE, control_plane_len);
+            + field_len(field::DELTA_CONTROL_PLANE, control_plane_len);
 
         let mut frame = BytesMut::with_capacity(capacity);
-        put_bytes(&mut frame, field::VERSION_INFO, version.as_bytes());
+        put_field(&mut frame, field::VERSION_INFO, version.as_bytes());
         match protocol {
             Protocol::Sotw => {
                 for resource in &self.resources {
-                    put_bytes(&mut frame, field::RESOURCES, &resource.body);
+                    put_body(&mut frame, field::RESOURCES, &resource.body);
                 }
             }
             Protocol::Delta => {
                 for (resource, version) in self.resources.iter().zip(&versions) {
                     put_header(&mut frame, field::RESOURCES, delta_resource_len(resource, version));
-                    put_bytes(&mut frame, field::RESOURCE_VERSION, version.as_bytes());
-                    put_bytes(&mut frame, field::RESOURCE_RESOURCE, &resource.body);
-                    put_bytes(&mut frame, field::RESOURCE_NAME, resource.name.as_bytes());
+                    put_field(&mut frame, field::RESOURCE_VERSION, version.as_bytes());
+                    put_body(&mut frame, field::RESOURCE_RESOURCE, &resource.body);
+                    put_field(&mut frame, field::RESOURCE_NAME, resource.name.as_bytes());
                 }
             }
         }
-        put_bytes(&mut frame, field::TYPE_URL, type_url.as_bytes());
-        put_bytes(&mut frame, field::NONCE, self.nonce.as_bytes());
+        put_field(&mut frame, field::TYPE_URL, type_url.as_bytes());
+        put_field(&mut frame, field::NONCE, self.nonce.as_bytes());
         let control_plane_field = match protocol {
             Protocol::Sotw => field::SOTW_CONTROL_PLANE,
             Protocol::Delta => {
                 for name in &self.removed {
-                    put_bytes(&mut frame, field::DELTA_REMOVED_RESOURCES, name.as_bytes());
+                    put_field(&mut frame, field::DELTA_REMOVED_RESOURCES, name.as_bytes());
                 }
                 field::DELTA_CONTROL_PLANE
             }
         };
         put_header(&mut frame, control_plane_field, control_plane_len);
-        put_bytes(&mut frame, field::CONTROL_PLANE_IDENTIFIER, control_plane.as_bytes());
+        put_field(&mut frame, field::CONTROL_PLANE_IDENTIFIER, control_plane.as_bytes());
         frame.freeze()
     }
 }
 
 fn delta_resource_len(resource: &Resource, version: &str) -> usize {
-    bytes_len(field::RESOURCE_VERSION, version.len())
-        + bytes_len(field::RESOURCE_RESOURCE, resource.body.len())
-        + bytes_len(field::RESOURCE_NAME, resource.name.len())
+    field_len(field::RESOURCE_VERSION, version.len())
+        + field_len(field::RESOURCE_RESOURCE, resource.body.len())
+        + field_len(field::RESOURCE_NAME, resource.name.len())
 }
 
-fn bytes_len(field: u32, content: usize) -> usize {
-    key_len(field) + encoded_len_varint(content as u64) + content
-}
-
-fn put_header(frame: &mut BytesMut, field: u32, content: usize) {
-    encode_key(field, WireType::LengthDelimited, frame);
-    encode_varint(content as u64, frame);
-}
-
-fn put_bytes(frame: &mut BytesMut, field: u32, content: &[u8]) {
-    put_header(frame, field, content.len());
-    frame.put_slice(content);
+fn put_body(frame: &mut BytesMut, field: u32, body: &Body) {
+    put_header(frame, field, body.len());
+    body.put_into(frame);
 }
 
 #[cfg(test)]

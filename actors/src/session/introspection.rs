@@ -114,7 +114,7 @@ mod tests {
         let resources = resources.iter().map(|text| {
             let (name, content) = text.split_once('=').unwrap();
             let body = Bytes::copy_from_slice(content.as_bytes());
-            Resource { name: name.into(), version: Version::of(1, &body), body }
+            Resource { name: name.into(), version: Version::of(1, &body), body: body.into() }
         });
         ResourceSet::new(resources.collect())
     }
@@ -182,9 +182,9 @@ mod tests {
                 assert!(resources.iter().all(is_fine), "{resources:?}");
             }
             let lines = resources.iter().map(|ResourceStatus { resource_type, name, resource, progress }| {
-                let content = resource.as_ref().map(|resource| String::from_utf8_lossy(&resource.body));
+                let content = resource.as_ref().map_or("-".into(), |resource| resource.body.to_bytes());
                 let progress = format!("{progress:?}").to_lowercase();
-                format!("{resource_type} {name}={} {progress}", content.unwrap_or("-".into()))
+                format!("{resource_type} {name}={} {progress}", String::from_utf8_lossy(&content))
             });
             lines.collect::<Vec<_>>().join("; ")
         }

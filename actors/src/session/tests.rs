@@ -19,7 +19,7 @@ fn resource(text: &str) -> Resource {
     Resource {
         name: name.into(),
         version: Version::of(1, content.as_bytes()),
-        body: Bytes::copy_from_slice(content.as_bytes()),
+        body: Bytes::copy_from_slice(content.as_bytes()).into(),
     }
 }
 
@@ -143,15 +143,14 @@ impl Stream {
 
     /// What was sent since the test looked last, such as `cds a=1 b=2 -c`; responses are separated by `; `.
     fn seen(&mut self) -> String {
-        let shown =
-            |response: &Response| {
-                let mut words = vec![response.resource_type.to_string()];
-                words.extend(response.resources.iter().map(|resource| {
-                    format!("{}={}", resource.name, String::from_utf8_lossy(&resource.body))
-                }));
-                words.extend(response.removed.iter().map(|name| format!("-{name}")));
-                words.join(" ")
-            };
+        let shown = |response: &Response| {
+            let mut words = vec![response.resource_type.to_string()];
+            words.extend(response.resources.iter().map(|resource| {
+                format!("{}={}", resource.name, String::from_utf8_lossy(&resource.body.to_bytes()))
+            }));
+            words.extend(response.removed.iter().map(|name| format!("-{name}")));
+            words.join(" ")
+        };
         let text = self.sent.iter().map(shown).collect::<Vec<_>>().join("; ");
         self.sent.clear();
         text

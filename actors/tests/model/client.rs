@@ -287,7 +287,7 @@ impl Client {
         self.nonces_read[index].push(response.nonce.clone());
         for resource in &response.resources {
             if self.subscriptions[index].covers(&resource.name) {
-                let body = String::from_utf8(resource.body.to_vec()).unwrap();
+                let body = String::from_utf8(resource.body.to_bytes().to_vec()).unwrap();
                 self.state[index].insert(resource.name.to_string(), (body, resource.version));
             }
         }

@@ -220,7 +220,7 @@ impl Run {
             state.clear();
         }
         for resource in &response.resources {
-            let body = String::from_utf8(resource.body.to_vec()).unwrap();
+            let body = String::from_utf8(resource.body.to_bytes().to_vec()).unwrap();
             let wanted = resource_type.is_full_state()
                 || self.subscribed[resource_type.index()].contains(&*resource.name);
             if wanted {
@@ -352,7 +352,7 @@ impl Run {
                 .iter()
                 .filter(|resource| resource_type.is_full_state() || wanted.contains(&*resource.name))
                 .map(|resource| {
-                    (resource.name.to_string(), String::from_utf8(resource.body.to_vec()).unwrap())
+                    (resource.name.to_string(), String::from_utf8(resource.body.to_bytes().to_vec()).unwrap())
                 })
                 .collect();
             // state of the world cannot take endpoints or routes away; what nothing refers to does no harm

@@ -81,7 +81,11 @@ impl World {
 }
 
 fn resource(name: &str, content: String) -> Resource {
-    Resource { name: name.into(), version: Version::of(1, content.as_bytes()), body: Bytes::from(content) }
+    Resource {
+        name: name.into(),
+        version: Version::of(1, content.as_bytes()),
+        body: Bytes::from(content).into(),
+    }
 }
 
 pub(crate) fn names_in(body: &str) -> BTreeSet<String> {

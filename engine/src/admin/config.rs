@@ -169,7 +169,7 @@ impl Fragments {
             let shown = wanted.map(|resource| ResourceConfig {
                 name: resource.name.to_string(),
                 version: resource.version.to_string(),
-                config: json::of_any(resource.body.clone()).unwrap_or_else(|error| {
+                config: json::of_any(resource.body.to_bytes()).unwrap_or_else(|error| {
                     problems.push(format!("{resource_type} {} cannot be shown: {error}", resource.name));
                     Value::Null
                 }),

@@ -1,16 +1,17 @@
-//! Messages made of parts that are encoded already, which are copied and not decoded. On the wire a message inside another
-//! is bytes with a length, so that a field of messages can be declared as one of bytes.
+//! Messages made of parts that are encoded already, which are shared and not decoded.
 
 use bytes::Bytes;
+use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
+use legation_proto::body::Body;
+use legation_proto::resource_type::ResourceType;
 use prost::Message;
 
-/// `envoy.config.route.v3.RouteConfiguration`.
-#[derive(Clone, PartialEq, Message)]
-pub struct RouteConfiguration {
-    /// Its name.
-    #[prost(string, tag = "1")]
-    pub name: String,
-    /// Encoded `envoy.config.route.v3.VirtualHost` messages.
-    #[prost(bytes = "bytes", repeated, tag = "2")]
-    pub virtual_hosts: Vec<Bytes>,
+/// Field number of `envoy.config.route.v3.RouteConfiguration`.
+const VIRTUAL_HOSTS: u32 = 2;
+
+/// An `envoy.config.route.v3.RouteConfiguration` of encoded `VirtualHost` messages.
+pub fn route_configuration(name: &str, virtual_hosts: Vec<Bytes>) -> Body {
+    let start = RouteConfiguration { name: name.to_owned(), ..RouteConfiguration::default() };
+    let parts = virtual_hosts.into_iter().map(Into::into).collect();
+    Body::of_parts(ResourceType::RouteConfiguration, start.encode_to_vec().into(), VIRTUAL_HOSTS, parts)
 }

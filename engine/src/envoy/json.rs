@@ -192,7 +192,7 @@ mod tests {
             .iter()
             .flat_map(|(node, snapshot)| resources(snapshot).map(move |resource| (node, resource)))
             .map(|(node, resource)| {
-                of_any(resource.body.clone())
+                of_any(resource.body.to_bytes())
                     .unwrap_or_else(|error| panic!("{} of {node}: {error}", resource.name))
             })
             .collect();
@@ -229,9 +229,9 @@ mod tests {
         let any = SCHEMA.as_ref().unwrap().pool.get_message_by_name(&Any::full_name()).unwrap();
         for (node, snapshot) in snapshots() {
             for resource in resources(&snapshot) {
-                let json = of_any(resource.body.clone()).unwrap();
+                let json = of_any(resource.body.to_bytes()).unwrap();
                 let back = any.clone().deserialize(&json).unwrap().encode_to_vec();
-                assert!(sorted(&back) == sorted(&resource.body), "{} of {node}", resource.name);
+                assert!(sorted(&back) == sorted(&resource.body.to_bytes()), "{} of {node}", resource.name);
                 assert_eq!(of_any(back.into()).unwrap(), json);
             }
         }

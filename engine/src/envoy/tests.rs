@@ -6,9 +6,10 @@ use std::time::Duration as StdDuration;
 use envoy_types::pb::envoy::config::accesslog::v3::access_log::ConfigType;
 use envoy_types::pb::envoy::config::core::v3::data_source::Specifier;
 use envoy_types::pb::envoy::config::core::v3::substitution_format_string;
-use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 use envoy_types::pb::envoy::extensions::access_loggers::file::v3::{FileAccessLog, file_access_log};
 use envoy_types::pb::google::protobuf::value::Kind;
+use legation_proto::resource::Resource;
+use legation_proto::resource_type::ResourceType;
 use prost::Message;
 
 use super::access_log::{Format, file_access_log};
@@ -68,13 +69,11 @@ fn a_route_configuration_of_encoded_virtual_hosts_is_envoys() {
         virtual_host("a", vec!["a".to_owned()], Vec::new()),
         virtual_host("b", vec!["*".to_owned()], Vec::new()),
     ];
-    let of_encoded = encoded::RouteConfiguration {
-        name: "routes".to_owned(),
-        virtual_hosts: hosts.iter().map(|host| host.encode_to_vec().into()).collect(),
-    };
-    let whole = route_configuration("routes", hosts);
-    assert_eq!(of_encoded.encode_to_vec(), whole.encode_to_vec());
-    assert_eq!(RouteConfiguration::decode(of_encoded.encode_to_vec().as_slice()).unwrap(), whole);
+    let encoded = hosts.iter().map(|host| host.encode_to_vec().into()).collect();
+    let of_encoded = encoded::route_configuration("routes", encoded);
+    let kind = ResourceType::RouteConfiguration;
+    let whole = Resource::encode(kind, "routes", 1, &route_configuration("routes", hosts));
+    assert_eq!(of_encoded.to_bytes(), whole.body.to_bytes());
 }
 
 #[test]

@@ -7,14 +7,12 @@ use std::future::{Future, pending};
 use std::io;
 use std::time::Duration;
 
-use futures_util::stream::FuturesUnordered;
 use h2::server::Connection;
 use h2::{Ping, PingPong, RecvStream, server};
 use http::Request;
 use tokio::net::TcpStream;
-use tokio::task::spawn_local;
+use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{sleep, timeout};
-use tokio_stream::StreamExt;
 
 use super::connection_life::ConnectionLife;
 use super::discovery::DiscoveryService;
@@ -58,7 +56,7 @@ pub async fn serve(
     life: ConnectionLife,
     service: DiscoveryService,
     keepalive: Keepalive,
-    time_to_live: impl Future<Output = ()>,
+    time_to_live: impl Future<Output = ()> + 'static,
 ) {
     let peer = life.peer;
     let mut connection = tokio::select! {
@@ -69,9 +67,9 @@ pub async fn serve(
         },
         () = life.ending() => return,
     };
+    // a task of its own: the connection is polled with every push and every ACK, and what ends it is waited for all that time
     let is_lost = is_lost(connection.ping_pong(), keepalive);
-    // polled where it is woken itself, and not whenever the connection is, which is with every push and every ACK
-    let mut interruption = FuturesUnordered::from_iter([interruption(&life, is_lost, time_to_live)]);
+    let mut interruption = Attended(spawn_local(interruption(life.clone(), is_lost, time_to_live)));
     let patience = loop {
         tokio::select! {
             call = connection.accept() => match call {
@@ -79,9 +77,9 @@ pub async fn serve(
                 Some(Err(error)) => return tracing::debug!(%peer, %error, "connection failed"),
                 None => return,
             },
-            Some(patience) = interruption.next() => match patience {
-                Some(patience) => break patience,
-                None => return,
+            interrupted = &mut interruption.0 => match interrupted {
+                Ok(Some(patience)) => break patience,
+                Ok(None) | Err(_) => return,
             },
         }
     };
@@ -122,9 +120,18 @@ fn answer(
     spawn_local(async move { service.serve(request, call, life).await });
 }
 
+/// A task that ends with whoever waits for it.
+struct Attended<T>(JoinHandle<T>);
+
+impl<T> Drop for Attended<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 /// Waits until a connection is to end before its peer ends it: at once, or within so long.
 async fn interruption(
-    life: &ConnectionLife,
+    life: ConnectionLife,
     is_lost: impl Future<Output = ()>,
     time_to_live: impl Future<Output = ()>,
 ) -> Option<Duration> {

@@ -62,7 +62,7 @@ pub(super) fn config_of(
 }
 
 fn any_of(resource: &Resource) -> Option<Any> {
-    Any::decode(resource.body.clone()).ok() // it was encoded here, or by another host of the same kind
+    Any::decode(resource.body.to_bytes()).ok() // it was encoded here, or by another host of the same kind
 }
 
 fn timestamp(time: SystemTime) -> Timestamp {

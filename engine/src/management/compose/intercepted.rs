@@ -18,7 +18,7 @@ use legation_proto::version::Transaction;
 use prost::Message;
 
 use super::{ComposedEgress, DecodedEgress, Hosts, decode};
-use crate::envoy::encoded::RouteConfiguration;
+use crate::envoy::encoded;
 use crate::envoy::http_connection_manager::{self, http_connection_manager};
 use crate::envoy::listener::{NetworkFilter, filter_chain, to_port};
 use crate::envoy::matching::everything;
@@ -55,9 +55,8 @@ pub(super) fn compose(
         };
         virtual_hosts.extend(allow_all.clone());
         let name = names::egress_route_configuration(port);
-        let routes = RouteConfiguration { name, virtual_hosts };
-        let kind = ResourceType::RouteConfiguration;
-        route_configurations.push(Resource::encode(kind, &routes.name, transaction, &routes));
+        let body = encoded::route_configuration(&name, virtual_hosts);
+        route_configurations.push(Resource::of(name.into(), transaction, body));
     }
     Ok(ComposedEgress { listeners, route_configurations, problems })
 }

@@ -123,7 +123,7 @@ struct GrpcCluster {
 fn clusters_of(backend: &Backend<'_>) -> Result<BTreeMap<String, GrpcCluster>, ComposeError> {
     let mut clusters = BTreeMap::new();
     for resource in &backend.fragment.clusters {
-        let any: Any = decode("a cluster of a backend", &resource.body)?;
+        let any: Any = decode("a cluster of a backend", &resource.body.to_bytes())?;
         let mut cluster: Cluster = decode("a cluster of a backend", &any.value)?;
         let speaks_http2 = speaks_http2(&cluster);
         let resource = if resolve_all_at_once(&mut cluster) {

@@ -3,14 +3,11 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use legation_actors::composition::{Change, Client, Composed};
 use legation_actors::snapshot::{ResourceSet, Snapshot};
 use legation_proto::fragment::{EgressMode, NodeFragment, Routing, ServiceFragment};
 use legation_proto::resource::Resource;
 use legation_proto::resource_type::ResourceType;
-use legation_proto::version::{Transaction, Version};
-use prost::encoding::{WireType, decode_key, decode_varint, encode_key, encode_varint, encoded_len_varint};
 
 use crate::transformer::names;
 
@@ -35,7 +32,9 @@ pub(super) fn recompose(
         if let (Routing::VirtualHost(of_before), Routing::VirtualHost(now)) = (&from.routing, &to.routing) {
             let name = names::egress_route_configuration(from.port);
             let routes = resources.iter_mut().find(|resource| *resource.name == *name)?;
-            *routes = with_virtual_host(routes, of_before, now, transaction)?;
+            // it may have been left out
+            let body = routes.body.with_part(&of_before.clone().into(), now.clone().into())?;
+            *routes = Resource::of(Arc::clone(&routes.name), transaction, body);
         }
     }
     *route_configurations = Arc::new(ResourceSet::new(resources));
@@ -64,62 +63,4 @@ fn are_the_same(a: &[Resource], b: &[Resource]) -> bool {
         && a.iter().zip(b).all(|(a, b)| {
             a.version == b.version && a.version.transaction == b.version.transaction && a.name == b.name
         })
-}
-
-/// The route configuration with the virtual host `now` in the place of `before`. `None` unless that stands in it once: its
-/// backend may have been left out.
-fn with_virtual_host(
-    routes: &Resource,
-    before: &Bytes,
-    now: &Bytes,
-    transaction: Transaction,
-) -> Option<Resource> {
-    // an `Any`: a type URL, and as its value the route configuration, which is a name, then virtual hosts
-    let mut any = &*routes.body;
-    let (type_url, value) = (take_field(&mut any)?, take_field(&mut any)?);
-    let mut rest = value;
-    take_field(&mut rest)?;
-    let mut replaced = None;
-    while !rest.is_empty() {
-        let start = value.len() - rest.len();
-        if take_field(&mut rest)? == before && replaced.replace(start..value.len() - rest.len()).is_some() {
-            return None;
-        }
-    }
-    let replaced = replaced?;
-    let value_len = value.len() - replaced.len() + field_len(now.len());
-    let mut body = Vec::with_capacity(field_len(type_url.len()) + field_len(value_len));
-    put_header(&mut body, TYPE_URL, type_url.len());
-    body.extend_from_slice(type_url);
-    put_header(&mut body, VALUE, value_len);
-    body.extend_from_slice(&value[..replaced.start]);
-    put_header(&mut body, VIRTUAL_HOSTS, now.len());
-    body.extend_from_slice(now);
-    body.extend_from_slice(&value[replaced.end..]);
-    let version = Version::of(transaction, &body);
-    Some(Resource { name: Arc::clone(&routes.name), version, body: body.into() })
-}
-
-/// Field numbers of `google.protobuf.Any` and of `envoy.config.route.v3.RouteConfiguration`.
-const TYPE_URL: u32 = 1;
-const VALUE: u32 = 2;
-const VIRTUAL_HOSTS: u32 = 2;
-
-/// Takes the first field of an encoded message, and gives its content.
-fn take_field<'a>(message: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let (_, WireType::LengthDelimited) = decode_key(message).ok()? else {
-        return None;
-    };
-    let length = usize::try_from(decode_varint(message).ok()?).ok()?;
-    message.split_off(..length)
-}
-
-/// The length of a field with a number below 16 and a content of this length.
-fn field_len(content: usize) -> usize {
-    1 + encoded_len_varint(content as u64) + content
-}
-
-fn put_header(message: &mut Vec<u8>, field: u32, content: usize) {
-    encode_key(field, WireType::LengthDelimited, message);
-    encode_varint(content as u64, message);
 }

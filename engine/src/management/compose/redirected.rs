@@ -113,7 +113,7 @@ fn request_ports(backend: &Backend<'_>) -> Result<Vec<VirtualHost>, ComposeError
 fn named_by_header(node: &NodeFragment) -> Result<BTreeSet<String>, ComposeError> {
     let mut named = BTreeSet::new();
     for resource in &node.route_configurations {
-        let any: Any = decode("a route configuration of the node", &resource.body)?;
+        let any: Any = decode("a route configuration of the node", &resource.body.to_bytes())?;
         let configuration: RouteConfiguration = decode("a route configuration of the node", &any.value)?;
         let routes = configuration.virtual_hosts.iter().flat_map(|host| &host.routes);
         let added = routes.flat_map(|route| &route.request_headers_to_add);

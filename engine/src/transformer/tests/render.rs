@@ -23,7 +23,7 @@ use prost::{Message, Name};
 
 /// What is in a resource.
 pub(crate) fn decoded<M: Message + Default>(resource: &Resource) -> M {
-    let any = Any::decode(resource.body.clone()).unwrap();
+    let any = Any::decode(resource.body.to_bytes()).unwrap();
     M::decode(any.value.as_slice()).unwrap()
 }
 

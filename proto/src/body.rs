@@ -1,0 +1,215 @@
+//! The encoded content of a resource.
+
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use crate::resource_type::ResourceType;
+use crate::version::content_hash;
+use crate::wire::{field_len, put_field, put_header};
+
+/// An encoded `google.protobuf.Any` that holds a resource. Cloning shares it.
+#[derive(Clone, Debug)]
+pub struct Body(Form);
+
+#[derive(Clone, Debug)]
+enum Form {
+    Whole(Bytes),
+    /// Made of parts that other resources have too, as the route configurations of an Envoy consist of what the consumers of
+    /// a virtual service share. They are put together when they are sent.
+    Parted(Arc<Parted>),
+}
+
+#[derive(Clone, Debug)]
+struct Parted {
+    resource_type: ResourceType,
+    /// What stands before the parts in the message.
+    start: Bytes,
+    /// The field that each of the parts is.
+    field: u32,
+    parts: Vec<Part>,
+}
+
+/// One of the values of a repeated field, encoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    content: Bytes,
+    hash: u64,
+}
+
+impl From<Bytes> for Part {
+    fn from(content: Bytes) -> Self {
+        let hash = content_hash(&content);
+        Self { content, hash }
+    }
+}
+
+/// Field numbers of `google.protobuf.Any`.
+mod any {
+    pub(super) const TYPE_URL: u32 = 1;
+    pub(super) const VALUE: u32 = 2;
+}
+
+impl Body {
+    /// A message of `resource_type` that begins with `start`, encoded, and goes on with `parts`, which are its field `field`.
+    pub fn of_parts(resource_type: ResourceType, start: Bytes, field: u32, parts: Vec<Part>) -> Self {
+        Self(Form::Parted(Arc::new(Parted { resource_type, start, field, parts })))
+    }
+
+    /// The same with `now` in the place of the part `before`. `None` unless that stands in it once.
+    pub fn with_part(&self, before: &Part, now: Part) -> Option<Self> {
+        let Form::Parted(parted) = &self.0 else {
+            return None;
+        };
+        let mut places = parted.parts.iter().enumerate().filter(|(_, part)| *part == before);
+        let (Some((place, _)), None) = (places.next(), places.next()) else {
+            return None;
+        };
+        let mut parted = Parted::clone(parted);
+        parted.parts[place] = now;
+        Some(Self(Form::Parted(Arc::new(parted))))
+    }
+
+    /// The hash that decides whether two contents are equal: XXH3-64, of the bytes, or of the hashes of the parts.
+    pub fn hash(&self) -> u64 {
+        match &self.0 {
+            Form::Whole(bytes) => content_hash(bytes),
+            Form::Parted(parted) => {
+                let mut hashes = Vec::with_capacity((parted.parts.len() + 1) * size_of::<u64>());
+                hashes.put_u64_le(content_hash(&parted.start));
+                parted.parts.iter().for_each(|part| hashes.put_u64_le(part.hash));
+                content_hash(&hashes)
+            }
+        }
+    }
+
+    /// How many bytes it has.
+    #[expect(clippy::len_without_is_empty, reason = "it holds a type URL at least")]
+    pub fn len(&self) -> usize {
+        match &self.0 {
+            Form::Whole(bytes) => bytes.len(),
+            Form::Parted(parted) => {
+                field_len(any::TYPE_URL, parted.resource_type.type_url().len())
+                    + field_len(any::VALUE, parted.value_len())
+            }
+        }
+    }
+
+    /// Appends the bytes.
+    pub fn put_into(&self, buffer: &mut BytesMut) {
+        match &self.0 {
+            Form::Whole(bytes) => buffer.put_slice(bytes),
+            Form::Parted(parted) => {
+                put_field(buffer, any::TYPE_URL, parted.resource_type.type_url().as_bytes());
+                put_header(buffer, any::VALUE, parted.value_len());
+                buffer.put_slice(&parted.start);
+                for part in &parted.parts {
+                    put_field(buffer, parted.field, &part.content);
+                }
+            }
+        }
+    }
+
+    /// The bytes; a copy, where they are in parts.
+    pub fn to_bytes(&self) -> Bytes {
+        match &self.0 {
+            Form::Whole(bytes) => bytes.clone(),
+            Form::Parted(_) => {
+                let mut buffer = BytesMut::with_capacity(self.len());
+                self.put_into(&mut buffer);
+                buffer.freeze()
+            }
+        }
+    }
+}
+
+impl Parted {
+    fn value_len(&self) -> usize {
+        let parts = self.parts.iter().map(|part| field_len(self.field, part.content.len()));
+        self.start.len() + parts.sum::<usize>()
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        Self(Form::Whole(bytes))
+    }
+}
+
+/// By the bytes, in whatever parts they are.
+impl PartialEq for Body {
+    fn eq(&self, other: &Self) -> bool {
+        self.to_bytes() == other.to_bytes()
+    }
+}
+
+impl Eq for Body {}
+
+#[cfg(test)]
+mod tests {
+    use envoy_types::pb::envoy::config::route::v3::{RouteConfiguration, VirtualHost};
+    use envoy_types::pb::google::protobuf::Any;
+    use prost::Message;
+
+    use super::*;
+
+    const VIRTUAL_HOSTS: u32 = 2;
+
+    fn virtual_host(name: &str) -> VirtualHost {
+        VirtualHost { name: name.to_owned(), ..Default::default() }
+    }
+
+    fn part(name: &str) -> Part {
+        Bytes::from(virtual_host(name).encode_to_vec()).into()
+    }
+
+    fn routes(name: &str, virtual_hosts: &[&str]) -> Body {
+        let start = RouteConfiguration { name: name.to_owned(), ..Default::default() }.encode_to_vec();
+        let parts = virtual_hosts.iter().map(|name| part(name)).collect();
+        Body::of_parts(ResourceType::RouteConfiguration, start.into(), VIRTUAL_HOSTS, parts)
+    }
+
+    /// The same message, encoded at once.
+    fn whole(name: &str, virtual_hosts: &[&str]) -> Body {
+        let virtual_hosts = virtual_hosts.iter().map(|name| virtual_host(name)).collect();
+        let message = RouteConfiguration { name: name.to_owned(), virtual_hosts, ..Default::default() };
+        let type_url = ResourceType::RouteConfiguration.type_url().to_owned();
+        Bytes::from(Any { type_url, value: message.encode_to_vec() }.encode_to_vec()).into()
+    }
+
+    #[test]
+    fn parts_are_put_together_as_the_message_is_encoded() {
+        let long = "x".repeat(300);
+        for virtual_hosts in [&[][..], &["a"], &["a", "b", "a"], &[&long, "b", &long]] {
+            let (body, expected) = (routes("r", virtual_hosts), whole("r", virtual_hosts));
+            assert_eq!(body.to_bytes(), expected.to_bytes());
+            assert_eq!(body, expected);
+            assert_eq!(body.len(), expected.len());
+            assert_eq!(body.len(), body.to_bytes().len());
+        }
+    }
+
+    #[test]
+    fn a_part_is_replaced_where_it_stands_once() {
+        let body = routes("r", &["a", "b", "c", "c"]);
+        let replaced = body.with_part(&part("b"), part("x")).expect("it stands in it once");
+        assert_eq!(replaced, whole("r", &["a", "x", "c", "c"]));
+        assert_eq!(replaced.hash(), routes("r", &["a", "x", "c", "c"]).hash());
+        assert_eq!(body, whole("r", &["a", "b", "c", "c"]), "that before stays");
+        for (before, what) in [("c", "twice"), ("x", "not at all")] {
+            assert!(body.with_part(&part(before), part("y")).is_none(), "{what}");
+        }
+        assert!(whole("r", &["a"]).with_part(&part("a"), part("b")).is_none(), "it has no parts");
+    }
+
+    #[test]
+    fn the_hash_differs_by_start_by_part_and_by_order() {
+        let hash = routes("r", &["a", "b"]).hash();
+        assert_eq!(hash, routes("r", &["a", "b"]).hash());
+        for other in
+            [routes("s", &["a", "b"]), routes("r", &["a"]), routes("r", &["b", "a"]), routes("r", &["ab"])]
+        {
+            assert_ne!(hash, other.hash());
+        }
+    }
+}
