@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::error::ApiError;
 use super::lookup::containers;
-use super::references::{referrer_key, targets};
+use super::references::referrer_key;
 use super::{Frontend, Operation, Verb, now_ms};
 use crate::model::{Definition, Metadata, ResourceId, Spec, Tag};
 
@@ -21,7 +21,7 @@ impl Frontend {
         if self.store.get(&key).await?.is_some() {
             return Err(ApiError::AlreadyExists(id.clone()));
         }
-        self.require_targets(id.mesh_name(), spec).await?;
+        let targets = self.require_targets(id.mesh_name(), spec).await?;
 
         let uid = Uuid::new_v4().to_string();
         let definition = Definition {
@@ -35,7 +35,7 @@ impl Frontend {
         for container in containers(id) {
             batch = batch.if_present(container.key());
         }
-        for target in targets(id.mesh_name(), spec) {
+        for target in targets {
             batch = batch.if_present(target.key()).put(referrer_key(&target, &uid), key.clone());
         }
         self.commit(batch).await?;

@@ -105,15 +105,21 @@ pub(super) fn referrer_key(target: &ResourceId, uid: &str) -> String {
 }
 
 impl Frontend {
-    /// Refuses a specification that refers to something that does not exist, with all that is missing.
-    pub(super) async fn require_targets(&self, mesh: &str, spec: &Spec) -> Result<(), ApiError> {
+    /// The [`targets`] of a specification. Refuses one of which some do not exist, with all that is missing.
+    pub(super) async fn require_targets(
+        &self,
+        mesh: &str,
+        spec: &Spec,
+    ) -> Result<BTreeSet<ResourceId>, ApiError> {
         let mut missing = Vec::new();
+        let mut targets = BTreeSet::new();
         for Reference { at, target } in references(mesh, spec) {
             if self.store.get(&target.key()).await?.is_none() {
                 missing.push(at.error(format_args!("{target} does not exist")));
             }
+            targets.insert(target);
         }
-        if missing.is_empty() { Ok(()) } else { Err(ApiError::TargetsNotFound(missing)) }
+        if missing.is_empty() { Ok(targets) } else { Err(ApiError::TargetsNotFound(missing)) }
     }
 
     /// Everything without which `id` cannot be deleted: what lies in it, and what refers to it.

@@ -14,19 +14,18 @@ impl Frontend {
         if current.spec == *spec {
             return Ok(current);
         }
-        self.require_targets(id.mesh_name(), spec).await?;
+        let new_targets = self.require_targets(id.mesh_name(), spec).await?;
+        let old_targets = targets(id.mesh_name(), &current.spec);
 
         let now_ms = now_ms().max(current.metadata.last_updated_at_ms);
         let updated =
-            Definition { spec: spec.clone(), metadata: current.metadata.updated(now_ms), ..current.clone() };
+            Definition { spec: spec.clone(), metadata: current.metadata.updated(now_ms), ..current };
         let operation = Operation { verb: Verb::Update, kind: id.kind() };
         let key = id.key();
         let uid = &updated.metadata.uid;
         let mut batch = Self::batch(operation)
             .if_equal(key.clone(), found.record.value)
             .put(key.clone(), updated.encode());
-        let old_targets = targets(id.mesh_name(), &current.spec);
-        let new_targets = targets(id.mesh_name(), spec);
         for target in old_targets.difference(&new_targets) {
             batch = batch.delete(referrer_key(target, uid));
         }

@@ -24,13 +24,13 @@ const ESCAPED: &AsciiSet = &CONTROLS.add(b' ').add(b'/').add(b'%');
 
 /// The prefix of the definitions of one mesh, its own included.
 pub fn mesh_prefix(mesh: &str) -> String {
-    format!("{ALL_DEFINITIONS}{}/", escape(mesh))
+    [ALL_DEFINITIONS, &escape(mesh), "/"].concat()
 }
 
 /// The prefix of the definitions of one kind in a mesh. For [`Kind::Mesh`] it is the key of the mesh itself.
 pub fn kind_prefix(mesh: &str, kind: Kind) -> String {
     let end = if kind == Kind::Mesh { "" } else { "/" };
-    format!("{}{}{end}", mesh_prefix(mesh), kind.wire_name())
+    [&mesh_prefix(mesh), kind.wire_name(), end].concat()
 }
 
 /// The prefix of the entries that say which resources of a mesh refer to which.
@@ -85,8 +85,8 @@ impl ResourceId {
 }
 
 /// `name` as one segment of a key.
-pub(crate) fn escape(name: &str) -> String {
-    utf8_percent_encode(name, ESCAPED).to_string()
+pub(crate) fn escape(name: &str) -> Cow<'_, str> {
+    utf8_percent_encode(name, ESCAPED).into()
 }
 
 /// The name in a segment of a key, unless it is not UTF-8.

@@ -69,7 +69,7 @@ struct Pending {
 }
 
 impl Queue {
-    /// Adds the events of one commit, which the reader gets together.
+    /// Adds the events of one commit, which the reader gets together once it is woken.
     pub(super) fn push(&self, events: Vec<Event>) {
         let mut pending = self.lock();
         for event in events {
@@ -77,14 +77,17 @@ impl Queue {
             let place = pending.arrived;
             pending.latest.insert(Arc::clone(&event.key), (place, event));
         }
-        drop(pending);
+    }
+
+    /// Wakes the reader.
+    pub(super) fn wake(&self) {
         self.changed.notify_one();
     }
 
     /// Ends the watch: the reader gets what is pending, and then `reason`.
     pub(super) fn end(&self, reason: StoreError) {
         self.lock().end = Some(reason);
-        self.changed.notify_one();
+        self.wake();
     }
 
     fn take(&self) -> Option<Result<Vec<Event>, StoreError>> {

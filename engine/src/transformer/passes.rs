@@ -12,7 +12,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::keys::{self, DerivedKey};
-use super::mesh::{Delivery, Made, Mesh, make};
+use super::mesh::{Delivery, Made, Mesh, Order, make};
 use super::workers::Workers;
 use crate::model::key::is_referrer;
 use crate::model::{Definition, ResourceId};
@@ -29,6 +29,9 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How many fragments a thread makes at once.
 const CHUNK: usize = 256;
+
+/// What is made where the pass runs, in bytes as the store has it: so little is made sooner than a thread is woken.
+const MADE_HERE_BYTES_MAX: usize = 16 * 1024;
 
 /// Keeps the fragments in the store what the definitions in the store give.
 ///
@@ -187,9 +190,12 @@ impl Passes {
         Ok(())
     }
 
-    /// Lets the workers make fragments.
+    /// Makes fragments, or lets the workers do it.
     fn start(&self, mesh: &Mesh, keys: Vec<FragmentKey>) -> Vec<oneshot::Receiver<Vec<Delivery>>> {
         let orders = mesh.orders(keys);
+        if are_made_here(&orders) {
+            return vec![Workers::run_here(|| make(mesh.definitions(), orders))];
+        }
         let parts = orders.chunks(CHUNK).map(|part| {
             let (definitions, part) = (Arc::clone(mesh.definitions()), part.to_vec());
             self.workers.run(move || make(&definitions, part))
@@ -322,6 +328,12 @@ impl Passes {
 
 /// A key, and its new value; `None` where it goes.
 type Change = (Arc<str>, Option<Bytes>);
+
+/// Whether these are few and small. How large one becomes that the store does not have yet is not known.
+fn are_made_here(orders: &[Order]) -> bool {
+    let bytes: Option<usize> = orders.iter().map(|(_, stored)| stored.as_ref().map(Bytes::len)).sum();
+    bytes.is_some_and(|bytes| bytes <= MADE_HERE_BYTES_MAX)
+}
 
 /// Everything that workers made, unless one of them failed.
 async fn all_of(

@@ -28,16 +28,28 @@ impl Workers {
 
     /// Does `work` on one of the threads. The receiver fails if it panicked.
     pub fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> oneshot::Receiver<T> {
-        let (sender, receiver) = oneshot::channel();
-        let job = move || {
-            // a panic drops the sender, and ends neither the thread nor the other jobs
-            if let Ok(result) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)) {
-                let _ = sender.send(result);
-            }
-        };
+        let (job, receiver) = job(work);
         let _ = self.jobs.send(Box::new(job)); // the threads live as long as this
         receiver
     }
+
+    /// Does `work` right here, with the same outcome.
+    pub fn run_here<T>(work: impl FnOnce() -> T) -> oneshot::Receiver<T> {
+        let (job, receiver) = job(work);
+        job();
+        receiver
+    }
+}
+
+/// `work` as a job, and what it gives. A panic ends neither the thread nor the other jobs.
+fn job<T>(work: impl FnOnce() -> T) -> (impl FnOnce(), oneshot::Receiver<T>) {
+    let (sender, receiver) = oneshot::channel();
+    let job = move || {
+        if let Ok(result) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)) {
+            let _ = sender.send(result);
+        }
+    };
+    (job, receiver)
 }
 
 #[cfg(test)]
@@ -51,5 +63,13 @@ mod tests {
         let done = workers.run(|| 42);
         assert!(failed.await.is_err());
         assert_eq!(done.await.unwrap(), 42);
+    }
+
+    #[tokio::test]
+    async fn work_that_is_done_here_is_done_at_once_and_may_panic_too() {
+        let mut done = Workers::run_here(|| 42);
+        assert_eq!(done.try_recv(), Ok(42));
+        let failed = Workers::run_here(|| panic!("expected in this test"));
+        assert!(failed.await.is_err());
     }
 }

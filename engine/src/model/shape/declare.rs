@@ -103,7 +103,7 @@ pub(crate) use shape;
 
 /// A field of a struct, or a member of a union.
 pub(crate) struct Field {
-    identifier: &'static str,
+    wire_name: CamelCase,
     required: bool,
     check: fn(&Value, &Path, &mut Errors),
 }
@@ -111,19 +111,50 @@ pub(crate) struct Field {
 impl Field {
     /// The field with this Rust identifier, of the type `T`.
     pub(crate) const fn of<T: Shape>(identifier: &'static str) -> Field {
-        Field { identifier, required: T::REQUIRED, check: T::check }
+        Field { wire_name: CamelCase::of(identifier), required: T::REQUIRED, check: T::check }
     }
 
-    /// The identifier in camel case, as serde's `rename_all` makes it.
-    fn wire_name(&self) -> String {
-        let mut name = String::new();
-        for word in self.identifier.trim_start_matches("r#").split('_') {
-            let (first, others) = word.split_at(word.len().min(1));
-            let is_first_word = name.is_empty();
-            name += &if is_first_word { first.to_ascii_lowercase() } else { first.to_ascii_uppercase() };
-            name += others;
+    fn wire_name(&self) -> &str {
+        self.wire_name.as_str()
+    }
+}
+
+/// The longest name of a field, in bytes. A longer one does not compile.
+const NAME_BYTES_MAX: usize = 40;
+
+/// An identifier in camel case, as serde's `rename_all` makes it; made when it is compiled.
+struct CamelCase {
+    bytes: [u8; NAME_BYTES_MAX],
+    length: usize,
+}
+
+impl CamelCase {
+    const fn of(identifier: &str) -> CamelCase {
+        let identifier = identifier.as_bytes();
+        let mut name = CamelCase { bytes: [0; NAME_BYTES_MAX], length: 0 };
+        let mut at = if let [b'r', b'#', ..] = identifier { 2 } else { 0 };
+        let mut starts_word = false;
+        while at < identifier.len() {
+            let byte = identifier[at];
+            at += 1;
+            if byte == b'_' {
+                starts_word = true;
+                continue;
+            }
+            name.bytes[name.length] = match () {
+                () if name.length == 0 => byte.to_ascii_lowercase(),
+                () if starts_word => byte.to_ascii_uppercase(),
+                () => byte,
+            };
+            name.length += 1;
+            starts_word = false;
         }
         name
+    }
+
+    fn as_str(&self) -> &str {
+        // identifiers of the model are ASCII
+        str::from_utf8(&self.bytes[..self.length]).unwrap_or_default()
     }
 }
 
@@ -135,9 +166,9 @@ pub(crate) fn check_struct(fields: &[Field], value: &Value, at: &Path, errors: &
     };
     for field in fields {
         let name = field.wire_name();
-        match given.get(&name) {
-            Some(member) => (field.check)(member, &at.field(&name), errors),
-            None if field.required => errors.report(&at.field(&name), "is required"),
+        match given.get(name) {
+            Some(member) => (field.check)(member, &at.field(name), errors),
+            None if field.required => errors.report(&at.field(name), "is required"),
             None => {}
         }
     }
@@ -152,20 +183,20 @@ pub(crate) fn check_union(members: &[Field], value: &Value, at: &Path, errors: &
     };
     refuse_unknown(members, given, at, errors);
     let present: Vec<&Field> =
-        members.iter().filter(|member| given.contains_key(&member.wire_name())).collect();
+        members.iter().filter(|member| given.contains_key(member.wire_name())).collect();
     for member in &present {
         let name = member.wire_name();
-        if let Some(content) = given.get(&name) {
-            (member.check)(content, &at.field(&name), errors);
+        if let Some(content) = given.get(name) {
+            (member.check)(content, &at.field(name), errors);
         }
     }
-    let known = wire_names(members);
     if given.is_empty() {
+        let known = wire_names(members);
         errors.report(at, format_args!("has no member; give exactly one of {known}"));
     }
     if present.len() > 1 {
         let count = present.len();
-        let present = wire_names(present);
+        let (present, known) = (wire_names(present), wire_names(members));
         errors.report(at, format_args!("has {count} members ({present}); give exactly one of {known}"));
     }
 }

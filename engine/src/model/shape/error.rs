@@ -35,7 +35,7 @@ impl Path {
 
     /// The member `name` of the object here.
     pub fn field(&self, name: &str) -> Path {
-        Path(format!("{self}.{name}"))
+        Path([&self.0, ".", name].concat()) // for every member of every request: `format!` takes four times as long
     }
 
     /// The item at `index`, from zero, of the list here.

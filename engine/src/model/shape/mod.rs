@@ -32,11 +32,21 @@ pub trait Shape: DeserializeOwned {
 
 /// Checks `value`, which stands at `at`, and decodes it: a `T`, or every error.
 pub fn parse<T: Shape>(value: &Value, at: &Path) -> Result<T, Vec<FieldError>> {
-    let value = without_nulls(value);
+    let without_nulls = has_nulls(value).then(|| without_nulls(value));
+    let value = without_nulls.as_ref().unwrap_or(value);
     let mut errors = Errors::default();
-    T::check(&value, at, &mut errors);
+    T::check(value, at, &mut errors);
     errors.into_result()?;
-    serde_json::from_value(value).map_err(|error| vec![at.error(format!("cannot be decoded: {error}"))])
+    T::deserialize(value).map_err(|error| vec![at.error(format!("cannot be decoded: {error}"))])
+}
+
+/// Whether an object in `value` has a `null` member. Hardly any has.
+fn has_nulls(value: &Value) -> bool {
+    match value {
+        Value::Object(members) => members.values().any(|member| member.is_null() || has_nulls(member)),
+        Value::Array(items) => items.iter().any(has_nulls),
+        _ => false,
+    }
 }
 
 /// A copy of `value` in which no object has a `null` member.

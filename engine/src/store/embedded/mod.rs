@@ -94,7 +94,8 @@ impl EmbeddedStore {
     async fn commit_checked(&self, batch: Batch) -> Result<Transaction, CommitError> {
         self.limits.check(&batch)?;
         if matches!(batch.kind, Kind::Derived) {
-            return self.shared.lock().commit_derived(batch);
+            let committed = self.shared.lock().commit_derived(batch);
+            return committed.map(|(transaction, _)| transaction);
         }
         let asked = Instant::now();
         let transaction = self.writer.commit(batch).await?;
@@ -209,6 +210,7 @@ impl Store for EmbeddedStore {
     }
 
     async fn revoke(&self, lease: LeaseId) -> Result<(), StoreError> {
-        self.shared.lock().revoke(lease)
+        let revoked = self.shared.lock().revoke(lease);
+        revoked.map(drop)
     }
 }

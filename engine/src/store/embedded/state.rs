@@ -8,7 +8,7 @@ use legation_proto::version::Transaction;
 
 use super::leases::Leases;
 use super::view::{Records, View, under};
-use super::watchers::Watchers;
+use super::watchers::{Wakeups, Watchers};
 use crate::store::batch::{Batch, Change};
 use crate::store::error::{CommitError, StoreError};
 use crate::store::lease::LeaseId;
@@ -56,6 +56,11 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    #[cfg(test)]
+    pub(super) fn is_locked(&self) -> bool {
+        self.state.try_lock().is_err()
+    }
+
     pub(super) fn grant_lease(&self, time_to_live: Duration) -> LeaseId {
         let lease = self.lock().leases.grant(time_to_live, Instant::now());
         self.lease_granted.notify_one();
@@ -68,7 +73,7 @@ impl Shared {
         while !state.closed {
             let now = Instant::now();
             for lease in state.leases.expired(now) {
-                state.end_lease(lease);
+                drop(state.end_lease(lease));
             }
             state = match state.leases.next_deadline() {
                 None => self.lease_granted.wait(state).unwrap_or_else(PoisonError::into_inner),
@@ -118,13 +123,13 @@ impl State {
         transaction: Transaction,
         committed_at_ms: i64,
         events: &[Event],
-    ) {
+    ) -> Wakeups {
         self.transaction = transaction;
         if self.times.len() == TIMES_MAX {
             self.times.pop_front();
         }
         self.times.push_back((transaction, committed_at_ms));
-        self.apply(events);
+        self.apply(events)
     }
 
     /// When a transaction was committed, if that was lately, in milliseconds since the Unix epoch.
@@ -134,7 +139,7 @@ impl State {
     }
 
     /// Commits a batch of derived data, which exists here only.
-    pub(super) fn commit_derived(&mut self, batch: Batch) -> Result<Transaction, CommitError> {
+    pub(super) fn commit_derived(&mut self, batch: Batch) -> Result<(Transaction, Wakeups), CommitError> {
         let staged = BTreeMap::new();
         let view = View::new(&self.records, &staged);
         if let Some(precondition) = view.first_conflict(batch.preconditions) {
@@ -152,27 +157,26 @@ impl State {
                 Change::Delete { key } => self.leases.hold(key, None),
             }
         }
-        self.apply(&events);
-        Ok(self.transaction)
+        let wakeups = self.apply(&events);
+        Ok((self.transaction, wakeups))
     }
 
     pub(super) fn keep_alive(&mut self, lease: LeaseId) -> Result<(), StoreError> {
         self.leases.keep_alive(lease, Instant::now())
     }
 
-    pub(super) fn revoke(&mut self, lease: LeaseId) -> Result<(), StoreError> {
+    pub(super) fn revoke(&mut self, lease: LeaseId) -> Result<Wakeups, StoreError> {
         self.leases.check(lease, Instant::now())?;
-        self.end_lease(lease);
-        Ok(())
+        Ok(self.end_lease(lease))
     }
 
-    fn end_lease(&mut self, lease: LeaseId) {
+    fn end_lease(&mut self, lease: LeaseId) -> Wakeups {
         let deleted = |key| Event { key, value: None, transaction: self.transaction };
         let events: Vec<Event> = self.leases.end(lease).into_iter().map(deleted).collect();
-        self.apply(&events);
+        self.apply(&events)
     }
 
-    fn apply(&mut self, events: &[Event]) {
+    fn apply(&mut self, events: &[Event]) -> Wakeups {
         for event in events {
             let Some(value) = &event.value else {
                 self.records.remove(&event.key);
@@ -182,6 +186,6 @@ impl State {
                 Record { key: Arc::clone(&event.key), value: value.clone(), transaction: event.transaction };
             self.records.insert(Arc::clone(&event.key), record);
         }
-        self.watchers.publish(events);
+        self.watchers.publish(events)
     }
 }

@@ -1,7 +1,10 @@
 //! What the embedded store promises beyond the contract.
 
 use std::fs;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::task::{Context, Wake};
 use std::time::Duration;
 
 use redb::backends::InMemoryBackend;
@@ -46,6 +49,33 @@ async fn a_reopened_store_has_every_definition_and_goes_on_counting() {
     let second = store.list("definitions/", At::Transaction(2)).await.unwrap();
     assert_eq!(second.records.len(), 2);
     assert_eq!(store.commit(put("definitions/c", "1")).await.unwrap(), 5);
+}
+
+/// Tells, when it is woken, whether the state is locked.
+struct Look {
+    shared: Arc<Shared>,
+    locked: mpsc::Sender<bool>,
+}
+
+impl Wake for Look {
+    fn wake(self: Arc<Self>) {
+        self.locked.send(self.shared.is_locked()).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn who_watches_is_woken_when_the_state_is_not_locked() {
+    let dir = TempDir::new().unwrap();
+    let store = EmbeddedStore::open(dir.path()).unwrap();
+    for batch in [put("definitions/a", "1"), Batch::derived().put("derived/a", "1")] {
+        let (_, mut watch) = store.list_and_watch("").await.unwrap();
+        let (locked, woken) = mpsc::channel();
+        let look = Arc::new(Look { shared: Arc::clone(&store.shared), locked }).into();
+        let mut next = pin!(watch.next());
+        assert!(next.as_mut().poll(&mut Context::from_waker(&look)).is_pending());
+        store.commit(batch).await.unwrap();
+        assert_eq!(woken.recv_timeout(Duration::from_secs(10)), Ok(false));
+    }
 }
 
 #[tokio::test]

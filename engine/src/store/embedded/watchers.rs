@@ -20,6 +20,19 @@ pub(super) struct Watchers {
     registered: u64,
 }
 
+/// Watchers that have something to read. They are woken when this is dropped, which should be when the state is no longer
+/// locked: who is woken may run at once, and wants it.
+#[must_use = "watchers are woken when this is dropped"]
+pub(super) struct Wakeups(Vec<Arc<Queue>>);
+
+impl Drop for Wakeups {
+    fn drop(&mut self) {
+        for queue in &self.0 {
+            queue.wake();
+        }
+    }
+}
+
 /// A watcher's place in the table.
 #[derive(Clone)]
 pub(super) struct WatcherId {
@@ -61,8 +74,8 @@ impl Watchers {
     }
 
     /// Gives the events of one commit to those who watch them.
-    pub(super) fn publish(&self, events: &[Event]) {
-        let mut deliveries: BTreeMap<u64, (&Queue, Vec<Event>)> = BTreeMap::new();
+    pub(super) fn publish(&self, events: &[Event]) -> Wakeups {
+        let mut deliveries: BTreeMap<u64, (&Arc<Queue>, Vec<Event>)> = BTreeMap::new();
         for event in events {
             for length in self.lengths.keys() {
                 // a length within a character, or past the end, is no prefix of this key
@@ -70,14 +83,16 @@ impl Watchers {
                     continue;
                 };
                 for (number, queue) in self.by_prefix.get(prefix).into_iter().flatten() {
-                    let (_, delivery) = deliveries.entry(*number).or_insert((queue.as_ref(), Vec::new()));
+                    let (_, delivery) = deliveries.entry(*number).or_insert((queue, Vec::new()));
                     delivery.push(event.clone());
                 }
             }
         }
-        for (queue, delivery) in deliveries.into_values() {
+        let push = |(queue, delivery): (&Arc<Queue>, Vec<Event>)| {
             queue.push(delivery);
-        }
+            Arc::clone(queue)
+        };
+        Wakeups(deliveries.into_values().map(push).collect())
     }
 
     /// Ends every watch.

@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::disk::Disk;
 use super::state::Shared;
 use super::view::{Records, Staged, View};
+use super::watchers::Wakeups;
 use crate::store::batch::{Batch, Kind};
 use crate::store::error::{CommitError, StoreError};
 use crate::store::metrics;
@@ -118,16 +119,18 @@ fn commit_group(requests: impl Iterator<Item = Request>, shared: &Shared, disk: 
     }
 
     let mut state = shared.lock();
-    for commit in &group.commits {
-        let JournalEntry { transaction, committed_at_ms, .. } = commit.entry;
-        state.apply_definitions(transaction, committed_at_ms, &commit.events);
-    }
+    let apply = |Commit { entry, events }: &Commit| {
+        state.apply_definitions(entry.transaction, entry.committed_at_ms, events)
+    };
+    let wakeups: Vec<Wakeups> = group.commits.iter().map(apply).collect();
     drop(state);
     metrics::transaction(group.transaction);
     for (caller, answer) in answers {
         // a caller that no longer waits has no use for the answer
         let _ = caller.send(answer);
     }
+    // after the answers: the pass over what has changed takes longer than to send them
+    drop(wakeups);
 }
 
 /// Opens the database again after a failed write, and takes in what of that write reached the disk nevertheless.
@@ -143,7 +146,7 @@ fn recover(shared: &Shared, disk: &Disk) -> Result<(), StoreError> {
             value: change.after,
             transaction,
         });
-        state.apply_definitions(transaction, committed_at_ms, &events.collect::<Vec<_>>());
+        drop(state.apply_definitions(transaction, committed_at_ms, &events.collect::<Vec<_>>()));
     }
     tracing::info!("the store can be written again");
     Ok(())

@@ -288,3 +288,18 @@ async fn what_cannot_be_made_keeps_its_last_good_fragment() {
     assert!(setup.passes.meshes["m"].problems().is_empty());
     assert_ne!(setup.derived().await.get(&key_of_bad), before.get(&key_of_bad), "of a newer definition");
 }
+
+#[test]
+fn only_what_is_small_as_far_as_is_known_is_made_where_the_pass_runs() {
+    let check = |sizes: &[Option<usize>], expected: bool| {
+        let order = |size: &Option<usize>| {
+            (FragmentKey::virtual_service(&"m".into(), "s"), size.map(|size| Bytes::from(vec![0; size])))
+        };
+        let orders: Vec<Order> = sizes.iter().map(order).collect();
+        assert_eq!(are_made_here(&orders), expected, "{sizes:?}");
+    };
+    check(&[Some(1000)], true);
+    check(&[Some(1000); 16], true);
+    check(&[Some(1000); 17], false);
+    check(&[Some(1000), None], false);
+}
