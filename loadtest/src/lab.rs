@@ -13,7 +13,7 @@ use crate::content::Content;
 use crate::mesh::Mesh;
 use crate::progress::Progress;
 use crate::record::Recordings;
-use crate::run::Run;
+use crate::run::{Machine, Run};
 use crate::server::api::Api;
 use crate::server::hook::Hook;
 use crate::server::{Control, Programs, Server, ServerKind, pin};
@@ -82,6 +82,7 @@ pub struct LabArgs {
 pub struct Lab {
     args: LabArgs,
     recordings: Recordings,
+    machine: Machine,
     /// The CPU of the server and that of the fleet.
     cpus: Option<(usize, usize)>,
     /// Meshes that were defined on a server that runs already: each has a name of its own.
@@ -96,8 +97,13 @@ impl Lab {
             (true, [server, fleet, ..]) => Some((*server, *fleet)),
             (true, _) => bail!("--pin takes two CPUs, and there is one"),
         };
+        let machine = machine::this(cpus);
+        if let Some((_, fleet)) = cpus {
+            // the client of the API is no part of the server either
+            pin::pin(fleet).context("cannot run on one cpu only")?;
+        }
         open_files::permit_all().context("cannot have as many open files as the system permits")?;
-        Ok(Self { args, recordings: Recordings::default(), cpus, meshes: 0 })
+        Ok(Self { args, recordings: Recordings::default(), machine, cpus, meshes: 0 })
     }
 
     /// Measures another server from now on.
@@ -132,7 +138,7 @@ impl Lab {
             server,
             repetition: 0,
             parameters,
-            machine: machine::this(self.cpus),
+            machine: self.machine.clone(),
             phases: Vec::new(),
             failures: Vec::new(),
         }
