@@ -281,9 +281,13 @@ impl EnvoyActor {
         }
         if !self.stall_check_due {
             self.stall_check_due = true;
-            context.run_later(remaining, |actor, context| {
-                actor.stall_check_due = false;
-                actor.check_for_stall(context);
+            let actor = context.address().downgrade();
+            // not in the actor's context, which would look at it with every message
+            actix::spawn(async move {
+                tokio::time::sleep(remaining).await;
+                if let Some(actor) = actor.upgrade() {
+                    actor.do_send(CheckForStall);
+                }
             });
         }
     }
@@ -399,6 +403,20 @@ impl Handler<End> for EnvoyActor {
 
     fn handle(&mut self, message: End, context: &mut Context<Self>) {
         self.end(message.0, context);
+    }
+}
+
+/// Looks again for a response that was left unanswered.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct CheckForStall;
+
+impl Handler<CheckForStall> for EnvoyActor {
+    type Result = ();
+
+    fn handle(&mut self, _: CheckForStall, context: &mut Context<Self>) {
+        self.stall_check_due = false;
+        self.check_for_stall(context);
     }
 }
 
