@@ -114,6 +114,45 @@ impl Fragment {
     pub fn decode(bytes: Bytes) -> Result<Self, FragmentError> {
         v1::Fragment::decode(bytes)?.try_into()
     }
+
+    /// The same, with the resources of `before` where they are the same. What is made of resources holds on to the bytes that
+    /// they came in: without this, Envoys that connect at different times each hold other bytes with the same content.
+    #[must_use]
+    pub fn sharing(mut self, before: &Self) -> Self {
+        match (&mut self, before) {
+            (Self::Service(fragment), Self::Service(before)) => {
+                share(&mut fragment.clusters, &before.clusters);
+                share(&mut fragment.endpoints, &before.endpoints);
+                for port in &mut fragment.ports {
+                    if let Some(before) = before.ports.iter().find(|before| *before == port) {
+                        *port = before.clone();
+                    }
+                }
+            }
+            (Self::Node(fragment), Self::Node(before)) => {
+                share(&mut fragment.clusters, &before.clusters);
+                share(&mut fragment.listeners, &before.listeners);
+                share(&mut fragment.route_configurations, &before.route_configurations);
+            }
+            (Self::Service(_), Self::Node(_)) | (Self::Node(_), Self::Service(_)) => {}
+        }
+        self
+    }
+}
+
+/// Takes from `before` what is the same, to the last digit of its version. Most changes leave the order as it is.
+fn share(resources: &mut [Resource], before: &[Resource]) {
+    for (index, resource) in resources.iter_mut().enumerate() {
+        let is_the_same = |before: &&Resource| {
+            before.version == resource.version
+                && before.version.transaction == resource.version.transaction
+                && before.name == resource.name
+        };
+        let before = before.get(index).filter(is_the_same).or_else(|| before.iter().find(is_the_same));
+        if let Some(before) = before {
+            *resource = before.clone();
+        }
+    }
 }
 
 /// Why bytes are not a fragment.
@@ -228,4 +267,59 @@ impl TryFrom<v1::Egress> for Egress {
 
 fn port_from_v1(port: u32) -> Result<u16, FragmentError> {
     u16::try_from(port).map_err(|_| FragmentError::Incomplete("port"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::version::Version;
+
+    fn resource(name: &str, transaction: Transaction, content: &'static str) -> Resource {
+        let body = Bytes::from_static(content.as_bytes());
+        Resource { name: name.into(), version: Version::of(transaction, &body), body: body.into() }
+    }
+
+    /// As it comes from the store: in bytes of its own.
+    fn fragment(clusters: Vec<Resource>, virtual_hosts: &[&'static str]) -> Fragment {
+        let ports = (8080..).zip(virtual_hosts);
+        let ports =
+            ports.map(|(port, host)| ServicePort { port, routing: Routing::VirtualHost((*host).into()) });
+        let fragment = ServiceFragment { clusters, ports: ports.collect(), ..Default::default() };
+        Fragment::decode(Fragment::Service(fragment).encode().into()).expect("own bytes")
+    }
+
+    /// Where the content of everything in it lies.
+    fn places(fragment: &Fragment) -> Vec<*const u8> {
+        let Fragment::Service(fragment) = fragment else { panic!("it is that of a service") };
+        let clusters = fragment.clusters.iter().map(|cluster| cluster.body.to_bytes().as_ptr());
+        let ports = fragment.ports.iter().map(|port| match &port.routing {
+            Routing::VirtualHost(bytes) | Routing::TcpProxy(bytes) => bytes.as_ptr(),
+        });
+        clusters.chain(ports).collect()
+    }
+
+    /// Which of what is in `after` is in the bytes of `before` once they share.
+    fn shared(before: &Fragment, after: Fragment) -> Vec<bool> {
+        let expected = after.clone();
+        let sharing = after.sharing(before);
+        assert_eq!(sharing, expected);
+        let before = places(before);
+        places(&sharing).iter().map(|place| before.contains(place)).collect()
+    }
+
+    #[test]
+    fn what_stays_the_same_stays_where_it_is() {
+        let (a, b) = (|| resource("a", 1, "content of a"), || resource("b", 1, "content of b"));
+        let before = fragment(vec![a(), b()], &["x", "y"]);
+        for (what, after, expected) in [
+            ("all", fragment(vec![a(), b()], &["x", "y"]), vec![true; 4]),
+            ("a host", fragment(vec![a(), b()], &["x", "z"]), vec![true, true, true, false]),
+            ("a place", fragment(vec![resource("0", 1, "new"), a(), b()], &[]), vec![false, true, true]),
+            ("a content", fragment(vec![a(), resource("b", 2, "other")], &["x"]), vec![true, false, true]),
+            ("a transaction", fragment(vec![resource("a", 2, "content of a")], &[]), vec![false]),
+            ("a name", fragment(vec![resource("c", 1, "content of a")], &[]), vec![false]),
+        ] {
+            assert_eq!(shared(&before, after), expected, "{what}");
+        }
+    }
 }

@@ -129,7 +129,10 @@ impl Feed {
             match (DerivedKey::parse(&event.key), event.value) {
                 (Some(DerivedKey::Fragment(key)), Some(bytes)) => match Fragment::decode(bytes) {
                     Ok(fragment) => {
-                        let fragment = Arc::new(fragment);
+                        let fragment = Arc::new(match self.fragments.get(&key) {
+                            Some(before) => fragment.sharing(before),
+                            None => fragment,
+                        });
                         self.fragments.insert(key.clone(), Arc::clone(&fragment));
                         self.publish(&key, Some(fragment), propagation);
                     }
