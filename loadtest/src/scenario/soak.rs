@@ -20,8 +20,8 @@ pub struct Soak {
     #[command(flatten)]
     size: SpreadSize,
 
-    /// Changes a second
-    #[arg(long, default_value_t = 20)]
+    /// Changes a second; with fewer, the buffers of connections are still being filled for the first time after minutes
+    #[arg(long, default_value_t = 200)]
     rate: u32,
 
     /// For how long, in minutes
