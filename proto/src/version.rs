@@ -18,7 +18,7 @@ pub type Transaction = u64;
 pub struct Version {
     /// The newest definition that went into the content.
     pub transaction: Transaction,
-    /// XXH3-64 of the content.
+    /// XXH3-64 of the content, or of the hashes of its parts ([`Body::hash`](crate::body::Body::hash)).
     pub hash: u64,
 }
 
