@@ -22,7 +22,7 @@ use legation_proto::service::Service;
 use legation_proto::version::Version;
 use prost::Message;
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::UnboundedReceiverStream;
+use tokio_stream::wrappers::ReceiverStream;
 
 /// Longer than any other test takes, and short enough to wait for.
 const STALL_TIMEOUT: Duration = Duration::from_secs(3);
@@ -117,10 +117,10 @@ impl Host {
     }
 
     fn connect(&self, name: &str) -> Envoy {
-        let (requests, queue) = mpsc::unbounded_channel();
+        let (requests, queue) = mpsc::channel(1);
         let (transport, frames) = mpsc::channel(FRAMES_MAX);
         let admitted = self.fleet.admit(caller(name)).unwrap();
-        let handle = admitted.open(UnboundedReceiverStream::new(queue), transport);
+        let handle = admitted.open(ReceiverStream::new(queue), transport);
         Envoy { requests, frames, handle }
     }
 
@@ -166,14 +166,18 @@ fn request(nonce: &str) -> Request {
 }
 
 struct Envoy {
-    requests: mpsc::UnboundedSender<Result<Request, StreamEnd>>,
+    requests: mpsc::Sender<Result<Request, StreamEnd>>,
     frames: mpsc::Receiver<Result<Bytes, StreamEnd>>,
     handle: StreamHandle,
 }
 
 impl Envoy {
-    fn ask(&self, nonce: &str) {
-        self.requests.send(Ok(request(nonce))).unwrap();
+    /// Asks, and waits until the actor has taken that in, unless the stream has ended.
+    async fn ask(&self, nonce: &str) {
+        let _ = self.requests.send(Ok(request(nonce))).await;
+        while self.requests.capacity() == 0 && !self.requests.is_closed() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     /// Receives a response and accepts it: the names of what was added, then of what was removed.
@@ -181,7 +185,7 @@ impl Envoy {
         let frame =
             tokio::time::timeout(Duration::from_secs(5), self.frames.recv()).await.expect("a response");
         let response = DeltaDiscoveryResponse::decode(frame.unwrap().unwrap()).unwrap();
-        self.ask(&response.nonce);
+        self.ask(&response.nonce).await;
         let added = response.resources.into_iter().map(|resource| resource.name);
         added.chain(response.removed_resources.into_iter().map(|name| format!("-{name}"))).collect()
     }
@@ -202,7 +206,7 @@ async fn a_change_reaches_consumers_only() {
     let host = Host::start(10);
     let (mut a1, mut a2, mut b) = (host.connect("a"), host.connect("a"), host.connect("b"));
     for envoy in [&a1, &a2, &b] {
-        envoy.ask("");
+        envoy.ask("").await;
     }
     host.follows(&["mesh/m/virtualNode/a", "mesh/m/virtualNode/b"]).await;
     host.publish_node("a", node(&["x"]));
@@ -244,7 +248,7 @@ async fn a_change_reaches_consumers_only() {
 async fn nobody_is_answered_before_everything_is_known() {
     let host = Host::start(10);
     let mut envoy = host.connect("a");
-    envoy.ask("");
+    envoy.ask("").await;
     host.follows(&["mesh/m/virtualNode/a"]).await;
     host.publish_node("a", node(&["x", "y"]));
     host.follows(&["mesh/m/virtualNode/a", "mesh/m/virtualService/x", "mesh/m/virtualService/y"]).await;
@@ -258,7 +262,7 @@ async fn nobody_is_answered_before_everything_is_known() {
 async fn an_envoy_for_which_something_is_on_its_way_is_not_in_sync() {
     let host = Host::start(10);
     let mut envoy = host.connect("a");
-    envoy.ask("");
+    envoy.ask("").await;
     host.follows(&["mesh/m/virtualNode/a"]).await;
     host.publish_node("a", node_with_cluster("of-b", &[]));
     assert_eq!(envoy.receive().await, ["of-b"]);
@@ -338,8 +342,8 @@ async fn an_end_tells_the_envoy_why() {
 async fn an_envoy_that_answers_nothing_is_disconnected_and_delays_nobody() {
     let host = Host::start(10);
     let (mut stalled, mut other) = (host.connect("a"), host.connect("a"));
-    stalled.ask("");
-    other.ask("");
+    stalled.ask("").await;
+    other.ask("").await;
     host.follows(&["mesh/m/virtualNode/a"]).await;
     host.publish_node("a", node(&["x"]));
     host.follows(&["mesh/m/virtualNode/a", "mesh/m/virtualService/x"]).await;
@@ -356,7 +360,7 @@ async fn an_envoy_that_answers_nothing_is_disconnected_and_delays_nobody() {
 async fn an_envoy_that_accepts_what_it_does_not_read_is_disconnected() {
     let host = Host::start(10);
     let mut envoy = host.connect("a");
-    envoy.ask("");
+    envoy.ask("").await;
     host.follows(&["mesh/m/virtualNode/a"]).await;
     host.publish_node("a", node(&["x"]));
     host.follows(&["mesh/m/virtualNode/a", "mesh/m/virtualService/x"]).await;
@@ -367,7 +371,7 @@ async fn an_envoy_that_accepts_what_it_does_not_read_is_disconnected() {
         while envoy.frames.len() < sent && !envoy.requests.is_closed() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        let _ = envoy.requests.send(Ok(request(&sent.to_string()))); // nonces are numbers, which can be guessed
+        envoy.ask(&sent.to_string()).await; // nonces are numbers, which can be guessed
         assert!(sent < FRAMES_MAX, "it goes on, and nothing is read");
     }
     assert_eq!(envoy.handle.ended().await, StreamEnd::Stalled);
@@ -406,7 +410,7 @@ async fn an_actor_that_panics_takes_its_stream_with_it_and_nothing_else() {
     let host = Host::start_with(10, 1, fails_once);
     let (mut first, mut replica, mut other) = (host.connect("a"), host.connect("a"), host.connect("b"));
     for envoy in [&first, &replica, &other] {
-        envoy.ask("");
+        envoy.ask("").await;
     }
     host.follows(&["mesh/m/virtualNode/a", "mesh/m/virtualNode/b"]).await;
     host.publish_node("a", node_with_cluster("of-a", &["x"]));
@@ -432,9 +436,9 @@ async fn an_actor_that_panics_takes_its_stream_with_it_and_nothing_else() {
     assert_eq!(host.fleet.status().await.len(), 2);
 
     let mut again = host.connect("a");
-    again.ask("");
+    again.ask("").await;
     assert_eq!(again.receive().await, ["of-a", "x"], "it comes back");
-    healthy.ask("2"); // the response that was looked at above
+    healthy.ask("2").await; // the response that was looked at above
     host.publish_service("x", service("x", "3"));
     for envoy in [&mut again, &mut healthy, &mut other] {
         assert_eq!(envoy.receive().await, ["x"]);
