@@ -143,12 +143,8 @@ impl Fragment {
 /// Takes from `before` what is the same, to the last digit of its version. Most changes leave the order as it is.
 fn share(resources: &mut [Resource], before: &[Resource]) {
     for (index, resource) in resources.iter_mut().enumerate() {
-        let is_the_same = |before: &&Resource| {
-            before.version == resource.version
-                && before.version.transaction == resource.version.transaction
-                && before.name == resource.name
-        };
-        let before = before.get(index).filter(is_the_same).or_else(|| before.iter().find(is_the_same));
+        let is_same = |before: &&Resource| before.is_same(resource);
+        let before = before.get(index).filter(is_same).or_else(|| before.iter().find(is_same));
         if let Some(before) = before {
             *resource = before.clone();
         }

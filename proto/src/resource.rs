@@ -35,6 +35,13 @@ impl Resource {
         Self::of(name.into(), transaction, Bytes::from(any.encode_to_vec()).into())
     }
 
+    /// Whether the other has the same name and version, to the last digit.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.version == other.version
+            && self.version.transaction == other.version.transaction
+            && self.name == other.name
+    }
+
     /// A resource with this content, made at `transaction`.
     pub fn of(name: Arc<str>, transaction: Transaction, body: Body) -> Self {
         let version = Version { transaction, hash: body.hash() };

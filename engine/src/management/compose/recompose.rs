@@ -59,8 +59,5 @@ fn differ_by_routes_only(a: &ServiceFragment, b: &ServiceFragment) -> bool {
 
 /// Whether these are the same resources, to the last digit of their versions.
 fn are_the_same(a: &[Resource], b: &[Resource]) -> bool {
-    a.len() == b.len()
-        && a.iter().zip(b).all(|(a, b)| {
-            a.version == b.version && a.version.transaction == b.version.transaction && a.name == b.name
-        })
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.is_same(b))
 }
