@@ -6,7 +6,7 @@
 //! | [`request`] | what a stream asks, in both forms of the protocol |
 //! | [`snapshot`] | what one Envoy should have |
 //! | `admission` | who may connect |
-//! | [`stream`] | the two ends of an Envoy's stream |
+//! | [`stream`] | the ends of an Envoy's stream, and why it ends |
 //! | [`composition`] | composing snapshots, shared by the replicas of a node |
 //! | [`fleet`] | the way in: start the actors, connect an Envoy, publish a fragment, ask for status |
 //! | `directory` | finds the actor of a fragment; starts it for the first subscriber, ends it after the last |

@@ -1,6 +1,6 @@
 //! What a change costs from its publication to the last consumer's ACK, with real actors on real threads, without network.
 //!
-//! Each Envoy is a node of its own, and its connection a task on a thread of the actors, as it is in a host: it asks for
+//! Each Envoy is a node of its own, and its other end a task on a thread of the actors, as its connection is in a host: it asks for
 //! clusters, and accepts every response. What is composed are the clusters of the backends, and nothing else.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
