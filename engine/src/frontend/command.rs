@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::caller::Caller;
 use super::error::ApiError;
 use super::list::Collection;
 use super::page::Page;
@@ -109,10 +110,10 @@ fn nameless(kind: Kind) -> ApiError {
 }
 
 impl Frontend {
-    /// Executes `command` and gives the body of the answer.
-    pub(super) async fn execute(&self, command: &Command) -> Result<Value, ApiError> {
+    /// Executes a `command` of `caller` and gives the body of the answer.
+    pub(super) async fn execute(&self, caller: &Caller, command: &Command) -> Result<Value, ApiError> {
         for _ in 0..ATTEMPTS_MAX {
-            match self.attempt(command).await {
+            match self.attempt(caller, command).await {
                 Err(ApiError::Raced) => {}
                 outcome => return outcome,
             }
@@ -120,11 +121,11 @@ impl Frontend {
         Err(ApiError::Raced)
     }
 
-    async fn attempt(&self, command: &Command) -> Result<Value, ApiError> {
+    async fn attempt(&self, caller: &Caller, command: &Command) -> Result<Value, ApiError> {
         let shown = |definition: &Definition, status| response::data(definition, status, &self.settings);
         match command {
             Command::Create { id, spec, tags } => {
-                let created = self.create(id, spec, tags).await?;
+                let created = self.create(caller, id, spec, tags).await?;
                 Ok(shown(&created, Status::Active))
             }
             Command::Describe { id } => Ok(shown(&self.describe(id).await?, Status::Active)),
@@ -144,8 +145,8 @@ impl Frontend {
                 }
                 Ok(Value::Object(body))
             }
-            Command::Update { id, spec } => Ok(shown(&self.update(id, spec).await?, Status::Active)),
-            Command::Delete { id } => Ok(shown(&self.delete(id).await?, Status::Deleted)),
+            Command::Update { id, spec } => Ok(shown(&self.update(caller, id, spec).await?, Status::Active)),
+            Command::Delete { id } => Ok(shown(&self.delete(caller, id).await?, Status::Deleted)),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use super::caller::Caller;
 use super::error::ApiError;
 use super::lookup::containers;
 use super::references::referrer_key;
@@ -12,6 +13,7 @@ impl Frontend {
     /// Creates `id`. What it lies in and what it refers to must exist, it must not.
     pub(super) async fn create(
         &self,
+        caller: &Caller,
         id: &ResourceId,
         spec: &Spec,
         tags: &[Tag],
@@ -31,7 +33,8 @@ impl Frontend {
             tags: tags.to_vec(),
         };
         let operation = Operation { verb: Verb::Create, kind: id.kind() };
-        let mut batch = Self::batch(operation).if_absent(key.clone()).put(key.clone(), definition.encode());
+        let mut batch =
+            Self::batch(caller, operation).if_absent(key.clone()).put(key.clone(), definition.encode());
         for container in containers(id) {
             batch = batch.if_present(container.key());
         }

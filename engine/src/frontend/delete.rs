@@ -1,5 +1,6 @@
 //! Deleting a resource.
 
+use super::caller::Caller;
 use super::error::ApiError;
 use super::lookup::children_prefixes;
 use super::references::{referrer_key, referrers_prefix, targets};
@@ -8,7 +9,7 @@ use crate::model::{Definition, ResourceId};
 
 impl Frontend {
     /// Deletes `id`, which nothing may lie in or refer to, and gives what it was.
-    pub(super) async fn delete(&self, id: &ResourceId) -> Result<Definition, ApiError> {
+    pub(super) async fn delete(&self, caller: &Caller, id: &ResourceId) -> Result<Definition, ApiError> {
         let found = self.find(id).await?;
         let users = self.users(id).await?;
         if !users.is_empty() {
@@ -18,7 +19,7 @@ impl Frontend {
         let deleted = found.definition;
         let operation = Operation { verb: Verb::Delete, kind: id.kind() };
         let key = id.key();
-        let mut batch = Self::batch(operation)
+        let mut batch = Self::batch(caller, operation)
             .if_equal(key.clone(), found.record.value)
             .if_empty(referrers_prefix(id))
             .delete(key);

@@ -9,9 +9,9 @@ use axum::http::{Method, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, put};
 use axum::{Json, Router};
-use bytes::Bytes;
 use serde_json::Value;
 
+use super::caller::Caller;
 use super::command::{Command, Names, Query};
 use super::error::ApiError;
 use super::{Frontend, Operation, Verb, body, metrics, path};
@@ -69,14 +69,9 @@ async fn answer(
     let extract::Query(query) = extract::Query::<Query>::try_from_uri(request.uri())
         .map_err(|error| ApiError::BadRequest(error.body_text()))?;
     frontend.check_owner(&query)?;
-    let body = match operation.verb {
-        Verb::Create | Verb::Update => {
-            body::read(request.into_body(), frontend.settings.body_bytes_max).await?
-        }
-        Verb::Describe | Verb::List | Verb::Delete => Bytes::new(),
-    };
+    let body = body::read(request.into_body(), frontend.settings.body_bytes_max).await?;
     let command = Command::decode(operation, &names, &query, &body)?;
-    frontend.execute(&command).await
+    frontend.execute(&Caller::anonymous(), &command).await
 }
 
 impl Frontend {

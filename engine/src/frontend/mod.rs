@@ -10,6 +10,7 @@
 //! |---|---|
 //! | `operation`, `path` | what can be asked, and under which paths: one table for the seven kinds |
 //! | `http` | the edge: routes, logs, metrics, what a request becomes and what becomes of its answer |
+//! | `caller` | who makes a request |
 //! | `body`, `request`, `command` | from bytes to something that can be executed |
 //! | `create`, `describe`, `list`, `update`, `delete` | the operations, over the store |
 //! | `lookup` | what they all read from it |
@@ -23,6 +24,7 @@
 //! the operation starts over, a bounded number of times. There is no lock.
 
 mod body;
+pub mod caller;
 mod command;
 mod create;
 mod delete;
@@ -46,13 +48,11 @@ mod tests;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use self::caller::Caller;
 pub use self::error::ApiError;
 pub use self::http::router;
 pub use self::operation::{Operation, Verb};
 use crate::store::{Batch, CommitError, Store};
-
-/// Who a change is ascribed to in the journal, while nobody is asked for a signature.
-const AUTHOR: &str = "anonymous";
 
 /// What the operator decides about the API.
 #[derive(Clone, Debug)]
@@ -89,9 +89,9 @@ impl Frontend {
         Self { store, settings: Arc::new(settings) }
     }
 
-    /// An empty batch for `operation`.
-    fn batch(operation: Operation) -> Batch {
-        Batch::definitions(AUTHOR, operation.to_string())
+    /// An empty batch for an `operation` of `caller`.
+    fn batch(caller: &Caller, operation: Operation) -> Batch {
+        Batch::definitions(caller.name(), operation.to_string())
     }
 
     /// Commits `batch`; [`ApiError::Raced`] says that what it relied on has changed.

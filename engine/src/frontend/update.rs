@@ -1,5 +1,6 @@
 //! Replacing the specification of a resource.
 
+use super::caller::Caller;
 use super::error::ApiError;
 use super::references::{referrer_key, targets};
 use super::{Frontend, Operation, Verb, now_ms};
@@ -8,7 +9,12 @@ use crate::model::{Definition, ResourceId, Spec};
 impl Frontend {
     /// Replaces the specification of `id`; everything that the new one refers to must exist. One that is equal to
     /// the current one changes nothing at all.
-    pub(super) async fn update(&self, id: &ResourceId, spec: &Spec) -> Result<Definition, ApiError> {
+    pub(super) async fn update(
+        &self,
+        caller: &Caller,
+        id: &ResourceId,
+        spec: &Spec,
+    ) -> Result<Definition, ApiError> {
         let found = self.find(id).await?;
         let current = found.definition;
         if current.spec == *spec {
@@ -23,7 +29,7 @@ impl Frontend {
         let operation = Operation { verb: Verb::Update, kind: id.kind() };
         let key = id.key();
         let uid = &updated.metadata.uid;
-        let mut batch = Self::batch(operation)
+        let mut batch = Self::batch(caller, operation)
             .if_equal(key.clone(), found.record.value)
             .put(key.clone(), updated.encode());
         for target in old_targets.difference(&new_targets) {
