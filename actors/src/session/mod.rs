@@ -131,7 +131,8 @@ impl Session {
             }
             let set = snapshot.set(resource_type);
             // most changes are of one type
-            if before.is_none_or(|before| before.version() != set.version()) {
+            let is_same = |before: &Arc<_>| Arc::ptr_eq(before, set) || before.version() == set.version();
+            if !before.is_some_and(is_same) {
                 self.types[resource_type.index()]
                     .retarget(set, before.filter(|_| keeps_what_goes).map(Arc::as_ref));
             }
