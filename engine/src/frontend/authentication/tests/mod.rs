@@ -41,25 +41,26 @@ user = 'bob'
 expires = 2026-11-21T12:00:00Z
 ";
 
-fn authenticator() -> Authenticator {
+/// Lets alice in, and bob until noon.
+pub(in crate::frontend) fn authenticator() -> Authenticator {
     let (_, keys) = watch::channel(Arc::new(AccessKeys::parse(KEYS.as_bytes()).unwrap()));
     Authenticator::new(keys, "us-east-1")
 }
 
 /// A request, and how it is signed.
 #[derive(Clone, Debug)]
-struct Signing {
-    method: Method,
-    uri: String,
-    headers: Vec<(String, String)>,
-    body: Vec<u8>,
-    id: &'static str,
-    secret: &'static str,
-    region: &'static str,
-    service: &'static str,
-    time: SystemTime,
+pub(in crate::frontend) struct Signing {
+    pub(in crate::frontend) method: Method,
+    pub(in crate::frontend) uri: String,
+    pub(in crate::frontend) headers: Vec<(String, String)>,
+    pub(in crate::frontend) body: Vec<u8>,
+    pub(in crate::frontend) id: &'static str,
+    pub(in crate::frontend) secret: &'static str,
+    pub(in crate::frontend) region: &'static str,
+    pub(in crate::frontend) service: &'static str,
+    pub(in crate::frontend) time: SystemTime,
     /// In seconds, where it is presigned.
-    expires: Option<u64>,
+    pub(in crate::frontend) expires: Option<u64>,
 }
 
 impl Default for Signing {
@@ -81,7 +82,7 @@ impl Default for Signing {
 
 impl Signing {
     /// The request as a client would send it.
-    fn sign(&self) -> SignedRequest {
+    pub(in crate::frontend) fn sign(&self) -> SignedRequest {
         let mut request = Request::builder().method(self.method.clone()).uri(&self.uri).header("host", HOST);
         for (name, value) in &self.headers {
             request = request.header(name, value);
@@ -112,9 +113,9 @@ impl Signing {
 }
 
 /// A request that is signed, until something of it is altered.
-struct SignedRequest {
-    head: Parts,
-    body: Vec<u8>,
+pub(in crate::frontend) struct SignedRequest {
+    pub(in crate::frontend) head: Parts,
+    pub(in crate::frontend) body: Vec<u8>,
 }
 
 impl SignedRequest {
