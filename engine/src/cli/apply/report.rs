@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::io::Write;
 
-use super::client::Change;
+use super::upsert::Change;
 
 const GREEN: &str = "\x1b[32m";
 const YELLOW: &str = "\x1b[33m";
@@ -59,6 +59,11 @@ impl<'a, W: Write> Report<'a, W> {
     /// There was nothing to apply.
     pub(super) fn nothing_found(&mut self) {
         let _ = writeln!(self.out, "there is no document in what -f names");
+    }
+
+    /// The API cannot be called.
+    pub(super) fn unusable(&mut self, reason: &str) {
+        let _ = writeln!(self.out, "nothing was applied: {reason}");
     }
 
     /// The sum of it all.

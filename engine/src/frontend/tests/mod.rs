@@ -1,5 +1,6 @@
 //! Tests of the API through its router, over a real store.
 
+mod authentication;
 mod concurrency;
 mod failures;
 mod lists;
