@@ -25,6 +25,7 @@
 
 mod body;
 pub mod caller;
+pub mod change_set;
 mod command;
 mod create;
 mod delete;
