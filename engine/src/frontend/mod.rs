@@ -13,6 +13,8 @@
 //! | `caller`, `authentication` | who makes a request, and how that is known |
 //! | `body`, `request`, `command` | from bytes to something that can be executed |
 //! | `create`, `describe`, `list`, `update`, `delete` | the operations, over the store |
+//! | `extension` | what App Mesh never had: `transactions`, `history`, `rollback` |
+//! | [`change_set`] | several changes, checked as a whole |
 //! | `lookup` | what they all read from it |
 //! | `references` | which resources a resource needs, and who needs it |
 //! | `page` | a piece of a list, and the token for the next |
@@ -32,6 +34,8 @@ mod create;
 mod delete;
 mod describe;
 mod error;
+mod extension;
+mod history;
 mod http;
 mod list;
 mod lookup;
@@ -42,6 +46,8 @@ pub mod path;
 mod references;
 mod request;
 mod response;
+mod rollback;
+mod transactions;
 mod update;
 
 #[cfg(test)]
@@ -49,6 +55,8 @@ mod tests;
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use legation_proto::version::Transaction;
 
 use self::authentication::Authenticator;
 use self::caller::Caller;
@@ -104,9 +112,9 @@ impl Frontend {
     }
 
     /// Commits `batch`; [`ApiError::Raced`] says that what it relied on has changed.
-    async fn commit(&self, batch: Batch) -> Result<(), ApiError> {
+    async fn commit(&self, batch: Batch) -> Result<Transaction, ApiError> {
         match self.store.commit(batch).await {
-            Ok(_) => Ok(()),
+            Ok(transaction) => Ok(transaction),
             Err(CommitError::Conflict { .. }) => Err(ApiError::Raced),
             Err(CommitError::Invalid(error)) => Err(ApiError::Batch(error)),
             Err(CommitError::Store(error)) => Err(ApiError::Store(error)),

@@ -7,6 +7,15 @@ use crate::model::{Kind, ResourceId};
 /// What every path starts with: the version of the API.
 pub const PREFIX: &str = "/v20190125";
 
+/// Where several changes are made as one transaction.
+pub const TRANSACTIONS: &str = "/legation/v1/transactions";
+
+/// Where the history is.
+pub const HISTORY: &str = "/legation/v1/history";
+
+/// Where changes are taken back.
+pub const ROLLBACK: &str = "/legation/v1/rollback";
+
 /// Everything is escaped in a name but the characters that RFC 3986 calls unreserved.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 

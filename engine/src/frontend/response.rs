@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::FrontendSettings;
+use super::change_set::{Effect, Outcome};
 use crate::model::{Definition, Metadata, ResourceId};
 
 /// Whether a resource is there.
@@ -35,6 +36,59 @@ pub(super) fn reference(id: &ResourceId, metadata: &Metadata, settings: &Fronten
     let mut reference = common(id, metadata, settings);
     reference.extend(names(id));
     Value::Object(reference)
+}
+
+/// What becomes of a resource of a set of changes, in short.
+pub(super) fn effect(effect: &Effect, settings: &FrontendSettings) -> Value {
+    let mut shown = changed(&effect.id, effect.outcome, settings);
+    if let Some(Definition { metadata, .. }) = &effect.after {
+        shown.insert("uid".to_owned(), json!(metadata.uid));
+        shown.insert("version".to_owned(), json!(metadata.version));
+    }
+    Value::Object(shown)
+}
+
+/// What becomes of a resource, with what it was and what it will be.
+pub(super) fn effect_in_full(effect: &Effect, settings: &FrontendSettings) -> Value {
+    let mut shown = changed(&effect.id, effect.outcome, settings);
+    for (name, definition) in [("before", &effect.before), ("after", &effect.after)] {
+        if let Some(definition) = definition {
+            shown.insert(name.to_owned(), contents(definition, settings));
+        }
+    }
+    Value::Object(shown)
+}
+
+/// What became of a resource, with what it was and what it was then.
+pub(super) fn change(
+    id: &ResourceId,
+    before: Option<Definition>,
+    after: Option<Definition>,
+    settings: &FrontendSettings,
+) -> Value {
+    let outcome = match (&before, &after) {
+        (None, _) => Outcome::Created,
+        (Some(_), None) => Outcome::Deleted,
+        (Some(_), Some(_)) => Outcome::Updated,
+    };
+    effect_in_full(&Effect { id: id.clone(), before, after, outcome }, settings)
+}
+
+fn changed(id: &ResourceId, outcome: Outcome, settings: &FrontendSettings) -> Map<String, Value> {
+    let members = [
+        ("resource", json!(id.path())),
+        ("arn", json!(id.arn(&settings.region, &settings.account))),
+        ("change", json!(outcome.word())),
+    ];
+    members.map(|(name, member)| (name.to_owned(), member)).into_iter().collect()
+}
+
+/// A definition as history shows it: what users wrote, with its metadata.
+fn contents(definition: &Definition, settings: &FrontendSettings) -> Value {
+    let mut metadata = common(&definition.id, &definition.metadata, settings);
+    metadata.remove("arn");
+    metadata.insert("uid".to_owned(), json!(definition.metadata.uid));
+    json!({"metadata": metadata, "spec": definition.spec.to_json(), "tags": definition.tags})
 }
 
 fn names(id: &ResourceId) -> Map<String, Value> {
