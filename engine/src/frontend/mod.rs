@@ -8,11 +8,11 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `operation`, `path` | what can be asked, and under which paths: one table for the seven kinds |
+//! | `operation`, `path` | what can be asked, and under which paths |
 //! | `http` | the edge: routes, logs, metrics, what a request becomes and what becomes of its answer |
 //! | `caller` | who makes a request |
 //! | `body`, `request`, `command` | from bytes to something that can be executed |
-//! | `create`, `describe`, `list`, `update`, `delete` | the operations, over the store |
+//! | `create`, `describe`, `list`, `update`, `delete`, `tagging` | the operations, over the store |
 //! | `lookup` | what they all read from it |
 //! | `references` | which resources a resource needs, and who needs it |
 //! | `page` | a piece of a list, and the token for the next |
@@ -40,6 +40,7 @@ pub mod path;
 mod references;
 mod request;
 mod response;
+mod tagging;
 mod update;
 
 #[cfg(test)]
@@ -51,7 +52,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use self::caller::Caller;
 pub use self::error::ApiError;
 pub use self::http::router;
-pub use self::operation::{Operation, Verb};
+pub use self::operation::Operation;
 use crate::store::{Batch, CommitError, Store};
 
 /// What the operator decides about the API.

@@ -7,6 +7,15 @@ use crate::model::{Kind, ResourceId};
 /// What every path starts with: the version of the API.
 pub const PREFIX: &str = "/v20190125";
 
+/// Where tags are added; the parameter `resourceArn` says of what.
+pub const TAG: &str = "/v20190125/tag";
+
+/// Where tags are taken away.
+pub const UNTAG: &str = "/v20190125/untag";
+
+/// Where tags are listed.
+pub const TAGS: &str = "/v20190125/tags";
+
 /// Everything is escaped in a name but the characters that RFC 3986 calls unreserved.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 

@@ -6,6 +6,7 @@ mod lists;
 mod operations;
 mod references;
 mod refusals;
+mod tags;
 
 use std::sync::Arc;
 
