@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use super::authentication::AuthenticationError;
 use super::change_set::{ChangeError, Problem};
+use crate::model::tags::TAGS_MAX;
 use crate::model::{DecodeError, FieldError, ResourceId};
 use crate::store::{InvalidBatch, StoreError};
 
@@ -62,15 +63,20 @@ pub enum ApiError {
         /// The path of the request.
         path: String,
     },
-    /// An operation of App Mesh's that is not built yet.
-    #[error("operations on tags are not supported yet")]
-    NotSupported,
     /// The resource, or one that it lies in, does not exist.
     #[error("{0} does not exist")]
     NotFound(ResourceId),
     /// Resources that the specification refers to do not exist.
     #[error("{}", lines(.0))]
     TargetsNotFound(Vec<FieldError>),
+    /// A resource of another account, region or partition was asked for.
+    #[error("there is no {arn} here; what is here has ARNs such as {here}")]
+    OtherArn {
+        /// The ARN that was asked for.
+        arn: String,
+        /// What it would be here.
+        here: String,
+    },
     /// A mesh of another account was asked for.
     #[error("no mesh here belongs to the account {owner}; the account is {account}")]
     OtherOwner {
@@ -82,6 +88,14 @@ pub enum ApiError {
     /// What should be created exists.
     #[error("{0} exists already")]
     AlreadyExists(ResourceId),
+    /// A resource would have too many tags.
+    #[error("{id} would have {count} tags; at most {TAGS_MAX} are allowed")]
+    TooManyTags {
+        /// The resource.
+        id: ResourceId,
+        /// How many it would have.
+        count: usize,
+    },
     /// What should be deleted is needed.
     #[error("{id} is in use by {}", users(.by))]
     InUse {
@@ -132,10 +146,11 @@ impl ApiError {
             Self::BodyTimeout { .. } => (StatusCode::REQUEST_TIMEOUT, BAD_REQUEST),
             Self::UnknownOperation { .. } => (StatusCode::NOT_FOUND, UNKNOWN_OPERATION),
             Self::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, UNKNOWN_OPERATION),
-            Self::NotSupported => (StatusCode::NOT_IMPLEMENTED, UNKNOWN_OPERATION),
-            Self::NotFound(_) | Self::TargetsNotFound(_) | Self::OtherOwner { .. } => {
-                (StatusCode::NOT_FOUND, "NotFoundException")
-            }
+            Self::NotFound(_)
+            | Self::TargetsNotFound(_)
+            | Self::OtherArn { .. }
+            | Self::OtherOwner { .. } => (StatusCode::NOT_FOUND, "NotFoundException"),
+            Self::TooManyTags { .. } => (StatusCode::BAD_REQUEST, "TooManyTagsException"),
             Self::Changes(errors) => {
                 let is_use = |error: &ChangeError| matches!(error.problem, Problem::InUse(_));
                 if errors.iter().any(|error| error.problem == Problem::Repeated) {

@@ -1,16 +1,20 @@
 //! Who changed what, and when: the journal, as the API shows it.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
 
+use bytes::Bytes;
 use legation_proto::v1::{self, JournalEntry};
 use legation_proto::version::Transaction;
 use serde_json::{Value, json};
 
+use super::change_set::Outcome;
 use super::command::Query;
 use super::error::ApiError;
 use super::{Frontend, response};
-use crate::model::key::{ALL_DEFINITIONS, mesh_prefix};
-use crate::model::{Definition, Kind, ResourceId, check_name};
+use crate::model::key::ALL_DEFINITIONS;
+use crate::model::{Definition, Kind, ResourceId, Tags, check_name};
 
 /// The most transactions of an answer, and how many there are if the client does not say.
 const LIMIT_MAX: usize = 100;
@@ -57,7 +61,7 @@ impl HistoryRequest {
             (None, None) => Concerning::Everything,
             (Some(mesh), None) => {
                 check_name(Kind::Mesh, mesh).map_err(|error| ApiError::Invalid(vec![error]))?;
-                Concerning::Mesh(mesh_prefix(mesh))
+                Concerning::Mesh(mesh.clone())
             }
             (mesh, Some(name)) => {
                 let Some(id) = ResourceId::from_name(name) else {
@@ -86,10 +90,10 @@ impl HistoryRequest {
 }
 
 impl Concerning {
-    fn is(&self, id: &ResourceId, key: &str) -> bool {
+    fn is(&self, id: &ResourceId) -> bool {
         match self {
             Self::Everything => true,
-            Self::Mesh(prefix) => key.starts_with(prefix),
+            Self::Mesh(mesh) => id.mesh_name() == mesh,
             Self::Resource(resource) => id == resource,
         }
     }
@@ -104,7 +108,7 @@ impl Frontend {
         let mut before = request.before;
         let next_before = 'reading: loop {
             let entries = match &request.concerning {
-                Concerning::Resource(id) => self.store.journal_of(&id.key(), before, READ_AT_ONCE).await?,
+                Concerning::Resource(id) => self.journal_of(id, before).await?,
                 _ => self.store.journal_before(before, READ_AT_ONCE).await?,
             };
             if entries.is_empty() {
@@ -119,8 +123,8 @@ impl Frontend {
                 let changes = self.changes(&entry, &request.concerning)?;
                 if !changes.is_empty() {
                     let sizes = entry.changes.iter().map(|change| {
-                        change.before.as_ref().map_or(0, |value| value.len())
-                            + change.after.as_ref().map_or(0, |value| value.len())
+                        change.before.as_ref().map_or(0, Bytes::len)
+                            + change.after.as_ref().map_or(0, Bytes::len)
                     });
                     bytes += sizes.sum::<usize>();
                     shown.push(transaction(&entry, changes));
@@ -140,20 +144,56 @@ impl Frontend {
         Ok(answer)
     }
 
+    /// The next entries that changed the definition of `id` or its tags.
+    async fn journal_of(&self, id: &ResourceId, before: Transaction) -> Result<Vec<JournalEntry>, ApiError> {
+        let mut entries = self.store.journal_of(&id.key(), before, READ_AT_ONCE).await?;
+        entries.extend(self.store.journal_of(&id.tags_key(), before, READ_AT_ONCE).await?);
+        entries.sort_by_key(|entry| Reverse(entry.transaction));
+        entries.dedup_by_key(|entry| entry.transaction);
+        entries.truncate(READ_AT_ONCE);
+        Ok(entries)
+    }
+
     /// What an entry changed of what is of interest.
     fn changes(&self, entry: &JournalEntry, concerning: &Concerning) -> Result<Vec<Value>, ApiError> {
-        let mut changes = Vec::new();
-        for change in &entry.changes {
-            // who refers to whom stands beside the definitions; and what was put again as it was is not changed
-            let Some(id) = ResourceId::from_key(&change.key).filter(|_| change.before != change.after) else {
-                continue;
-            };
-            if concerning.is(&id, &change.key) {
-                let (before, after) = definitions(&id, change)?;
-                changes.push(response::change(&id, before, after, &self.settings));
+        let mut changed: BTreeMap<ResourceId, Changed<'_>> = BTreeMap::new();
+        // what was put again as it was is not changed
+        for change in entry.changes.iter().filter(|change| change.before != change.after) {
+            if let Some(id) = ResourceId::from_key(&change.key) {
+                changed.entry(id).or_default().definition = Some(change);
+            } else if let Some(id) = ResourceId::from_tags_key(&change.key) {
+                changed.entry(id).or_default().tags = Some(change);
             }
         }
-        Ok(changes)
+        let mut shown = Vec::new();
+        for (id, changed) in changed.iter().filter(|(id, _)| concerning.is(id)) {
+            let before = self.content(id, changed, |change| change.before.as_ref())?;
+            let after = self.content(id, changed, |change| change.after.as_ref())?;
+            shown.push(response::change(id, changed.word(), before, after, &self.settings));
+        }
+        Ok(shown)
+    }
+
+    /// What `changed` says of a resource before or after: nothing where it did not exist.
+    fn content(
+        &self,
+        id: &ResourceId,
+        changed: &Changed<'_>,
+        side: impl Fn(&v1::Change) -> Option<&Bytes>,
+    ) -> Result<Option<Value>, ApiError> {
+        let definition = changed.definition.and_then(&side);
+        if changed.definition.is_some() && definition.is_none() {
+            return Ok(None);
+        }
+        let definition = definition.map(|value| Definition::decode(id, value)).transpose()?;
+        let tags = match changed.tags {
+            Some(change) => {
+                let tags = side(change).map(|value| Tags::decode(id, value)).transpose()?;
+                Some(tags.unwrap_or_default())
+            }
+            None => None,
+        };
+        Ok(Some(response::content(definition.as_ref(), tags.as_ref(), &self.settings)))
     }
 
     /// The newest transaction.
@@ -164,12 +204,22 @@ impl Frontend {
     }
 }
 
-type BeforeAndAfter = (Option<Definition>, Option<Definition>);
+/// What an entry changed of a resource.
+#[derive(Default)]
+struct Changed<'a> {
+    definition: Option<&'a v1::Change>,
+    tags: Option<&'a v1::Change>,
+}
 
-fn definitions(id: &ResourceId, change: &v1::Change) -> Result<BeforeAndAfter, ApiError> {
-    let decode =
-        |value: &Option<bytes::Bytes>| value.as_ref().map(|value| Definition::decode(id, value)).transpose();
-    Ok((decode(&change.before)?, decode(&change.after)?))
+impl Changed<'_> {
+    fn word(&self) -> &'static str {
+        let outcome = match self.definition {
+            Some(change) if change.before.is_none() => Outcome::Created,
+            Some(change) if change.after.is_none() => Outcome::Deleted,
+            _ => Outcome::Updated,
+        };
+        outcome.word()
+    }
 }
 
 fn transaction(entry: &JournalEntry, changes: Vec<Value>) -> Value {

@@ -9,7 +9,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{self, Path, Request, State};
 use axum::http::{Method, Uri};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get, post, put};
+use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use bytes::Bytes;
 use http::request::Parts;
@@ -19,7 +19,7 @@ use super::caller::Caller;
 use super::command::{Command, Names, Query};
 use super::error::ApiError;
 use super::extension::{self, Extension};
-use super::{Frontend, Operation, Verb, body, metrics, path};
+use super::{Frontend, Operation, body, metrics, path};
 use crate::model::Kind;
 
 /// What the type of an error is in logs and metrics where there is none.
@@ -30,32 +30,38 @@ const LOGGED_BYTES_MAX: usize = 512;
 
 /// The API as a service.
 pub fn router(frontend: Frontend) -> Router {
+    let serve = |operation| {
+        move |state: State<Frontend>, names: Result<Path<Names>, PathRejection>, request: Request| {
+            serve(state, operation, names, request)
+        }
+    };
     let mut router = Router::new();
     for kind in Kind::ALL {
-        let serve = |verb| {
-            let operation = Operation { verb, kind };
-            move |state: State<Frontend>, names: Result<Path<Names>, PathRejection>, request: Request| {
-                serve(state, operation, names, request)
-            }
-        };
         router = router
-            .route(&path::collection_template(kind), put(serve(Verb::Create)).get(serve(Verb::List)))
+            .route(
+                &path::collection_template(kind),
+                put(serve(Operation::Create(kind))).get(serve(Operation::List(kind))),
+            )
             .route(
                 &path::item_template(kind),
-                get(serve(Verb::Describe)).put(serve(Verb::Update)).delete(serve(Verb::Delete)),
+                get(serve(Operation::Describe(kind)))
+                    .put(serve(Operation::Update(kind)))
+                    .delete(serve(Operation::Delete(kind))),
             );
-    }
-    for tags in ["tags", "tag", "untag"] {
-        router = router.route(&format!("{}/{tags}", path::PREFIX), any(not_supported));
     }
     let extension = |extension| {
         move |state: State<Frontend>, request: Request| extension::serve(state, extension, request)
     };
-    router = router
+    router
+        .route(path::TAG, put(serve(Operation::TagResource)))
+        .route(path::UNTAG, put(serve(Operation::UntagResource)))
+        .route(path::TAGS, get(serve(Operation::ListTagsForResource)))
         .route(path::TRANSACTIONS, post(extension(Extension::ApplyChanges)))
         .route(path::HISTORY, get(extension(Extension::GetHistory)))
-        .route(path::ROLLBACK, post(extension(Extension::Rollback)));
-    router.fallback(unknown_operation).method_not_allowed_fallback(method_not_allowed).with_state(frontend)
+        .route(path::ROLLBACK, post(extension(Extension::Rollback)))
+        .fallback(unknown_operation)
+        .method_not_allowed_fallback(method_not_allowed)
+        .with_state(frontend)
 }
 
 async fn serve(
@@ -86,7 +92,7 @@ async fn answer(
     let extract::Query(query) = extract::Query::<Query>::try_from_uri(&head.uri)
         .map_err(|error| ApiError::BadRequest(error.body_text()))?;
     frontend.check_owner(&query)?;
-    let command = Command::decode(operation, &names, &query, &body)?;
+    let command = Command::decode(operation, &names, &query, &body, &frontend.settings)?;
     frontend.execute(&caller, &command).await
 }
 
@@ -124,10 +130,6 @@ impl Frontend {
         }
         Err(ApiError::OtherOwner { owner: owner.clone(), account: account.clone() })
     }
-}
-
-async fn not_supported(method: Method, uri: Uri) -> ApiError {
-    refuse(&method, &uri, ApiError::NotSupported)
 }
 
 async fn unknown_operation(method: Method, uri: Uri) -> ApiError {

@@ -8,11 +8,11 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `operation`, `path` | what can be asked, and under which paths: one table for the seven kinds |
+//! | `operation`, `path` | what can be asked, and under which paths |
 //! | `http` | the edge: routes, logs, metrics, what a request becomes and what becomes of its answer |
 //! | `caller`, `authentication` | who makes a request, and how that is known |
 //! | `body`, `request`, `command` | from bytes to something that can be executed |
-//! | `create`, `describe`, `list`, `update`, `delete` | the operations, over the store |
+//! | `create`, `describe`, `list`, `update`, `delete`, `tagging` | the operations, over the store |
 //! | `extension` | what App Mesh never had: `transactions`, `history`, `rollback` |
 //! | [`change_set`] | several changes, checked as a whole |
 //! | `lookup` | what they all read from it |
@@ -47,6 +47,7 @@ mod references;
 mod request;
 mod response;
 mod rollback;
+mod tagging;
 mod transactions;
 mod update;
 
@@ -62,7 +63,7 @@ use self::authentication::Authenticator;
 use self::caller::Caller;
 pub use self::error::ApiError;
 pub use self::http::router;
-pub use self::operation::{Operation, Verb};
+pub use self::operation::Operation;
 use crate::store::{Batch, CommitError, Store};
 
 /// What the operator decides about the API.

@@ -16,6 +16,15 @@ pub const HISTORY: &str = "/legation/v1/history";
 /// Where changes are taken back.
 pub const ROLLBACK: &str = "/legation/v1/rollback";
 
+/// Where tags are added; the parameter `resourceArn` says of what.
+pub const TAG: &str = "/v20190125/tag";
+
+/// Where tags are taken away.
+pub const UNTAG: &str = "/v20190125/untag";
+
+/// Where tags are listed.
+pub const TAGS: &str = "/v20190125/tags";
+
 /// Everything is escaped in a name but the characters that RFC 3986 calls unreserved.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::FrontendSettings;
-use super::change_set::{Effect, Outcome};
-use crate::model::{Definition, Metadata, ResourceId};
+use super::change_set::{Effect, Tagged};
+use crate::model::{Definition, Metadata, ResourceId, Tags};
 
 /// Whether a resource is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,8 +40,8 @@ pub(super) fn reference(id: &ResourceId, metadata: &Metadata, settings: &Fronten
 
 /// What becomes of a resource of a set of changes, in short.
 pub(super) fn effect(effect: &Effect, settings: &FrontendSettings) -> Value {
-    let mut shown = changed(&effect.id, effect.outcome, settings);
-    if let Some(Definition { metadata, .. }) = &effect.after {
+    let mut shown = changed(&effect.id, effect.outcome.word(), settings);
+    if let Some(Tagged { definition: Definition { metadata, .. }, .. }) = &effect.after {
         shown.insert("uid".to_owned(), json!(metadata.uid));
         shown.insert("version".to_owned(), json!(metadata.version));
     }
@@ -50,45 +50,57 @@ pub(super) fn effect(effect: &Effect, settings: &FrontendSettings) -> Value {
 
 /// What becomes of a resource, with what it was and what it will be.
 pub(super) fn effect_in_full(effect: &Effect, settings: &FrontendSettings) -> Value {
-    let mut shown = changed(&effect.id, effect.outcome, settings);
-    for (name, definition) in [("before", &effect.before), ("after", &effect.after)] {
-        if let Some(definition) = definition {
-            shown.insert(name.to_owned(), contents(definition, settings));
-        }
+    let content = |tagged: &Option<Tagged>| {
+        let Tagged { definition, tags } = tagged.as_ref()?;
+        Some(content(Some(definition), Some(tags), settings))
+    };
+    let (before, after) = (content(&effect.before), content(&effect.after));
+    change(&effect.id, effect.outcome.word(), before, after, settings)
+}
+
+/// What became of a resource, with what was known of it and what was then.
+pub(super) fn change(
+    id: &ResourceId,
+    word: &str,
+    before: Option<Value>,
+    after: Option<Value>,
+    settings: &FrontendSettings,
+) -> Value {
+    let mut shown = changed(id, word, settings);
+    for (name, content) in [("before", before), ("after", after)] {
+        shown.extend(content.map(|content| (name.to_owned(), content)));
     }
     Value::Object(shown)
 }
 
-/// What became of a resource, with what it was and what it was then.
-pub(super) fn change(
-    id: &ResourceId,
-    before: Option<Definition>,
-    after: Option<Definition>,
+/// What is known of a resource at some time: what users wrote, with its metadata.
+pub(super) fn content(
+    definition: Option<&Definition>,
+    tags: Option<&Tags>,
     settings: &FrontendSettings,
 ) -> Value {
-    let outcome = match (&before, &after) {
-        (None, _) => Outcome::Created,
-        (Some(_), None) => Outcome::Deleted,
-        (Some(_), Some(_)) => Outcome::Updated,
-    };
-    effect_in_full(&Effect { id: id.clone(), before, after, outcome }, settings)
+    let mut content = Map::new();
+    if let Some(definition) = definition {
+        let mut metadata = common(&definition.id, &definition.metadata, settings);
+        metadata.remove("arn");
+        metadata.insert("uid".to_owned(), json!(definition.metadata.uid));
+        content.insert("metadata".to_owned(), Value::Object(metadata));
+        content.insert("spec".to_owned(), definition.spec.to_json());
+    }
+    if let Some(tags) = tags {
+        let tags: Vec<Value> = tags.iter().map(|(key, value)| json!({"key": key, "value": value})).collect();
+        content.insert("tags".to_owned(), json!(tags));
+    }
+    Value::Object(content)
 }
 
-fn changed(id: &ResourceId, outcome: Outcome, settings: &FrontendSettings) -> Map<String, Value> {
+fn changed(id: &ResourceId, word: &str, settings: &FrontendSettings) -> Map<String, Value> {
     let members = [
         ("resource", json!(id.path())),
         ("arn", json!(id.arn(&settings.region, &settings.account))),
-        ("change", json!(outcome.word())),
+        ("change", json!(word)),
     ];
     members.map(|(name, member)| (name.to_owned(), member)).into_iter().collect()
-}
-
-/// A definition as history shows it: what users wrote, with its metadata.
-fn contents(definition: &Definition, settings: &FrontendSettings) -> Value {
-    let mut metadata = common(&definition.id, &definition.metadata, settings);
-    metadata.remove("arn");
-    metadata.insert("uid".to_owned(), json!(definition.metadata.uid));
-    json!({"metadata": metadata, "spec": definition.spec.to_json(), "tags": definition.tags})
 }
 
 fn names(id: &ResourceId) -> Map<String, Value> {

@@ -4,7 +4,7 @@
 //! with a new uid and version 1; one that was changed gets the next version. So a version of a uid never stands for
 //! two contents, and history only grows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
 use legation_proto::version::Transaction;
@@ -16,7 +16,7 @@ use super::error::ApiError;
 use super::transactions::{Untouched, members, optional_number};
 use super::{Frontend, response};
 use crate::model::key::{ALL_DEFINITIONS, mesh_prefix};
-use crate::model::{DecodeError, Definition, Kind, Path, ResourceId, check_name};
+use crate::model::{DecodeError, Definition, Kind, Path, ResourceId, Tags, check_name};
 use crate::store::{At, Record};
 
 /// What this is called in the journal.
@@ -100,29 +100,44 @@ impl Frontend {
 
 /// What turns the definitions that are `now` into those of `then`.
 fn differences(then: &[Record], now: &[Record]) -> Result<ChangeSet, DecodeError> {
-    let by_id = |records: &[Record]| -> BTreeMap<ResourceId, Bytes> {
-        let definitions = records.iter();
-        definitions
-            .filter_map(|found| Some((ResourceId::from_key(&found.key)?, found.value.clone())))
-            .collect()
-    };
     let (then, now) = (by_id(then), by_id(now));
     let mut changes = Vec::new();
-    for (id, value) in &then {
-        if now.get(id) == Some(value) {
+    for (id, old) in &then {
+        if now.get(id) == Some(old) {
             continue;
         }
-        let definition = Definition::decode(id, value)?;
-        if let Some(value) = now.get(id) {
-            let current = Definition::decode(id, value)?;
-            if current.spec == definition.spec && current.tags == definition.tags {
-                continue;
-            }
+        let Definition { spec, .. } = Definition::decode(id, &old.value)?;
+        if let Some(current) = now.get(id)
+            && current.tags == old.tags
+            && Definition::decode(id, &current.value)?.spec == spec
+        {
+            continue;
         }
-        changes.push(Change::Restore { definition });
+        let tags = old.tags.as_ref().map(|value| Tags::decode(id, value)).transpose()?.unwrap_or_default();
+        changes.push(Change::Restore { id: id.clone(), spec, tags });
     }
     for id in now.keys().filter(|id| !then.contains_key(id)) {
         changes.push(Change::Delete { id: id.clone() });
     }
     Ok(ChangeSet { changes })
+}
+
+/// What is stored of a resource.
+#[derive(PartialEq, Eq)]
+struct Stored {
+    value: Bytes,
+    tags: Option<Bytes>,
+}
+
+fn by_id(records: &[Record]) -> BTreeMap<ResourceId, Stored> {
+    let tags: HashMap<ResourceId, &Bytes> = records
+        .iter()
+        .filter_map(|record| Some((ResourceId::from_tags_key(&record.key)?, &record.value)))
+        .collect();
+    let stored = |record: &Record| {
+        let id = ResourceId::from_key(&record.key)?;
+        let tags = tags.get(&id).copied().cloned();
+        Some((id, Stored { value: record.value.clone(), tags }))
+    };
+    records.iter().filter_map(stored).collect()
 }

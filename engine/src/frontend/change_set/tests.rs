@@ -41,15 +41,16 @@ fn spec_of(id: &ResourceId, refers_to: &[&str]) -> Spec {
     spec(id.kind(), &value)
 }
 
-fn definition(path: &str, refers_to: &[&str]) -> Definition {
+fn tagged(path: &str, refers_to: &[&str]) -> Tagged {
     let id = id(path);
     let metadata = Metadata::created(format!("uid-of-{path}"), ACCOUNT, 1000);
-    Definition { spec: spec_of(&id, refers_to), id, metadata, tags: Vec::new() }
+    let definition = Definition { spec: spec_of(&id, refers_to), id, metadata };
+    Tagged { definition, tags: Tags::default() }
 }
 
 fn put(path: &str, refers_to: &[&str]) -> Change {
     let id = id(path);
-    Change::Put { spec: spec_of(&id, refers_to), id, tags: Vec::new() }
+    Change::Put { spec: spec_of(&id, refers_to), id, tags: Tags::default() }
 }
 
 fn delete(path: &str) -> Change {
@@ -58,17 +59,17 @@ fn delete(path: &str) -> Change {
 
 /// A mesh with nodes `a`, `b` and `c`, a router with a route to `a` and `b`, a service that it provides, and a gateway
 /// with a route to that.
-fn mesh() -> Vec<Definition> {
+fn mesh() -> Vec<Tagged> {
     vec![
-        definition("m", &[]),
-        definition("m/virtualNode/a", &[]),
-        definition("m/virtualNode/b", &[]),
-        definition("m/virtualNode/c", &[]),
-        definition("m/virtualRouter/r", &[]),
-        definition("m/virtualRouter/r/route/x", &["a", "b"]),
-        definition("m/virtualService/s", &["r"]),
-        definition("m/virtualGateway/g", &[]),
-        definition("m/virtualGateway/g/gatewayRoute/y", &["s"]),
+        tagged("m", &[]),
+        tagged("m/virtualNode/a", &[]),
+        tagged("m/virtualNode/b", &[]),
+        tagged("m/virtualNode/c", &[]),
+        tagged("m/virtualRouter/r", &[]),
+        tagged("m/virtualRouter/r/route/x", &["a", "b"]),
+        tagged("m/virtualService/s", &["r"]),
+        tagged("m/virtualGateway/g", &[]),
+        tagged("m/virtualGateway/g/gatewayRoute/y", &["s"]),
     ]
 }
 
@@ -91,13 +92,15 @@ fn check(set: Vec<Change>, expected: Expect) {
 
 fn describe(resolved: &Resolved) -> String {
     let mut lines = Vec::new();
-    for (effect, (operation, id)) in resolved.effects.iter().zip(resolved.operations()) {
-        let version = |definition: &Option<Definition>| {
-            let metadata = definition.as_ref().map(|found| &found.metadata);
+    for effect in &resolved.effects {
+        let version = |tagged: &Option<Tagged>| {
+            let metadata = tagged.as_ref().map(|found| &found.definition.metadata);
             metadata.map_or("-".to_owned(), |metadata| format!("{} v{}", metadata.uid, metadata.version))
         };
         let (before, after) = (version(&effect.before), version(&effect.after));
-        lines.push(format!("{operation} {id}: {}, {before} -> {after}", effect.outcome.word()));
+        let operations: Vec<String> = effect.operations().iter().map(ToString::to_string).collect();
+        let (operations, id) = (operations.join("+"), &effect.id);
+        lines.push(format!("{operations} {id}: {}, {before} -> {after}", effect.outcome.word()));
     }
     let mut rest: Vec<String> =
         resolved.preconditions.iter().map(|required| format!("if {required}")).collect();
@@ -224,6 +227,9 @@ fn what_goes_may_need_what_goes() {
             delete referrer/virtualNode/b/uid-of-m/virtualRouter/r/route/x
             delete referrer/virtualRouter/r/uid-of-m/virtualService/s
             delete route/r/x
+            delete tags/route/r/x
+            delete tags/virtualNode/a
+            delete tags/virtualRouter/r
             delete virtualNode/a
             delete virtualRouter/r
             if route/r/x must have the expected value
@@ -269,7 +275,8 @@ fn everything_that_is_wrong_is_told() {
 
 #[test]
 fn a_mesh_goes_with_everything_in_it_or_not_at_all() {
-    let everything = || mesh().into_iter().map(|found| Change::Delete { id: found.id }).collect::<Vec<_>>();
+    let everything =
+        || mesh().into_iter().map(|found| Change::Delete { id: found.definition.id }).collect::<Vec<_>>();
     let resolved = resolve(everything()).unwrap();
     assert!(resolved.puts.is_empty(), "nothing is put again that goes");
     let mut all_but_one = everything();
@@ -282,24 +289,72 @@ fn a_mesh_goes_with_everything_in_it_or_not_at_all() {
     );
 }
 
-#[test]
-fn what_is_restored_gets_its_tags_back_and_a_history_of_its_own() {
-    let tag =
-        |value: &str| -> Vec<Tag> { serde_json::from_value(json!([{"key": "k", "value": value}])).unwrap() };
-    let old = Definition { tags: tag("old"), ..definition("m/virtualNode/a", &[]) };
-    let effects = |change| resolve(vec![change]).unwrap().effects;
-    let effect = effects(Change::Restore { definition: old.clone() }).remove(0);
-    let after = effect.after.unwrap();
-    assert_eq!((effect.outcome, after.metadata.version, &after.tags), (Outcome::Updated, 2, &old.tags));
-    assert_eq!(after.metadata.last_updated_at_ms, 2000);
+fn tags(tags: &[(&str, &str)]) -> Tags {
+    let tags: Vec<Value> = tags.iter().map(|(key, value)| json!({"key": key, "value": value})).collect();
+    Tags::parse(&json!(tags), &crate::model::Path::root("tags")).unwrap()
+}
 
-    let gone = Definition { tags: tag("old"), ..definition("m/virtualNode/gone", &[]) };
-    let effect = effects(Change::Restore { definition: gone.clone() }).remove(0);
-    let after = effect.after.unwrap();
-    assert_eq!((effect.outcome, after.metadata.version, &after.tags), (Outcome::Created, 1, &gone.tags));
-    assert_ne!(after.metadata.uid, gone.metadata.uid);
+fn restore(path: &str, restored: Tags) -> Change {
+    let id = id(path);
+    Change::Restore { spec: spec_of(&id, &[]), id, tags: restored }
+}
+
+#[test]
+fn what_is_restored_gets_its_tags_back() {
+    let effect = |change| resolve(vec![change]).unwrap().effects.remove(0);
+    let old = tags(&[("k", "old")]);
+    let restored = effect(restore("m/virtualNode/a", old.clone()));
+    let after = restored.after.unwrap();
+    assert_eq!(
+        (restored.outcome, after.definition.metadata.version),
+        (Outcome::Updated, 1),
+        "tags have no version"
+    );
+    assert_eq!(after.tags, old);
+
+    let gone = effect(restore("m/virtualNode/gone", old.clone()));
+    let after = gone.after.unwrap();
+    assert_eq!((gone.outcome, after.definition.metadata.version), (Outcome::Created, 1));
+    assert_eq!((after.definition.metadata.uid.as_str(), after.tags), ("new-0", old));
 
     let Change::Put { id, spec, .. } = put("m/virtualNode/a", &[]) else { unreachable!() };
-    let effect = effects(Change::Put { id, spec, tags: tag("new") }).remove(0);
-    assert_eq!(effect.outcome, Outcome::Unchanged, "tags are given at creation");
+    let put = effect(Change::Put { id, spec, tags: tags(&[("k", "new")]) });
+    assert_eq!(put.outcome, Outcome::Unchanged, "tags are given at creation");
+}
+
+#[test]
+fn tags_are_written_beside_their_definition() {
+    let mut mesh = mesh();
+    mesh[1].tags = tags(&[("k", "1"), ("gone", "")]);
+    let set = vec![
+        restore("m/virtualNode/a", tags(&[("k", "2")])),
+        restore("m/virtualNode/b", tags(&[("k", "1")])),
+        restore("m/virtualNode/c", tags(&[])),
+        restore("m/virtualNode/new", tags(&[("k", "1")])),
+    ];
+    let making = Making { account: ACCOUNT, now_ms: 2000, new_uid: &|| "new".to_owned() };
+    let set = ChangeSet { changes: set };
+    let resolved = set.resolve(&Current::of(&mesh, 7), &making).unwrap();
+    expect![[r#"
+        TagResource+UntagResource virtual node "a" in mesh "m": updated, uid-of-m/virtualNode/a v1 -> uid-of-m/virtualNode/a v1
+        TagResource virtual node "b" in mesh "m": updated, uid-of-m/virtualNode/b v1 -> uid-of-m/virtualNode/b v1
+        UpdateVirtualNode virtual node "c" in mesh "m": unchanged, uid-of-m/virtualNode/c v1 -> uid-of-m/virtualNode/c v1
+        CreateVirtualNode virtual node "new" in mesh "m": created, - -> new v1
+        if mesh must exist
+        if tags/virtualNode/a must have the expected value
+        if tags/virtualNode/b must not exist
+        if virtualNode/a must have the expected value
+        if virtualNode/b must have the expected value
+        if virtualNode/c must have the expected value
+        if virtualNode/new must not exist
+        put tags/virtualNode/a
+        put tags/virtualNode/b
+        put tags/virtualNode/new
+        put virtualNode/new
+    "#]]
+    .assert_eq(&describe(&resolved));
+    let bare = ChangeSet { changes: vec![restore("m/virtualNode/a", tags(&[]))] };
+    let resolved = bare.resolve(&Current::of(&mesh, 7), &making).unwrap();
+    assert_eq!(resolved.deletions, ["definitions/m/tags/virtualNode/a"]);
+    assert_eq!(resolved.effects[0].operations(), [Operation::UntagResource]);
 }

@@ -138,3 +138,28 @@ async fn it_tells_where_it_begins() {
     assert_eq!(numbers(&api.history("resource=mesh/m/virtualNode/a").await.ok()).len(), 4);
     assert_eq!(numbers(&api.history("resource=mesh/m/virtualNode/b").await.ok()).len(), 0);
 }
+
+#[tokio::test]
+async fn tags_have_a_history() {
+    let api = Api::with_mesh().await;
+    let began = api.transaction().await;
+    let arn = "arn:aws:appmesh:us-east-1:000000000000:mesh/m/virtualNode/a";
+    let tags = |value: &str| json!([{"key": "team", "value": value}]);
+    api.put(&format!("/tag?resourceArn={arn}"), &json!({"tags": tags("one")})).await.ok();
+    api.put("/meshes/m/virtualNodes/b", &json!({"spec": node_spec(80)})).await.ok();
+    api.put("/meshes/m/virtualNodes/a", &json!({"spec": node_spec(80)})).await.ok();
+    api.put(&format!("/tag?resourceArn={arn}"), &json!({"tags": tags("two")})).await.ok();
+    api.delete("/meshes/m/virtualNodes/a").await.ok();
+    let answer = api.history(&format!("resource={arn}&after={began}")).await.ok();
+    assert_eq!(numbers(&answer), [began + 5, began + 4, began + 3, began + 1]);
+    let change = |index: usize| &answer["transactions"][index]["changes"][0];
+    assert_eq!(answer["transactions"][3]["operation"], "TagResource");
+    assert_eq!(
+        (&change(3)["before"], &change(3)["after"]),
+        (&json!({"tags": []}), &json!({"tags": tags("one")}))
+    );
+    assert_eq!(change(2)["after"].get("tags"), None, "they did not change");
+    assert_eq!((&change(1)["before"]["tags"], &change(1)["after"]["tags"]), (&tags("one"), &tags("two")));
+    assert_eq!((&change(0)["change"], &change(0)["before"]["tags"]), (&json!("deleted"), &tags("two")));
+    assert_eq!((&change(0)["before"]["spec"], change(0).get("after")), (&node_spec(80), None));
+}

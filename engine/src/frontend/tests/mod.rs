@@ -10,6 +10,7 @@ mod references;
 mod refusals;
 mod rollback;
 mod set_properties;
+mod tags;
 
 use std::sync::Arc;
 

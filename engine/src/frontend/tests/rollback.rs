@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{Api, gateway_route_spec, node_provider, route_spec, router_provider};
-use crate::store::{Kept, Store};
+use crate::model::{Definition, ResourceId};
+use crate::store::{At, Kept, Record, Store};
 
 const ROUTES: &str = "/meshes/m/virtualRouter/r/routes";
 
@@ -22,8 +23,14 @@ async fn what_was_changed_deleted_and_created_is_what_it_was() {
         .ok();
     let tags = json!([{"key": "team", "value": "shop"}]);
     api.put("/meshes/m/virtualNodes", &json!({"virtualNodeName": "c", "spec": {}, "tags": tags})).await.ok();
+    let tag = |node: &str| {
+        format!("/tag?resourceArn=arn:aws:appmesh:us-east-1:000000000000:mesh/m/virtualNode/{node}")
+    };
+    api.put(&tag("b"), &json!({"tags": tags})).await.ok();
     let to = api.transaction().await;
+    let then = specs(&api).await;
     let before = api.get("/meshes/m/virtualNodes/c").await.ok();
+    api.put(&tag("b"), &json!({"tags": [{"key": "team", "value": "other"}]})).await.ok();
 
     api.put(&format!("{ROUTES}/x"), &json!({"spec": route_spec(&["b"])})).await.ok();
     api.delete("/meshes/m/virtualNodes/a").await.ok();
@@ -38,6 +45,7 @@ async fn what_was_changed_deleted_and_created_is_what_it_was() {
 
     let expected = [
         "created mesh/m/virtualNode/a",
+        "updated mesh/m/virtualNode/b",
         "created mesh/m/virtualNode/c",
         "created mesh/m/virtualRouter/r",
         "created mesh/m/virtualRouter/r/route/x",
@@ -53,7 +61,8 @@ async fn what_was_changed_deleted_and_created_is_what_it_was() {
     let request = json!({"to": to, "ifTransaction": told["transaction"]});
     let done = api.post("rollback", &request).await.ok();
     assert_eq!((done["transaction"].as_u64(), outcomes(&done)), (Some(changed + 1), outcomes(&told)));
-    let service = &done["changes"][4];
+    assert_eq!(specs(&api).await, then);
+    let service = &done["changes"][5];
     assert_eq!(
         (&service["before"]["spec"], &service["after"]["spec"]),
         (&node_provider("b"), &router_provider("r"))
@@ -65,7 +74,10 @@ async fn what_was_changed_deleted_and_created_is_what_it_was() {
     let after = api.get("/meshes/m/virtualNodes/c").await.ok();
     assert_eq!(after["metadata"]["version"], 1);
     assert_ne!(after["metadata"]["uid"], before["metadata"]["uid"], "a new resource of the old name");
-    assert_eq!(done["changes"][1]["after"]["tags"], tags);
+    assert_eq!(done["changes"][2]["after"]["tags"], tags);
+    let tagged = &done["changes"][1];
+    assert_eq!((&tagged["before"]["tags"][0]["value"], &tagged["after"]["tags"]), (&json!("other"), &tags));
+    assert_eq!(api.get("/meshes/m/virtualNodes/b").await.ok()["metadata"]["version"], 1);
     api.delete("/meshes/m/virtualNodes/a").await.refused(409, "ResourceInUseException");
     api.get("/meshes/m/virtualServices/new").await.refused(404, "NotFoundException");
 
@@ -172,14 +184,16 @@ async fn specs(api: &Api) -> Vec<(String, Value)> {
     specs_at(api, api.transaction().await).await
 }
 
-/// Every specification as it was.
+/// Every specification as it was, with the tags.
 pub(super) async fn specs_at(api: &Api, at: u64) -> Vec<(String, Value)> {
-    let at = crate::store::At::Transaction(at);
-    let records = api.store.list("definitions/", at).await.unwrap().records;
-    let definition = |record: &crate::store::Record| {
-        let id = crate::model::ResourceId::from_key(&record.key)?;
-        let found = crate::model::Definition::decode(&id, &record.value).unwrap();
-        Some((id.path(), json!({"spec": found.spec.to_json(), "tags": found.tags})))
+    let records = api.store.list("definitions/", At::Transaction(at)).await.unwrap().records;
+    let described = |record: &Record| {
+        if let Some(id) = ResourceId::from_tags_key(&record.key) {
+            return Some((format!("tags of {id}"), serde_json::from_slice(&record.value).unwrap()));
+        }
+        let id = ResourceId::from_key(&record.key)?;
+        let definition = Definition::decode(&id, &record.value).unwrap();
+        Some((id.path(), definition.spec.to_json()))
     };
-    records.iter().filter_map(definition).collect()
+    records.iter().filter_map(described).collect()
 }

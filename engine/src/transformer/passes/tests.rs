@@ -118,7 +118,7 @@ impl Setup {
         let spec = Spec::parse(id.kind(), &spec).unwrap();
         let metadata = Metadata::created("uid".to_owned(), "000000000000", 0);
         let key = id.key();
-        let definition = Definition { id, spec, metadata, tags: Vec::new() };
+        let definition = Definition { id, spec, metadata };
         self.store.commit(Batch::definitions("test", "Create").put(key, definition.encode())).await.unwrap()
     }
 
