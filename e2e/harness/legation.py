@@ -103,30 +103,32 @@ class Legation:
 
     @property
     def endpoint(self):
-        return f"http://{self.api}"
+        return f"{'https' if '--api-tls-certificate' in self._options else 'http'}://{self.api}"
 
-    def client(self, **config):
-        """boto3 as anyone would use it, except that it neither retries nor needs credentials."""
+    def client(self, key=("test", "test"), region="us-east-1", verify=None, **config):
+        """boto3 as anyone would use it, except that it does not retry. `key` is the identifier and the secret of an access key,
+        `verify` the file with the authority of the server."""
         return boto3.client(
             "appmesh",
             endpoint_url=self.endpoint,
-            region_name="us-east-1",
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
+            region_name=region,
+            aws_access_key_id=key[0],
+            aws_secret_access_key=key[1],
+            verify=verify,
             config=Config(retries={"total_max_attempts": 1}, read_timeout=10, connect_timeout=5, **config),
         )
 
     # commands
 
-    def command(self, *words, stdin=None):
+    def command(self, *words, stdin=None, env=None):
         return subprocess.run(
             [str(locate.legation_binary()), *map(str, words)],
-            input=stdin, capture_output=True, text=True, timeout=60, env=_environment(),
+            input=stdin, capture_output=True, text=True, timeout=60, env=_environment() | (env or {}),
         )
 
-    def apply(self, *files, stdin=None):
+    def apply(self, *files, stdin=None, env=None):
         words = [word for file in files for word in ("-f", file)]
-        done = self.command("apply", "--endpoint", self.endpoint, *words, stdin=stdin)
+        done = self.command("apply", "--endpoint", self.endpoint, *words, stdin=stdin, env=env)
         return Applied(done.returncode, done.stdout, done.stderr)
 
     def apply_example(self, path):
@@ -225,5 +227,5 @@ class Legation:
 
 
 def _environment():
-    """The environment without settings that would change what the tests ask for."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("LEGATION_")}
+    """The environment without settings and credentials that would change what the tests ask for."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("LEGATION_", "AWS_"))}

@@ -22,6 +22,7 @@ use self::document::{Document, Malformed, Place};
 use self::report::Report;
 use self::upsert::upsert;
 use super::client::{ApiArgs, Client, ClientError};
+use super::failure::Failure;
 use crate::model::ResourceId;
 
 const EXAMPLES: &str = "\
@@ -80,7 +81,14 @@ fn apply<W: Write, E: Write>(args: &ApplyArgs, report: &mut Report<'_, W>, error
         errors.nothing_applied(documents.len());
         return 2;
     }
-    let is_all_applied = apply_all(&documents, &Client::new(&args.api), report);
+    let client = match Client::new(&args.api) {
+        Ok(client) => client,
+        Err(error) => {
+            errors.unusable(&Failure::usage(&error).message);
+            return 2;
+        }
+    };
+    let is_all_applied = apply_all(&documents, &client, report);
     report.summary();
     u8::from(!is_all_applied)
 }

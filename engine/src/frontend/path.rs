@@ -64,5 +64,9 @@ fn collection_with(kind: Kind, mesh: &str, parent: &str) -> String {
 
 /// A name as it stands in a path or in a query.
 pub fn escape(name: &str) -> String {
+    // a segment of dots would be taken for a way up
+    if matches!(name, "." | "..") {
+        return name.replace('.', "%2E");
+    }
     utf8_percent_encode(name, ESCAPED).to_string()
 }

@@ -61,6 +61,11 @@ impl<'a, W: Write> Report<'a, W> {
         let _ = writeln!(self.out, "there is no document in what -f names");
     }
 
+    /// The API cannot be called.
+    pub(super) fn unusable(&mut self, reason: &str) {
+        let _ = writeln!(self.out, "nothing was applied: {reason}");
+    }
+
     /// The sum of it all.
     pub(super) fn summary(&mut self) {
         let (created, updated, unchanged, failed) = (self.created, self.updated, self.unchanged, self.failed);

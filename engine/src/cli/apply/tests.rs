@@ -240,7 +240,7 @@ impl Setup {
 
 fn check_apply(endpoint: &str, dir: &Path, files: &[&str], expected: Expect) {
     let path = |file: &&str| dir.join(file).display().to_string();
-    let api = ApiArgs { endpoint: endpoint.to_owned() };
+    let api = ApiArgs { endpoint: endpoint.to_owned(), ca_certificate: None };
     let args = ApplyArgs { files: files.iter().map(path).collect(), api };
     let (mut out, mut errors) = (Vec::new(), Vec::new());
     let code = apply(&args, &mut Report::new(&mut out, false), &mut Report::new(&mut errors, false));

@@ -1,5 +1,6 @@
 //! Tests of the API through its router, over a real store.
 
+mod authentication;
 mod change_sets;
 mod concurrency;
 mod failures;
