@@ -5,6 +5,7 @@ pub mod apply;
 pub mod bootstrap;
 pub mod client;
 mod config;
+mod confirm;
 mod failure;
 mod serve;
 mod status;

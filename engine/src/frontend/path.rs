@@ -30,8 +30,12 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 
 /// The path of the collection that `id` belongs to: where it is created.
 pub fn collection(id: &ResourceId) -> String {
-    let parent = id.parent_name().map(escape).unwrap_or_default();
-    collection_with(id.kind(), &escape(id.mesh_name()), &parent)
+    collection_of(id.kind(), id.mesh_name(), id.parent_name())
+}
+
+/// The path of the collection of `kind` in `mesh`, and in the router or gateway `parent` where the kind has one.
+pub fn collection_of(kind: Kind, mesh: &str, parent: Option<&str>) -> String {
+    collection_with(kind, &escape(mesh), &parent.map(escape).unwrap_or_default())
 }
 
 /// The path of `id`: where it is described, updated and deleted.

@@ -63,6 +63,11 @@ impl Display for Place {
 }
 
 impl Document {
+    /// The document as it was written, without what was null in it.
+    pub(super) fn to_json(&self) -> Value {
+        Value::Object(self.members.clone())
+    }
+
     /// The body of the request to create it.
     pub(super) fn create_body(&self) -> Value {
         let mut body = self.update_body();
