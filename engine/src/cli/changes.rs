@@ -124,7 +124,9 @@ mod tests {
             "before": content(3, 80, &json!([])),
             "after": content(4, 8080, &tags),
         });
-        check(&change, expect![[r#"
+        check(
+            &change,
+            expect![[r#"
               updated mesh/m/virtualNode/web, version 3 -> 4
                 @@ -4,8 +4,11 @@
                        virtualServiceName: a
@@ -139,13 +141,16 @@ mod tests {
                 +tags:
                 +- key: team
                 +  value: shop
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn what_came_or_went_is_shown_in_full() {
         let (resource, content) = ("mesh/m/virtualNode/web", content(1, 80, &json!([])));
-        check(&json!({"change": "created", "resource": resource, "after": content}), expect![[r#"
+        check(
+            &json!({"change": "created", "resource": resource, "after": content}),
+            expect![[r#"
               created mesh/m/virtualNode/web, version 1
                 @@ -0,0 +1,11 @@
                 +spec:
@@ -159,8 +164,11 @@ mod tests {
                 +  serviceDiscovery:
                 +    dns:
                 +      hostname: web.local
-        "#]]);
-        check(&json!({"change": "deleted", "resource": resource, "before": content}), expect![[r#"
+        "#]],
+        );
+        check(
+            &json!({"change": "deleted", "resource": resource, "before": content}),
+            expect![[r#"
               deleted mesh/m/virtualNode/web, version 1
                 @@ -1,11 +0,0 @@
                 -spec:
@@ -174,18 +182,22 @@ mod tests {
                 -  serviceDiscovery:
                 -    dns:
                 -      hostname: web.local
-        "#]]);
+        "#]],
+        );
         let tags = |value: &str| json!({"tags": [{"key": "team", "value": value}]});
         let tagged =
             json!({"change": "updated", "resource": resource, "before": tags("a"), "after": tags("b")});
-        check(&tagged, expect![[r#"
+        check(
+            &tagged,
+            expect![[r#"
               updated mesh/m/virtualNode/web
                 @@ -1,3 +1,3 @@
                  tags:
                  - key: team
                 -  value: a
                 +  value: b
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]

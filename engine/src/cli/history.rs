@@ -142,7 +142,8 @@ mod tests {
               created mesh/m, version 1
                 @@ -0,0 +1 @@
                 +spec: {}
-        "#]].assert_eq(&render(&history, Renderer::new(false)));
+        "#]]
+        .assert_eq(&render(&history, Renderer::new(false)));
         let empty =
             |oldest: u64| render(&json!({"transactions": [], "oldest": oldest}), Renderer::new(false));
         assert_eq!(empty(0), "nothing was changed yet\n");

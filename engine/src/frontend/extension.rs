@@ -1,12 +1,14 @@
 //! What App Mesh never had, under paths of its own: several changes as one transaction, the history, and taking changes
 //! back.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Json;
 use axum::extract::{self, Request, State};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
+use tokio::task::spawn_blocking;
 
 use super::Frontend;
 use super::command::{ATTEMPTS_MAX, Query};
@@ -15,6 +17,7 @@ use super::history::HistoryRequest;
 use super::http::{Asked, observe};
 use super::rollback::RollbackRequest;
 use super::transactions::TransactionRequest;
+use crate::store::StoreError;
 
 /// How much larger the body of a set of changes may be than that of one.
 const SET_BODIES: usize = 16;
@@ -77,7 +80,11 @@ async fn answer(frontend: &Frontend, extension: Extension, request: Request) -> 
     let extract::Query(query) = extract::Query::<Query>::try_from_uri(&head.uri)
         .map_err(|error| ApiError::BadRequest(error.body_text()))?;
     let command = match extension {
-        Extension::ApplyChanges => Command::ApplyChanges(TransactionRequest::decode(&body)?),
+        Extension::ApplyChanges => {
+            // thousands of documents take longer than others on this thread can wait
+            let decoded = spawn_blocking(move || TransactionRequest::decode(&body)).await;
+            Command::ApplyChanges(decoded.map_err(|error| StoreError::Storage(Arc::new(error)))??)
+        }
         Extension::GetHistory => Command::GetHistory(HistoryRequest::decode(&query)?),
         Extension::Rollback => Command::Rollback(RollbackRequest::decode(&body)?),
     };

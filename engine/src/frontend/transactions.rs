@@ -171,7 +171,7 @@ impl Frontend {
         untouched: Untouched,
     ) -> Result<Transaction, ApiError> {
         if resolved.changes_nothing() {
-            return Ok(self.newest().await?);
+            return self.newest().await;
         }
         let batch = untouched
             .0
