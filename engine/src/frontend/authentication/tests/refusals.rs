@@ -315,9 +315,9 @@ fn what_is_incomplete_in_a_query() {
 /// Clients agree on a signature for these, and a server that takes names from the path would not agree on what they mean.
 #[test]
 fn a_signature_is_good_for_one_path_only() {
-    for same in ["/virtualNodes/..", "//", "/.", "/./", "/a/../"] {
+    for same in ["//meshes/m", "/meshes//m", "/./meshes/m", "/a/../meshes/m", "/meshes/a/../m"] {
         let mut request = header_form().sign();
-        request.replace_in_uri("/meshes/m", &format!("/meshes/m{same}"));
+        request.replace_in_uri("/meshes/m", same);
         let outcome = told(request.outcome());
         assert!(outcome.starts_with("403 InvalidSignatureException"), "{same}: {outcome}");
     }
