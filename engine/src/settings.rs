@@ -8,6 +8,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::tls::certificate::CertificateFiles;
+
 /// What may be said of how a process is to run. Each member is a flag of `legation serve`, a variable
 /// `LEGATION_<FLAG>`, and a key of the TOML file.
 #[derive(Clone, Debug, Default, PartialEq, clap::Args, Deserialize)]
@@ -83,8 +85,20 @@ pub struct ServeOptions {
     #[arg(long, env = "LEGATION_ACCOUNT_ID", value_name = "ACCOUNT")]
     pub account_id: Option<String>,
 
-    /// Serve other addresses than loopback although there is no TLS and no authentication: anybody who reaches them
-    /// can change every mesh and read every configuration
+    /// TOML file with the access keys that requests to the API are signed with; without one everybody is let in
+    #[arg(long, env = "LEGATION_ACCESS_KEYS", value_name = "FILE")]
+    pub access_keys: Option<PathBuf>,
+
+    /// PEM file with the certificate of the API, and after it those that lead to its authority
+    #[arg(long, env = "LEGATION_API_TLS_CERTIFICATE", value_name = "FILE")]
+    pub api_tls_certificate: Option<PathBuf>,
+
+    /// PEM file with the private key of that certificate
+    #[arg(long, env = "LEGATION_API_TLS_KEY", value_name = "FILE")]
+    pub api_tls_key: Option<PathBuf>,
+
+    /// Serve other addresses than loopback although TLS or authentication is missing: anybody who reaches them can
+    /// change every mesh and read every configuration
     #[arg(long, env = "LEGATION_INSECURE", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub insecure: Option<bool>,
 }
@@ -132,6 +146,10 @@ pub struct ServeSettings {
     pub region: String,
     /// Account in ARNs.
     pub account_id: String,
+    /// The file with the access keys; without one everybody is let in.
+    pub access_keys: Option<PathBuf>,
+    /// The certificate of the API; without one it is served in clear text.
+    pub api_certificate: Option<CertificateFiles>,
 }
 
 /// Settings that cannot be used.
@@ -195,6 +213,9 @@ impl ServeOptions {
             drain_timeout: self.drain_timeout.or(other.drain_timeout),
             region: self.region.or(other.region),
             account_id: self.account_id.or(other.account_id),
+            access_keys: self.access_keys.or(other.access_keys),
+            api_tls_certificate: self.api_tls_certificate.or(other.api_tls_certificate),
+            api_tls_key: self.api_tls_key.or(other.api_tls_key),
             insecure: self.insecure.or(other.insecure),
         }
     }
@@ -203,6 +224,12 @@ impl ServeOptions {
     pub fn into_settings(self) -> Result<ServeSettings, SettingsError> {
         let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let max_envoys = self.max_envoys.unwrap_or(1000);
+        let api_certificate = match (self.api_tls_certificate, self.api_tls_key) {
+            (Some(certificate), Some(key)) => Some(CertificateFiles { certificate, key }),
+            (None, None) => None,
+            (Some(_), None) => return Err(invalid("--api-tls-certificate", "takes --api-tls-key as well")),
+            (None, Some(_)) => return Err(invalid("--api-tls-key", "takes --api-tls-certificate as well")),
+        };
         let settings = ServeSettings {
             data_dir: self.data_dir.unwrap_or_else(|| "legation-data".into()),
             api_addr: self.api_addr.unwrap_or(loopback(8080)),
@@ -218,6 +245,8 @@ impl ServeOptions {
             drain_timeout: self.drain_timeout.unwrap_or(Duration::from_secs(20)),
             region: self.region.unwrap_or_else(|| "us-east-1".to_owned()),
             account_id: self.account_id.unwrap_or_else(|| "000000000000".to_owned()),
+            access_keys: self.access_keys,
+            api_certificate,
         };
         let store = self.store.as_deref().map_or(Ok(StoreKind::Embedded), str::parse)?;
         let StoreKind::Embedded = store;
@@ -228,15 +257,16 @@ impl ServeOptions {
             ));
         }
         if !self.insecure.unwrap_or(false) {
+            let is_api_protected = settings.access_keys.is_some() && settings.api_certificate.is_some();
             let addresses = [
-                ("--api-addr", settings.api_addr),
-                ("--xds-addr", settings.xds_addr),
-                ("--admin-addr", settings.admin_addr),
+                ("--api-addr", settings.api_addr, is_api_protected, API_MISSING),
+                ("--xds-addr", settings.xds_addr, false, OTHER_MISSING),
+                ("--admin-addr", settings.admin_addr, false, OTHER_MISSING),
             ];
-            for (setting, address) in addresses {
-                if !address.ip().is_loopback() {
+            for (setting, address, is_protected, missing) in addresses {
+                if !address.ip().is_loopback() && !is_protected {
                     let reason = format!(
-                        "{address} is not a loopback address, and there is no TLS and no authentication; \
+                        "{address} is not a loopback address, and {missing}; \
                          say --insecure if only trusted hosts reach it"
                     );
                     return Err(invalid(setting, reason));
@@ -279,6 +309,10 @@ impl ServeOptions {
         Ok(settings)
     }
 }
+
+/// What is missing for an address that others than this host can reach.
+const API_MISSING: &str = "it takes --access-keys, --api-tls-certificate and --api-tls-key together";
+const OTHER_MISSING: &str = "there is no TLS and no authentication";
 
 /// Shortest and longest time that a setting takes.
 const TIME_MIN: Duration = Duration::from_secs(1);
@@ -345,6 +379,20 @@ mod tests {
     fn what_cannot_be_used_is_named() {
         for (text, expected) in [
             ("api-addr = '0.0.0.0:80'", "--api-addr: 0.0.0.0:80 is not a loopback address"),
+            (
+                "api-addr = '0.0.0.0:80'\naccess-keys = 'k'",
+                "--access-keys, --api-tls-certificate and --api-tls-key",
+            ),
+            (
+                "api-addr = '0.0.0.0:80'\napi-tls-certificate = 'c'\napi-tls-key = 'k'",
+                "it takes --access-keys",
+            ),
+            ("api-tls-certificate = 'c'", "--api-tls-certificate: takes --api-tls-key as well"),
+            ("api-tls-key = 'k'", "--api-tls-key: takes --api-tls-certificate as well"),
+            (
+                "access-keys = 'a'\napi-tls-certificate = 'c'\napi-tls-key = 'k'\nxds-addr = '[::]:80'",
+                "--xds-addr",
+            ),
             ("xds-addr = '10.0.0.1:80'", "--insecure"),
             ("max-envoys = 0", "--max-envoys: 0 would refuse every envoy"),
             ("reconnect-interval = '10ms'", "--reconnect-interval: give at least 1s"),
@@ -362,6 +410,10 @@ mod tests {
             assert!(error.contains(expected), "{text}: {error}");
         }
         assert!(from_toml("api-addr = '0.0.0.0:80'\ninsecure = true").is_ok());
+        let protected = "access-keys = 'a'\napi-tls-certificate = 'c'\napi-tls-key = 'k'";
+        let settings = from_toml(&format!("api-addr = '0.0.0.0:80'\n{protected}")).unwrap();
+        let certificate = CertificateFiles { certificate: "c".into(), key: "k".into() };
+        assert_eq!((settings.access_keys, settings.api_certificate), (Some("a".into()), Some(certificate)));
     }
 
     #[test]

@@ -4,13 +4,13 @@
 //! |---|---|
 //! | `source` | finding and reading the files |
 //! | `document` | what a document is about, and what is wrong with it |
-//! | `client` | the API, as far as it is needed here |
+//! | `upsert` | making one resource what its document says |
 //! | `report` | what is printed |
 
-mod client;
 mod document;
 mod report;
 mod source;
+mod upsert;
 
 use std::collections::HashMap;
 use std::io::{IsTerminal, Write, stderr, stdout};
@@ -18,9 +18,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use self::client::{Client, Failure};
 use self::document::{Document, Malformed, Place};
 use self::report::Report;
+use self::upsert::upsert;
+use super::client::{ApiArgs, Client, ClientError};
 use crate::model::ResourceId;
 
 const EXAMPLES: &str = "\
@@ -51,9 +52,8 @@ pub struct ApplyArgs {
     #[arg(short = 'f', long = "file", value_name = "FILE|DIR|-", required = true, num_args = 1..)]
     files: Vec<String>,
 
-    /// Where the API is
-    #[arg(long, env = "LEGATION_ENDPOINT", default_value = "http://127.0.0.1:8080")]
-    endpoint: String,
+    #[command(flatten)]
+    api: ApiArgs,
 }
 
 /// Applies what `args` name, prints what became of it, and says so in the exit code.
@@ -80,7 +80,7 @@ fn apply<W: Write, E: Write>(args: &ApplyArgs, report: &mut Report<'_, W>, error
         errors.nothing_applied(documents.len());
         return 2;
     }
-    let is_all_applied = apply_all(&documents, &Client::new(&args.endpoint), report);
+    let is_all_applied = apply_all(&documents, &Client::new(&args.api), report);
     report.summary();
     u8::from(!is_all_applied)
 }
@@ -137,11 +137,11 @@ fn apply_all<W: Write>(documents: &[Document], client: &Client, report: &mut Rep
             report.failed(&document.id, "not tried, since the endpoint was not reached");
             continue;
         }
-        match client.apply(document) {
+        match upsert(client, document) {
             Ok(change) => report.applied(change, &document.id),
             Err(failure) => {
                 is_all_applied = false;
-                is_reachable = !matches!(failure, Failure::Unreachable { .. });
+                is_reachable = !matches!(failure, ClientError::Unreachable { .. });
                 report.failed(&document.id, &failure.to_string());
             }
         }

@@ -3,6 +3,7 @@
 mod admin;
 pub mod apply;
 pub mod bootstrap;
+pub mod client;
 mod config;
 mod failure;
 mod serve;

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use thiserror::Error;
 
+use super::authentication::AuthenticationError;
 use crate::model::tags::TAGS_MAX;
 use crate::model::{DecodeError, FieldError, ResourceId};
 use crate::store::{InvalidBatch, StoreError};
@@ -20,6 +21,9 @@ const USERS_SHOWN: usize = 5;
 /// A request that was refused. What is displayed is what the client is told.
 #[derive(Debug, Error)]
 pub enum ApiError {
+    /// The signature is missing or wrong.
+    #[error(transparent)]
+    Authentication(#[from] AuthenticationError),
     /// Something is wrong with the request as such.
     #[error("{0}")]
     BadRequest(String),
@@ -119,6 +123,7 @@ impl ApiError {
         const UNAVAILABLE: (StatusCode, &str) =
             (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailableException");
         match self {
+            Self::Authentication(error) => error.status_and_code(),
             Self::BadRequest(_) | Self::Invalid(_) => (StatusCode::BAD_REQUEST, BAD_REQUEST),
             Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, BAD_REQUEST),
             Self::BodyTimeout { .. } => (StatusCode::REQUEST_TIMEOUT, BAD_REQUEST),

@@ -3,12 +3,15 @@
 use std::error::Error;
 use std::time::{Duration, Instant};
 
+use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{self, Path, Request, State};
 use axum::http::{Method, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, put};
 use axum::{Json, Router};
+use bytes::Bytes;
+use http::request::Parts;
 use serde_json::Value;
 
 use super::caller::Caller;
@@ -19,6 +22,9 @@ use crate::model::Kind;
 
 /// What the type of an error is in logs and metrics where there is none.
 const OK: &str = "OK";
+
+/// How many bytes of a path are logged.
+const LOGGED_BYTES_MAX: usize = 512;
 
 /// The API as a service.
 pub fn router(frontend: Frontend) -> Router {
@@ -72,16 +78,32 @@ async fn answer(
     names: Result<Path<Names>, PathRejection>,
     request: Request,
 ) -> Result<Value, ApiError> {
+    let (head, body) = request.into_parts();
+    let (caller, body) = frontend.authenticate(&head, body).await?;
     let Path(names) = names.map_err(|error| ApiError::BadRequest(error.body_text()))?;
-    let extract::Query(query) = extract::Query::<Query>::try_from_uri(request.uri())
+    let extract::Query(query) = extract::Query::<Query>::try_from_uri(&head.uri)
         .map_err(|error| ApiError::BadRequest(error.body_text()))?;
     frontend.check_owner(&query)?;
-    let body = body::read(request.into_body(), frontend.settings.body_bytes_max).await?;
     let command = Command::decode(operation, &names, &query, &body, &frontend.settings)?;
-    frontend.execute(&Caller::anonymous(), &command).await
+    frontend.execute(&caller, &command).await
 }
 
 impl Frontend {
+    /// Who makes the request of `head` and `body`, and its body.
+    async fn authenticate(&self, head: &Parts, body: Body) -> Result<(Caller, Bytes), ApiError> {
+        let limit = self.settings.body_bytes_max;
+        let examined = match self.authenticator.examine(head) {
+            Ok(examined) => examined,
+            Err(error) => {
+                body::discard(body, limit).await;
+                return Err(error.into());
+            }
+        };
+        let body = body::read(body, limit).await?;
+        let caller = examined.verify(head, &body)?;
+        Ok((caller, body))
+    }
+
     /// A mesh that another account shares would be another mesh; there is none here.
     fn check_owner(&self, query: &Query) -> Result<(), ApiError> {
         let Some(owner) = query.get("meshOwner") else {
@@ -99,13 +121,13 @@ impl Frontend {
 }
 
 async fn unknown_operation(method: Method, uri: Uri) -> ApiError {
-    let path = uri.path().to_owned();
+    let path = beginning(uri.path()).to_owned();
     let error = ApiError::UnknownOperation { method: method.clone(), path };
     refuse(&method, &uri, error)
 }
 
 async fn method_not_allowed(method: Method, uri: Uri) -> ApiError {
-    let path = uri.path().to_owned();
+    let path = beginning(uri.path()).to_owned();
     let error = ApiError::MethodNotAllowed { method: method.clone(), path };
     refuse(&method, &uri, error)
 }
@@ -123,7 +145,7 @@ fn observe(
     error: Option<&ApiError>,
     took: Duration,
 ) {
-    let path = uri.path();
+    let (method, path) = (beginning(method.as_str()), beginning(uri.path()));
     let code = error.map_or(OK, |error| error.status_and_code().1);
     metrics::answered(operation, code, took);
     let name = operation.map(|operation| operation.to_string());
@@ -131,17 +153,22 @@ fn observe(
     match error {
         Some(error) if error.status_and_code().0.is_server_error() => {
             let error = chain(error);
-            tracing::error!(operation = name, %method, path, code, seconds, error, "request failed");
+            tracing::error!(operation = name, method, path, code, seconds, error, "request failed");
         }
         Some(error) => {
             let error = error.to_string();
-            tracing::info!(operation = name, %method, path, code, seconds, error, "request refused");
+            tracing::info!(operation = name, method, path, code, seconds, error, "request refused");
         }
         None if operation.is_some_and(Operation::is_write) => {
-            tracing::info!(operation = name, %method, path, code, seconds, "request answered");
+            tracing::info!(operation = name, method, path, code, seconds, "request answered");
         }
-        None => tracing::debug!(operation = name, %method, path, code, seconds, "request answered"),
+        None => tracing::debug!(operation = name, method, path, code, seconds, "request answered"),
     }
+}
+
+/// As much of a text as is logged, of those whom nobody knows as well.
+fn beginning(text: &str) -> &str {
+    &text[..text.floor_char_boundary(LOGGED_BYTES_MAX)]
 }
 
 /// An error with everything that led to it.

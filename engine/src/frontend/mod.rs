@@ -10,7 +10,7 @@
 //! |---|---|
 //! | `operation`, `path` | what can be asked, and under which paths |
 //! | `http` | the edge: routes, logs, metrics, what a request becomes and what becomes of its answer |
-//! | `caller` | who makes a request |
+//! | `caller`, `authentication` | who makes a request, and how that is known |
 //! | `body`, `request`, `command` | from bytes to something that can be executed |
 //! | `create`, `describe`, `list`, `update`, `delete`, `tagging` | the operations, over the store |
 //! | `lookup` | what they all read from it |
@@ -23,8 +23,10 @@
 //! created once, no update is lost, and nothing ever refers to what does not exist. Where a precondition fails
 //! the operation starts over, a bounded number of times. There is no lock.
 
+pub mod authentication;
 mod body;
 pub mod caller;
+pub mod change_set;
 mod command;
 mod create;
 mod delete;
@@ -49,6 +51,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use self::authentication::Authenticator;
 use self::caller::Caller;
 pub use self::error::ApiError;
 pub use self::http::router;
@@ -81,13 +84,19 @@ impl Default for FrontendSettings {
 pub struct Frontend {
     store: Arc<dyn Store>,
     settings: Arc<FrontendSettings>,
+    authenticator: Authenticator,
 }
 
 impl Frontend {
-    /// The API over `store`.
+    /// The API over `store`, for everybody.
     pub fn new(store: Arc<dyn Store>, settings: FrontendSettings) -> Self {
         metrics::describe();
-        Self { store, settings: Arc::new(settings) }
+        Self { store, settings: Arc::new(settings), authenticator: Authenticator::anonymous() }
+    }
+
+    /// The same API for those whom `authenticator` lets in.
+    pub fn with_authenticator(self, authenticator: Authenticator) -> Self {
+        Self { authenticator, ..self }
     }
 
     /// An empty batch for an `operation` of `caller`.

@@ -53,6 +53,7 @@ fn collection_with(kind: Kind, mesh: &str, parent: &str) -> String {
     }
 }
 
-fn escape(name: &str) -> String {
+/// A name as it stands in a path or in a query.
+pub fn escape(name: &str) -> String {
     utf8_percent_encode(name, ESCAPED).to_string()
 }

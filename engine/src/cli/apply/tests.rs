@@ -12,6 +12,7 @@ use super::document::parse_all;
 use super::report::Report;
 use super::source::Source;
 use super::{ApplyArgs, apply};
+use crate::cli::client::ApiArgs;
 use crate::frontend::{Frontend, FrontendSettings, router};
 use crate::store::EmbeddedStore;
 
@@ -239,7 +240,8 @@ impl Setup {
 
 fn check_apply(endpoint: &str, dir: &Path, files: &[&str], expected: Expect) {
     let path = |file: &&str| dir.join(file).display().to_string();
-    let args = ApplyArgs { files: files.iter().map(path).collect(), endpoint: endpoint.to_owned() };
+    let api = ApiArgs { endpoint: endpoint.to_owned() };
+    let args = ApplyArgs { files: files.iter().map(path).collect(), api };
     let (mut out, mut errors) = (Vec::new(), Vec::new());
     let code = apply(&args, &mut Report::new(&mut out, false), &mut Report::new(&mut errors, false));
     let text = |printed| String::from_utf8(printed).unwrap().replace(&dir.display().to_string(), "DIR");
