@@ -83,6 +83,32 @@ async fn a_reopened_store_knows_what_was_pruned() {
     );
 }
 
+#[tokio::test]
+async fn a_reopened_store_remembers_what_its_time_is_not_over_of() {
+    let dir = TempDir::new().unwrap();
+    let store = EmbeddedStore::open(dir.path()).unwrap();
+    let long = Duration::from_secs(600);
+    let short = Duration::from_millis(1);
+    for (key, time) in [("remembered/long", long), ("remembered/short", short)] {
+        store.commit(put("definitions/a", key).remember(key, "r", time)).await.unwrap();
+    }
+    let long_record = store.get("remembered/long").await.unwrap().unwrap();
+    drop(store);
+    std::thread::sleep(Duration::from_millis(5));
+
+    let store = EmbeddedStore::open(dir.path()).unwrap();
+    assert_eq!(store.get("remembered/long").await.unwrap(), Some(long_record));
+    // what goes is taken off the disk with a commit, and no other
+    store.commit(put("definitions/a", "2").if_absent("remembered/short")).await.unwrap();
+    let on_disk = || store.disk.remembered().unwrap().into_iter().map(|found| found.record.key.to_string());
+    assert_eq!(on_disk().collect::<Vec<_>>(), ["remembered/long"]);
+    assert_eq!(store.journal(0, 100).await.unwrap().len(), 3);
+
+    let conflict = put("definitions/a", "3").if_absent("remembered/long").remember("remembered/b", "r", long);
+    assert!(store.commit(conflict).await.is_err());
+    assert_eq!(on_disk().count(), 1);
+}
+
 /// Tells, when it is woken, whether the state is locked.
 struct Look {
     shared: Arc<Shared>,
