@@ -13,6 +13,8 @@
 //! | `caller`, `authentication` | who makes a request, and how that is known |
 //! | `body`, `request`, `command` | from bytes to something that can be executed |
 //! | `create`, `describe`, `list`, `update`, `delete`, `tagging` | the operations, over the store |
+//! | `client_token` | who repeats a request is answered as the first time |
+//! | `quotas`, `throttle` | how many resources there may be, and how often a caller may ask |
 //! | `lookup` | what they all read from it |
 //! | `references` | which resources a resource needs, and who needs it |
 //! | `page` | a piece of a list, and the token for the next |
@@ -27,6 +29,7 @@ pub mod authentication;
 mod body;
 pub mod caller;
 pub mod change_set;
+mod client_token;
 mod command;
 mod create;
 mod delete;
@@ -39,10 +42,12 @@ mod metrics;
 mod operation;
 mod page;
 pub mod path;
+pub mod quotas;
 mod references;
 mod request;
 mod response;
 mod tagging;
+pub mod throttle;
 mod update;
 
 #[cfg(test)]
@@ -56,7 +61,10 @@ use self::caller::Caller;
 pub use self::error::ApiError;
 pub use self::http::router;
 pub use self::operation::Operation;
-use crate::store::{Batch, CommitError, Store};
+pub use self::quotas::Quotas;
+pub use self::throttle::Rates;
+use self::throttle::Throttle;
+use crate::store::{Batch, CommitError, Precondition, Store};
 
 /// What the operator decides about the API.
 #[derive(Clone, Debug)]
@@ -67,6 +75,10 @@ pub struct FrontendSettings {
     pub account: String,
     /// The largest body of a request, in bytes.
     pub body_bytes_max: usize,
+    /// How many resources there may be.
+    pub quotas: Quotas,
+    /// How often a caller may ask.
+    pub rates: Rates,
 }
 
 impl Default for FrontendSettings {
@@ -75,6 +87,8 @@ impl Default for FrontendSettings {
             region: "us-east-1".to_owned(),
             account: "000000000000".to_owned(),
             body_bytes_max: 1024 * 1024,
+            quotas: Quotas::default(),
+            rates: Rates::default(),
         }
     }
 }
@@ -85,13 +99,15 @@ pub struct Frontend {
     store: Arc<dyn Store>,
     settings: Arc<FrontendSettings>,
     authenticator: Authenticator,
+    throttle: Arc<Throttle>,
 }
 
 impl Frontend {
     /// The API over `store`, for everybody.
     pub fn new(store: Arc<dyn Store>, settings: FrontendSettings) -> Self {
         metrics::describe();
-        Self { store, settings: Arc::new(settings), authenticator: Authenticator::anonymous() }
+        let throttle = Arc::new(Throttle::new(settings.rates));
+        Self { store, settings: Arc::new(settings), authenticator: Authenticator::anonymous(), throttle }
     }
 
     /// The same API for those whom `authenticator` lets in.
@@ -108,6 +124,9 @@ impl Frontend {
     async fn commit(&self, batch: Batch) -> Result<(), ApiError> {
         match self.store.commit(batch).await {
             Ok(_) => Ok(()),
+            Err(CommitError::Conflict { precondition: Precondition::Fewer { family, .. } }) => {
+                Err(quotas::reached(&family))
+            }
             Err(CommitError::Conflict { .. }) => Err(ApiError::Raced),
             Err(CommitError::Invalid(error)) => Err(ApiError::Batch(error)),
             Err(CommitError::Store(error)) => Err(ApiError::Store(error)),
