@@ -88,6 +88,7 @@ async fn answer(
 ) -> Result<Value, ApiError> {
     let (head, body) = request.into_parts();
     let (caller, body) = frontend.authenticate(&head, body, frontend.settings.body_bytes_max).await?;
+    frontend.throttle.admit(&caller, operation.is_write())?;
     let Path(names) = names.map_err(|error| ApiError::BadRequest(error.body_text()))?;
     let extract::Query(query) = extract::Query::<Query>::try_from_uri(&head.uri)
         .map_err(|error| ApiError::BadRequest(error.body_text()))?;

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::caller::Caller;
-use super::change_set::{Change, ChangeSet, Current, Making, Refusal, Resolved};
+use super::change_set::{Change, ChangeSet, Current, Making, Outcome, Refusal, Resolved};
 use super::error::ApiError;
 use super::{Frontend, now_ms, request, response};
 use crate::model::document::{self, Document};
@@ -13,7 +13,7 @@ use crate::model::key::mesh_prefix;
 use crate::model::shape::error::{excerpt, quote};
 use crate::model::shape::json;
 use crate::model::{FieldError, Path, ResourceId};
-use crate::store::{At, Batch, Record};
+use crate::store::{At, Record};
 
 /// What this is called in the journal.
 const OPERATION: &str = "ApplyChanges";
@@ -155,10 +155,14 @@ impl Frontend {
         let current = Current::read(self.store.as_ref(), set).await?;
         let new_uid = || Uuid::new_v4().to_string();
         let making = Making { account: &self.settings.account, now_ms: now_ms(), new_uid: &new_uid };
-        set.resolve(&current, &making).map_err(|refusal| match refusal {
+        let resolved = set.resolve(&current, &making).map_err(|refusal| match refusal {
             Refusal::Wrong(errors) => ApiError::Changes(errors),
             Refusal::Damaged(error) => ApiError::Damaged(error),
-        })
+        })?;
+        for after in resolved.effects.iter().filter_map(|effect| effect.after.as_ref()) {
+            self.settings.quotas.check(&after.definition.spec)?;
+        }
+        Ok(resolved)
     }
 
     /// Commits what was resolved. The answer is the transaction with which everything is as it should be: where there is
@@ -173,12 +177,14 @@ impl Frontend {
         if resolved.changes_nothing() {
             return self.newest().await;
         }
-        let batch = untouched
-            .0
-            .into_iter()
-            .fold(resolved.batch(caller.name(), operation), |batch: Batch, (prefix, since)| {
-                batch.if_untouched(prefix, since)
-            });
+        let mut batch = resolved.batch(caller.name(), operation);
+        for (prefix, since) in untouched.0 {
+            batch = batch.if_untouched(prefix, since);
+        }
+        let of = |outcome| resolved.of(outcome).map(|effect| &effect.id);
+        for room in self.settings.quotas.room(of(Outcome::Created), of(Outcome::Deleted)) {
+            batch = batch.require(room);
+        }
         self.commit(batch).await
     }
 
