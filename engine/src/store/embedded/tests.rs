@@ -109,6 +109,23 @@ async fn a_reopened_store_remembers_what_its_time_is_not_over_of() {
     assert_eq!(on_disk().count(), 1);
 }
 
+#[tokio::test]
+async fn what_is_pruned_takes_no_room() {
+    let dir = TempDir::new().unwrap();
+    let store = EmbeddedStore::open(dir.path()).unwrap();
+    for count in 0..60 {
+        store.commit(put(&format!("definitions/{}", count % 3), &count.to_string())).await.unwrap();
+        store.commit(put("definitions/came-and-went", "1")).await.unwrap();
+        store.commit(Batch::definitions("tester", "Test").delete("definitions/came-and-went")).await.unwrap();
+    }
+    assert_eq!(store.disk.history_rows(), 180);
+    let kept = Kept { entries_max: 9, since_ms: i64::MIN };
+    while store.prune(kept).await.unwrap().has_more {}
+    assert_eq!(store.oldest().await.unwrap(), 171);
+    // those that are kept, and what existed before them
+    assert_eq!(store.disk.history_rows(), 9 + 3);
+}
+
 /// Tells, when it is woken, whether the state is locked.
 struct Look {
     shared: Arc<Shared>,
