@@ -76,6 +76,11 @@ async fn a_reopened_store_knows_what_was_pruned() {
     assert_eq!(states(&store).await, before);
     let too_old = store.list("definitions/", At::Transaction(14)).await;
     assert!(matches!(too_old, Err(StoreError::TooOld { asked: 14, oldest: 15 })), "{too_old:?}");
+    // and so says the disk, where it is pruned between the question and the answer
+    for error in [store.disk.past("definitions/", 14).err(), store.disk.changes("definitions/", 14, 20).err()]
+    {
+        assert!(matches!(error, Some(StoreError::TooOld { asked: 14, oldest: 15 })), "{error:?}");
+    }
     let journal = store.journal(0, 100).await.unwrap();
     assert_eq!(
         journal.iter().map(|entry| entry.transaction).collect::<Vec<_>>(),
