@@ -106,14 +106,15 @@ class Legation:
         return f"http://{self.api}"
 
     def client(self, **config):
-        """boto3 as anyone would use it, except that it neither retries nor needs credentials."""
+        """boto3 as anyone would use it, except that it neither retries, unless asked to, nor needs credentials."""
+        config = {"retries": {"total_max_attempts": 1}, **config}
         return boto3.client(
             "appmesh",
             endpoint_url=self.endpoint,
             region_name="us-east-1",
             aws_access_key_id="test",
             aws_secret_access_key="test",
-            config=Config(retries={"total_max_attempts": 1}, read_timeout=10, connect_timeout=5, **config),
+            config=Config(read_timeout=10, connect_timeout=5, **config),
         )
 
     # commands
