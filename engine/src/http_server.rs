@@ -69,9 +69,10 @@ pub async fn serve(
                 (place, Ok((stream, _))) => {
                     let (transport, router, shutdown) = (transport.clone(), router.clone(), shutdown.clone());
                     connections.spawn(async move {
-                        match transport.accept(stream).await {
-                            Ok(stream) => serve_connection(stream, router, versions, shutdown).await,
-                            Err(error) => tracing::debug!(%error, "no tls on a connection"),
+                        match shutdown.run_until_cancelled(transport.accept(stream)).await {
+                            Some(Ok(stream)) => serve_connection(stream, router, versions, shutdown).await,
+                            Some(Err(error)) => tracing::debug!(%error, "no tls on a connection"),
+                            None => {}
                         }
                         drop(place);
                     });

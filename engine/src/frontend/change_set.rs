@@ -45,8 +45,10 @@ pub enum Change {
     },
     /// Make it what it was, its tags included.
     Restore {
-        /// What it was. Its metadata is of no interest: a restored resource has a history of its own.
-        definition: Definition,
+        /// The resource.
+        id: ResourceId,
+        /// What it was.
+        spec: Spec,
         /// The tags that it had.
         tags: Tags,
     },
@@ -95,24 +97,51 @@ pub struct Effect {
     /// The resource.
     pub id: ResourceId,
     /// What it was.
-    pub before: Option<Definition>,
+    pub before: Option<Tagged>,
     /// What it will be.
-    pub after: Option<Definition>,
-    /// The tags that it will have, where they change.
-    pub tags: Option<Tags>,
+    pub after: Option<Tagged>,
     /// What becomes of it.
     pub outcome: Outcome,
 }
 
+/// A definition and what stands beside it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tagged {
+    /// The definition.
+    pub definition: Definition,
+    /// The tags of the resource.
+    pub tags: Tags,
+}
+
 impl Effect {
-    /// The operation of the API that does this to one resource.
-    pub fn operation(&self) -> Operation {
+    /// The operations of the API that do this to one resource. What is unchanged was asked to be so, as by an update.
+    pub fn operations(&self) -> Vec<Operation> {
         let kind = self.id.kind();
-        match self.outcome {
-            Outcome::Created => Operation::Create(kind),
-            Outcome::Updated | Outcome::Unchanged => Operation::Update(kind),
-            Outcome::Deleted => Operation::Delete(kind),
+        let (before, after) = match (&self.before, &self.after) {
+            (_, None) => return vec![Operation::Delete(kind)],
+            (None, Some(_)) => return vec![Operation::Create(kind)],
+            (Some(before), Some(after)) => (before, after),
+        };
+        let mut operations = Vec::new();
+        if self.outcome == Outcome::Unchanged || before.definition != after.definition {
+            operations.push(Operation::Update(kind));
         }
+        let has_all = |one: &Tags, other: &Tags| other.clone().with(one) == *other;
+        if !has_all(&after.tags, &before.tags) {
+            operations.push(Operation::TagResource);
+        }
+        if before.tags.iter().any(|(key, _)| after.tags.iter().all(|(kept, _)| kept != key)) {
+            operations.push(Operation::UntagResource);
+        }
+        operations
+    }
+
+    fn before(&self) -> Option<&Definition> {
+        self.before.as_ref().map(|before| &before.definition)
+    }
+
+    fn after(&self) -> Option<&Definition> {
+        self.after.as_ref().map(|after| &after.definition)
     }
 }
 
@@ -195,16 +224,14 @@ impl Change {
     /// The resource that it is about.
     pub fn id(&self) -> &ResourceId {
         match self {
-            Self::Put { id, .. } | Self::Delete { id } => id,
-            Self::Restore { definition, .. } => &definition.id,
+            Self::Put { id, .. } | Self::Restore { id, .. } | Self::Delete { id } => id,
         }
     }
 
     /// What the resource is to be; nothing if it is to be deleted.
     fn spec(&self) -> Option<&Spec> {
         match self {
-            Self::Put { spec, .. } => Some(spec),
-            Self::Restore { definition, .. } => Some(&definition.spec),
+            Self::Put { spec, .. } | Self::Restore { spec, .. } => Some(spec),
             Self::Delete { .. } => None,
         }
     }
@@ -283,31 +310,30 @@ impl Future<'_> {
 /// What `change` does to its resource.
 fn effect(change: &Change, current: &Current, making: &Making<'_>) -> Result<Effect, DecodeError> {
     let id = change.id().clone();
-    let before = current.definition(&id)?;
+    let before = current.tagged(&id)?;
     let (spec, tags) = match change {
-        Change::Delete { .. } => {
-            return Ok(Effect { id, before, after: None, tags: None, outcome: Outcome::Deleted });
+        Change::Delete { .. } => return Ok(Effect { id, before, after: None, outcome: Outcome::Deleted }),
+        Change::Put { spec, tags, .. } => (spec, before.as_ref().map_or(tags, |before| &before.tags)),
+        Change::Restore { spec, tags, .. } => (spec, tags),
+    };
+    let (metadata, outcome) = match &before {
+        None => {
+            let uid = (making.new_uid)();
+            (Metadata::created(uid, making.account, making.now_ms), Outcome::Created)
         }
-        Change::Put { spec, tags, .. } => (spec, before.is_none().then_some(tags)),
-        Change::Restore { definition, tags } => (&definition.spec, Some(tags)),
+        Some(Tagged { definition, .. }) if definition.spec != *spec => {
+            let now_ms = making.now_ms.max(definition.metadata.last_updated_at_ms);
+            (definition.metadata.updated(now_ms), Outcome::Updated)
+        }
+        // tags are no part of what has a version
+        Some(Tagged { definition, tags: before }) => {
+            let outcome = if before == tags { Outcome::Unchanged } else { Outcome::Updated };
+            (definition.metadata.clone(), outcome)
+        }
     };
-    let Some(former) = &before else {
-        let metadata = Metadata::created((making.new_uid)(), making.account, making.now_ms);
-        let after = Some(Definition { id: id.clone(), spec: spec.clone(), metadata });
-        let tags = tags.filter(|tags| !tags.is_empty()).cloned();
-        return Ok(Effect { id, before, after, tags, outcome: Outcome::Created });
-    };
-    let had = current.tags(&id)?;
-    let tags = tags.filter(|tags| **tags != had).cloned();
-    if former.spec == *spec {
-        // a change of tags alone is no update of the definition
-        let outcome = if tags.is_some() { Outcome::Updated } else { Outcome::Unchanged };
-        return Ok(Effect { id, after: before.clone(), before, tags, outcome });
-    }
-    let now_ms = making.now_ms.max(former.metadata.last_updated_at_ms);
-    let metadata = former.metadata.updated(now_ms);
-    let after = Some(Definition { id: id.clone(), spec: spec.clone(), metadata });
-    Ok(Effect { id, before, after, tags, outcome: Outcome::Updated })
+    let definition = Definition { id: id.clone(), spec: spec.clone(), metadata };
+    let after = Some(Tagged { definition, tags: tags.clone() });
+    Ok(Effect { id, before, after, outcome })
 }
 
 /// What is written, and what must be true for it.
@@ -340,23 +366,18 @@ impl Written {
     fn add(&mut self, effect: &Effect, current: &Current) {
         let id = &effect.id;
         let key = id.key();
-        let mesh = id.mesh_name();
-        let target_set =
-            |definition: &Option<Definition>| definition.as_ref().map(|found| targets(mesh, &found.spec));
-        let old_targets = target_set(&effect.before).unwrap_or_default();
-        let new_targets = target_set(&effect.after).unwrap_or_default();
+        let (before, after) = (effect.before(), effect.after());
         self.preconditions.push(match current.value(id) {
             Some(value) => Precondition::Equal { key: key.as_str().into(), value: value.clone() },
             None => Precondition::Absent { key: key.as_str().into() },
         });
-        match &effect.after {
-            _ if effect.outcome == Outcome::Unchanged => return,
-            after if *after == effect.before => {}
-            Some(after) => self.puts.push((key.clone(), after.encode().into())),
-            None => self.deletions.extend([key.clone(), id.tags_key()]),
+        self.add_tags(effect, current);
+        if before == after {
+            return;
         }
-        if let Some(tags) = &effect.tags {
-            self.add_tags(id, tags, current);
+        match after {
+            Some(after) => self.puts.push((key.clone(), after.encode().into())),
+            None => self.deletions.push(key.clone()),
         }
         match effect.outcome {
             Outcome::Created => self.needed.extend(containers(id)),
@@ -366,42 +387,57 @@ impl Written {
             }
             Outcome::Updated | Outcome::Unchanged => {}
         }
-        let uid_of =
-            |definition: &Option<Definition>| definition.as_ref().map(|found| found.metadata.uid.clone());
-        let uid = uid_of(&effect.after).or_else(|| uid_of(&effect.before)).unwrap_or_default();
+        let target_set = |definition: &Definition| targets(id.mesh_name(), &definition.spec);
+        let old_targets = before.map(target_set).unwrap_or_default();
+        let new_targets = after.map(target_set).unwrap_or_default();
+        let Some(Definition { metadata, .. }) = after.or(before) else { return };
         for target in old_targets.difference(&new_targets) {
-            self.deletions.push(referrer_key(target, &uid));
+            self.deletions.push(referrer_key(target, &metadata.uid));
         }
         for target in new_targets.difference(&old_targets) {
-            self.puts.push((referrer_key(target, &uid), key.clone().into()));
+            self.puts.push((referrer_key(target, &metadata.uid), key.clone().into()));
             self.needed.insert(target.clone());
         }
     }
 
-    fn add_tags(&mut self, id: &ResourceId, tags: &Tags, current: &Current) {
-        let key = id.tags_key();
-        self.preconditions.push(match current.tags_value(id) {
-            Some(value) => Precondition::Equal { key: key.as_str().into(), value: value.clone() },
-            None => Precondition::Absent { key: key.as_str().into() },
-        });
-        if tags.is_empty() {
+    fn add_tags(&mut self, effect: &Effect, current: &Current) {
+        let tags =
+            |tagged: &Option<Tagged>| tagged.as_ref().map(|tagged| tagged.tags.clone()).unwrap_or_default();
+        let (before, after) = (tags(&effect.before), tags(&effect.after));
+        let key = effect.id.tags_key();
+        if effect.outcome == Outcome::Deleted {
+            // whatever they are by then
+            self.deletions.push(key);
+            return;
+        }
+        if before == after {
+            return;
+        }
+        if effect.outcome == Outcome::Updated {
+            self.preconditions.push(match current.tags_value(&effect.id) {
+                Some(value) => Precondition::Equal { key: key.as_str().into(), value: value.clone() },
+                None => Precondition::Absent { key: key.as_str().into() },
+            });
+        }
+        if after.is_empty() {
             self.deletions.push(key);
         } else {
-            self.puts.push((key, tags.encode().into()));
+            self.puts.push((key, after.encode().into()));
         }
     }
 
     /// What is made of a router or gateway carries the transaction of the newest definition that went into it. A deletion
     /// leaves none, so one that stays takes its number, unless it is written anyway.
     fn add_bereft(&mut self, state: &Future<'_>, effects: &[Effect]) {
-        let outcomes: HashMap<&ResourceId, Outcome> =
-            effects.iter().map(|effect| (&effect.id, effect.outcome)).collect();
+        let is_written = |effect: &Effect| effect.before() != effect.after();
+        let written: HashMap<&ResourceId, bool> =
+            effects.iter().map(|effect| (&effect.id, is_written(effect))).collect();
         for parent in std::mem::take(&mut self.bereft) {
             let Some(value) = state.current.value(&parent) else { continue };
             let key = parent.key();
-            match outcomes.get(&parent) {
-                Some(Outcome::Created | Outcome::Updated | Outcome::Deleted) => continue,
-                Some(Outcome::Unchanged) => {}
+            match written.get(&parent) {
+                Some(true) => continue,
+                Some(false) => {}
                 None => self
                     .preconditions
                     .push(Precondition::Equal { key: key.as_str().into(), value: value.clone() }),
@@ -425,7 +461,14 @@ impl Resolved {
     /// The operations of the API that the set consists of, each with its resource: who may do all of them one by one
     /// may make the set.
     pub fn operations(&self) -> impl Iterator<Item = (Operation, &ResourceId)> {
-        self.effects.iter().map(|effect| (effect.operation(), &effect.id))
+        self.effects
+            .iter()
+            .flat_map(|effect| effect.operations().into_iter().map(move |operation| (operation, &effect.id)))
+    }
+
+    /// The resources that come of it, or go, with this outcome.
+    pub fn with_outcome(&self, outcome: Outcome) -> impl Iterator<Item = &ResourceId> {
+        self.effects.iter().filter(move |effect| effect.outcome == outcome).map(|effect| &effect.id)
     }
 
     /// What is to be committed for it. `author` and `operation` go into the journal.

@@ -17,7 +17,7 @@ use crate::model::{Definition, Kind, ResourceId, Spec, Tags, check_name};
 
 /// How often an operation starts over when what it relied on has changed. Each time somebody else got on, so it
 /// takes this many changes of one resource at the same time to lose for good.
-const ATTEMPTS_MAX: usize = 100;
+pub(super) const ATTEMPTS_MAX: usize = 100;
 
 /// The names in a path.
 #[derive(Debug, Default, Deserialize)]

@@ -6,16 +6,21 @@ use axum::Json;
 use axum::http::header::{CONNECTION, RETRY_AFTER};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
+use legation_proto::version::Transaction;
 use serde_json::json;
 use thiserror::Error;
 
 use super::authentication::AuthenticationError;
+use super::change_set::{ChangeError, Problem};
 use crate::model::tags::TAGS_MAX;
 use crate::model::{DecodeError, FieldError, Kind, ResourceId};
 use crate::store::{InvalidBatch, StoreError};
 
 /// The header that App Mesh's clients read the type of an error from.
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
+
+/// How many of the errors of a set of changes are told one by one.
+const ERRORS_SHOWN: usize = 100;
 
 /// How many of the resources that use another are named.
 const USERS_SHOWN: usize = 5;
@@ -129,6 +134,18 @@ pub enum ApiError {
     /// What the operation relied on changed while it ran. It starts over; who is told this lost too often.
     #[error("too many changes at the same time; try again")]
     Raced,
+    /// A set of changes cannot be made: everything that is wrong with it, a line each.
+    #[error("{}", change_lines(.0))]
+    Changes(Vec<ChangeError>),
+    /// What should not have changed has.
+    #[error("something here has changed since transaction {since}; look again at what is to be done")]
+    ChangedSince {
+        /// The transaction of what the caller has seen.
+        since: Transaction,
+    },
+    /// The past that was asked for is not known.
+    #[error("{0}")]
+    Past(StoreError),
     /// The store refuses this for good.
     #[error("the store cannot hold this: {0}")]
     Batch(InvalidBatch),
@@ -161,15 +178,30 @@ impl ApiError {
             | Self::OtherArn { .. }
             | Self::OtherOwner { .. } => (StatusCode::NOT_FOUND, "NotFoundException"),
             Self::TooManyTags { .. } => (StatusCode::BAD_REQUEST, "TooManyTagsException"),
+            Self::Changes(errors) => {
+                let is_use = |error: &ChangeError| matches!(error.problem, Problem::InUse(_));
+                if errors.iter().any(|error| error.problem == Problem::Repeated) {
+                    (StatusCode::BAD_REQUEST, BAD_REQUEST)
+                } else if errors.iter().all(is_use) {
+                    (StatusCode::CONFLICT, "ResourceInUseException")
+                } else {
+                    (StatusCode::NOT_FOUND, "NotFoundException")
+                }
+            }
+            Self::ChangedSince { .. } => (StatusCode::CONFLICT, "ConflictException"),
+            Self::Past(_) => (StatusCode::BAD_REQUEST, BAD_REQUEST),
             Self::QuotaReached { .. } | Self::TooManyBackends { .. } => {
                 (StatusCode::BAD_REQUEST, "LimitExceededException")
             }
             Self::TooManyRequests { .. } => (StatusCode::TOO_MANY_REQUESTS, "TooManyRequestsException"),
             Self::AlreadyExists(_) | Self::TokenUsed => (StatusCode::CONFLICT, "ConflictException"),
             Self::InUse { .. } => (StatusCode::CONFLICT, "ResourceInUseException"),
-            Self::Batch(InvalidBatch::KeyTooLong { .. } | InvalidBatch::ValueTooLarge { .. }) => {
-                (StatusCode::BAD_REQUEST, BAD_REQUEST)
-            }
+            Self::Batch(
+                InvalidBatch::KeyTooLong { .. }
+                | InvalidBatch::ValueTooLarge { .. }
+                | InvalidBatch::TooManyChanges { .. }
+                | InvalidBatch::TooManyPreconditions { .. },
+            ) => (StatusCode::BAD_REQUEST, BAD_REQUEST),
             Self::Raced | Self::Store(StoreError::Storage(_) | StoreError::Closed) => UNAVAILABLE,
             Self::Batch(_) | Self::Store(_) | Self::Damaged(_) => INTERNAL,
         }
@@ -193,6 +225,24 @@ impl IntoResponse for ApiError {
         }
         response
     }
+}
+
+impl ApiError {
+    /// What a failed look into the past is to the client, who may have asked for too old a transaction.
+    pub(super) fn past(error: StoreError) -> Self {
+        match error {
+            StoreError::TooOld { .. } | StoreError::InFuture { .. } => Self::Past(error),
+            other => Self::Store(other),
+        }
+    }
+}
+
+fn change_lines(errors: &[ChangeError]) -> String {
+    let mut lines: Vec<String> = errors.iter().take(ERRORS_SHOWN).map(ToString::to_string).collect();
+    if errors.len() > ERRORS_SHOWN {
+        lines.push(format!("and {} more", errors.len() - ERRORS_SHOWN));
+    }
+    lines.join("\n")
 }
 
 fn place(container: Option<&ResourceId>) -> String {

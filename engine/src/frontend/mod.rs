@@ -13,6 +13,8 @@
 //! | `caller`, `authentication` | who makes a request, and how that is known |
 //! | `body`, `request`, `command` | from bytes to something that can be executed |
 //! | `create`, `describe`, `list`, `update`, `delete`, `tagging` | the operations, over the store |
+//! | `extension` | what App Mesh never had: `transactions`, `history`, `rollback` |
+//! | [`change_set`] | several changes, checked as a whole |
 //! | `client_token` | who repeats a request is answered as the first time |
 //! | `quotas`, `throttle` | how many resources there may be, and how often a caller may ask |
 //! | `lookup` | what they all read from it |
@@ -35,6 +37,8 @@ mod create;
 mod delete;
 mod describe;
 mod error;
+mod extension;
+mod history;
 mod http;
 mod list;
 mod lookup;
@@ -46,8 +50,10 @@ pub mod quotas;
 mod references;
 mod request;
 mod response;
+mod rollback;
 mod tagging;
 pub mod throttle;
+mod transactions;
 mod update;
 
 #[cfg(test)]
@@ -55,6 +61,8 @@ mod tests;
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use legation_proto::version::Transaction;
 
 use self::authentication::Authenticator;
 use self::caller::Caller;
@@ -121,9 +129,9 @@ impl Frontend {
     }
 
     /// Commits `batch`; [`ApiError::Raced`] says that what it relied on has changed.
-    async fn commit(&self, batch: Batch) -> Result<(), ApiError> {
+    async fn commit(&self, batch: Batch) -> Result<Transaction, ApiError> {
         match self.store.commit(batch).await {
-            Ok(_) => Ok(()),
+            Ok(transaction) => Ok(transaction),
             Err(CommitError::Conflict { precondition: Precondition::Fewer { family, .. } }) => {
                 Err(quotas::reached(&family))
             }

@@ -40,6 +40,20 @@ pub(super) fn create(kind: Kind, body: &[u8]) -> Result<CreateBody, ApiError> {
     }
 }
 
+/// The specification and the tags of a document that is about a resource of `kind`, or everything that is wrong with them.
+pub(super) fn spec_and_tags(
+    kind: Kind,
+    members: &Map<String, Value>,
+) -> Result<(Spec, Tags), Vec<FieldError>> {
+    let mut errors = Vec::new();
+    let spec = collect(spec(kind, members.get("spec")), &mut errors);
+    let tags = collect(tags(members.get("tags")), &mut errors);
+    match (spec, tags) {
+        (Some(spec), Some(tags)) => Ok((spec, tags)),
+        _ => Err(errors),
+    }
+}
+
 /// What is in the body of a request to update, or everything that is wrong with it.
 pub(super) fn update(kind: Kind, body: &[u8]) -> Result<UpdateBody, ApiError> {
     let members = object(body)?;

@@ -70,7 +70,7 @@ impl Frontend {
             None => batch.if_absent(key.clone()),
         };
         let batch = if changed.is_empty() { batch.delete(key) } else { batch.put(key, changed.encode()) };
-        self.commit(batch).await
+        self.commit(batch).await.map(drop)
     }
 
     /// One page of the tags of `id`, sorted by key.

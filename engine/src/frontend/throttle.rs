@@ -52,7 +52,12 @@ impl Throttle {
 
     /// Refuses an `operation` of a caller who has asked too often.
     pub(super) fn admit(&self, caller: &Caller, operation: Operation) -> Result<(), ApiError> {
-        let buckets = if operation.is_write() { &self.writes } else { &self.reads };
+        self.admit_one(caller, operation.is_write())
+    }
+
+    /// As [`Throttle::admit`], by whether the operation changes anything.
+    pub(super) fn admit_one(&self, caller: &Caller, is_write: bool) -> Result<(), ApiError> {
+        let buckets = if is_write { &self.writes } else { &self.reads };
         let wait = buckets.as_ref().and_then(|buckets| take(buckets, caller.name()));
         wait.map_or(Ok(()), |retry_after| Err(ApiError::TooManyRequests { retry_after }))
     }

@@ -83,6 +83,13 @@ impl ResourceId {
         [&mesh, TAGS, "/", kind_and_name].concat()
     }
 
+    /// The resource whose tags have this key.
+    pub fn from_tags_key(key: &str) -> Option<ResourceId> {
+        let (mesh, kind_and_name) = key.strip_prefix(ALL_DEFINITIONS)?.split_once('/')?;
+        let kind_and_name = kind_and_name.strip_prefix(TAGS)?.strip_prefix('/')?;
+        ResourceId::from_key(&[ALL_DEFINITIONS, mesh, "/", kind_and_name].concat())
+    }
+
     /// The prefix of what belongs to this resource: the routes of a router, the gateway routes of a gateway,
     /// and all that is in a mesh, the mesh included. Nothing for the other kinds.
     pub fn children_prefix(&self) -> Option<String> {

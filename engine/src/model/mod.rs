@@ -8,6 +8,7 @@
 //! - [`shape`]: how JSON is checked against a type, and the limits that types carry.
 //! - `rules` and `unsupported`: what a type cannot say, and what is not built yet.
 //! - [`kind`], [`id`], [`key`]: what a resource is called, by people, by ARN and in the store.
+//! - [`document`]: a resource as users write it down.
 //! - [`definition`]: a specification with its metadata, as the store keeps it; [`tags`] stand beside it.
 //!
 //! The names of types are the API's, except where several of the API's types have one shape: those are one
@@ -15,6 +16,7 @@
 
 pub mod connection_pool;
 pub mod definition;
+pub mod document;
 pub mod duration;
 pub mod gateway_route;
 pub mod health_check;

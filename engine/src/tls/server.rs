@@ -63,3 +63,92 @@ impl Transport {
         Err(error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertifiedKey, generate_simple_self_signed};
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+    use rustls::{ClientConfig, RootCertStore};
+    use tokio::net::TcpListener;
+    use tokio::time::Instant;
+    use tokio_rustls::TlsConnector;
+
+    use super::*;
+    use crate::tls::provider;
+
+    /// A transport with a certificate for `a`, and a client that trusts it.
+    fn pair() -> (Transport, watch::Sender<Arc<ServerConfig>>, TlsConnector) {
+        let CertifiedKey { cert, signing_key } = generate_simple_self_signed(vec!["a".to_owned()]).unwrap();
+        let certificate: CertificateDer<'static> = cert.der().clone();
+        let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
+        let server = ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.clone()], key)
+            .unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate).unwrap();
+        let client = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let (sender, config) = watch::channel(Arc::new(server));
+        (Transport::tls(config), sender, Arc::new(client).into())
+    }
+
+    async fn connection() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (client, listener.accept().await.unwrap().0)
+    }
+
+    async fn handshake(client: TcpStream, connector: &TlsConnector) -> io::Result<()> {
+        connector.connect(ServerName::try_from("a").unwrap(), client).await.map(|_| ())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_says_nothing_is_not_waited_for() {
+        let (transport, _sender, _) = pair();
+        let (_client, server) = connection().await;
+        let started = Instant::now();
+        let error = transport.accept(server).await.map(|_| ()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(started.elapsed() >= HANDSHAKE_TIMEOUT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn handshakes_are_bounded_and_wait_for_each_other() {
+        let (transport, _sender, connector) = pair();
+        let mut silent = Vec::new();
+        for _ in 0..HANDSHAKES_MAX {
+            let (client, server) = connection().await;
+            let transport = transport.clone();
+            silent.push((client, tokio::spawn(async move { transport.accept(server).await.map(|_| ()) })));
+        }
+        tokio::task::yield_now().await;
+        let started = Instant::now();
+        let (client, server) = connection().await;
+        let (accepted, connected) = tokio::join!(transport.accept(server), handshake(client, &connector));
+        assert!(accepted.is_ok() && connected.is_ok());
+        assert!(started.elapsed() >= HANDSHAKE_TIMEOUT, "it did not wait for the others");
+    }
+
+    #[tokio::test]
+    async fn each_connection_gets_what_is_current() {
+        let (transport, sender, old) = pair();
+        let (_, other_sender, new) = pair();
+        for (connector, is_trusted) in [(&old, true), (&new, false)] {
+            let (client, server) = connection().await;
+            let (_, connected) = tokio::join!(transport.accept(server), handshake(client, connector));
+            assert_eq!(connected.is_ok(), is_trusted);
+        }
+        sender.send_replace(other_sender.borrow().clone());
+        for (connector, is_trusted) in [(&old, false), (&new, true)] {
+            let (client, server) = connection().await;
+            let (_, connected) = tokio::join!(transport.accept(server), handshake(client, connector));
+            assert_eq!(connected.is_ok(), is_trusted);
+        }
+    }
+}

@@ -21,7 +21,7 @@ mod signature;
 mod timestamp;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -74,7 +74,8 @@ impl Authenticator {
         self.examine_at(head, SystemTime::now())
     }
 
-    fn examine_at(&self, head: &Parts, now: SystemTime) -> Result<Examined, AuthenticationError> {
+    /// The same, with another clock.
+    pub fn examine_at(&self, head: &Parts, now: SystemTime) -> Result<Examined, AuthenticationError> {
         let Some(signed) = &self.signed else {
             return Ok(Examined(None));
         };

@@ -97,8 +97,8 @@ fn signed_headers<'a>(
 /// Clients disagree about segments that mean nothing: some sign the path without them. Then a signature would be good
 /// for several paths, of which only one was meant.
 fn check_path(path: &str) -> Result<(), AuthenticationError> {
-    let means_nothing = |segment: &str| matches!(segment, "" | "." | "..");
-    if path.split('/').skip(1).any(means_nothing) {
+    let means_nothing = |segment: &str| matches!(segment, "." | "..");
+    if path.contains("//") || path.split('/').any(means_nothing) {
         return Err(invalid("the path has an empty segment, or one that is . or .."));
     }
     Ok(())

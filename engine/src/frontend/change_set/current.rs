@@ -7,7 +7,7 @@ use legation_proto::version::Transaction;
 
 use super::super::lookup::{children_prefixes, containers};
 use super::super::references::{references, referrers_prefix, targets};
-use super::{Change, ChangeSet};
+use super::{Change, ChangeSet, Tagged};
 use crate::model::{DecodeError, Definition, ResourceId, Tags};
 use crate::store::{At, Precondition, Store, StoreError};
 
@@ -16,7 +16,7 @@ use crate::store::{At, Precondition, Store, StoreError};
 pub struct Current {
     /// The values of the records.
     values: HashMap<ResourceId, Bytes>,
-    /// The values of the records of tags that a change set may change.
+    /// Those of the tags of what is changed.
     tags: HashMap<ResourceId, Bytes>,
     /// What lies in a resource or refers to it, by the prefixes under which that stands in the store.
     users: HashMap<String, Users>,
@@ -37,9 +37,7 @@ impl Current {
         for change in &set.changes {
             let id = change.id();
             current.read_one(store, id).await?;
-            if let Change::Restore { .. } = change
-                && let Some(record) = store.get(&id.tags_key()).await?
-            {
+            if let Some(record) = store.get(&id.tags_key()).await? {
                 current.tags.insert(id.clone(), record.value);
             }
             if let Change::Delete { .. } = change {
@@ -60,12 +58,15 @@ impl Current {
         Ok(current)
     }
 
-    /// These definitions and no other, as they were listed at the transaction `at`.
-    pub fn of<'a>(definitions: impl IntoIterator<Item = &'a Definition>, at: Transaction) -> Current {
+    /// These definitions with their tags and no other, as they were listed at the transaction `at`.
+    pub fn of<'a>(definitions: impl IntoIterator<Item = &'a Tagged>, at: Transaction) -> Current {
         let mut current = Current::default();
-        for definition in definitions {
+        for Tagged { definition, tags } in definitions {
             let id = &definition.id;
             current.values.insert(id.clone(), definition.encode().into());
+            if !tags.is_empty() {
+                current.tags.insert(id.clone(), tags.encode().into());
+            }
             let key = id.key();
             let mut add = |prefix| {
                 let users = current.users.entry(prefix).or_insert(Users { at, ids: Vec::new() });
@@ -113,16 +114,17 @@ impl Current {
         self.values.get(id)
     }
 
-    pub(super) fn definition(&self, id: &ResourceId) -> Result<Option<Definition>, DecodeError> {
-        self.value(id).map(|value| Definition::decode(id, value)).transpose()
-    }
-
     pub(super) fn tags_value(&self, id: &ResourceId) -> Option<&Bytes> {
         self.tags.get(id)
     }
 
-    pub(super) fn tags(&self, id: &ResourceId) -> Result<Tags, DecodeError> {
-        self.tags_value(id).map_or_else(|| Ok(Tags::default()), |value| Tags::decode(id, value))
+    pub(super) fn tagged(&self, id: &ResourceId) -> Result<Option<Tagged>, DecodeError> {
+        let Some(value) = self.value(id) else {
+            return Ok(None);
+        };
+        let tags = self.tags_value(id).map(|value| Tags::decode(id, value)).transpose()?;
+        let definition = Definition::decode(id, value)?;
+        Ok(Some(Tagged { definition, tags: tags.unwrap_or_default() }))
     }
 
     /// What lies in `id` or refers to it.

@@ -41,10 +41,11 @@ fn spec_of(id: &ResourceId, refers_to: &[&str]) -> Spec {
     spec(id.kind(), &value)
 }
 
-fn definition(path: &str, refers_to: &[&str]) -> Definition {
+fn tagged(path: &str, refers_to: &[&str]) -> Tagged {
     let id = id(path);
     let metadata = Metadata::created(format!("uid-of-{path}"), ACCOUNT, 1000);
-    Definition { spec: spec_of(&id, refers_to), id, metadata }
+    let definition = Definition { spec: spec_of(&id, refers_to), id, metadata };
+    Tagged { definition, tags: Tags::default() }
 }
 
 fn put(path: &str, refers_to: &[&str]) -> Change {
@@ -58,17 +59,17 @@ fn delete(path: &str) -> Change {
 
 /// A mesh with nodes `a`, `b` and `c`, a router with a route to `a` and `b`, a service that it provides, and a gateway
 /// with a route to that.
-fn mesh() -> Vec<Definition> {
+fn mesh() -> Vec<Tagged> {
     vec![
-        definition("m", &[]),
-        definition("m/virtualNode/a", &[]),
-        definition("m/virtualNode/b", &[]),
-        definition("m/virtualNode/c", &[]),
-        definition("m/virtualRouter/r", &[]),
-        definition("m/virtualRouter/r/route/x", &["a", "b"]),
-        definition("m/virtualService/s", &["r"]),
-        definition("m/virtualGateway/g", &[]),
-        definition("m/virtualGateway/g/gatewayRoute/y", &["s"]),
+        tagged("m", &[]),
+        tagged("m/virtualNode/a", &[]),
+        tagged("m/virtualNode/b", &[]),
+        tagged("m/virtualNode/c", &[]),
+        tagged("m/virtualRouter/r", &[]),
+        tagged("m/virtualRouter/r/route/x", &["a", "b"]),
+        tagged("m/virtualService/s", &["r"]),
+        tagged("m/virtualGateway/g", &[]),
+        tagged("m/virtualGateway/g/gatewayRoute/y", &["s"]),
     ]
 }
 
@@ -91,13 +92,15 @@ fn check(set: Vec<Change>, expected: Expect) {
 
 fn describe(resolved: &Resolved) -> String {
     let mut lines = Vec::new();
-    for (effect, (operation, id)) in resolved.effects.iter().zip(resolved.operations()) {
-        let version = |definition: &Option<Definition>| {
-            let metadata = definition.as_ref().map(|found| &found.metadata);
+    for effect in &resolved.effects {
+        let version = |tagged: &Option<Tagged>| {
+            let metadata = tagged.as_ref().map(|found| &found.definition.metadata);
             metadata.map_or("-".to_owned(), |metadata| format!("{} v{}", metadata.uid, metadata.version))
         };
         let (before, after) = (version(&effect.before), version(&effect.after));
-        lines.push(format!("{operation} {id}: {}, {before} -> {after}", effect.outcome.word()));
+        let operations: Vec<String> = effect.operations().iter().map(ToString::to_string).collect();
+        let (operations, id) = (operations.join("+"), &effect.id);
+        lines.push(format!("{operations} {id}: {}, {before} -> {after}", effect.outcome.word()));
     }
     let mut rest: Vec<String> =
         resolved.preconditions.iter().map(|required| format!("if {required}")).collect();
@@ -272,7 +275,8 @@ fn everything_that_is_wrong_is_told() {
 
 #[test]
 fn a_mesh_goes_with_everything_in_it_or_not_at_all() {
-    let everything = || mesh().into_iter().map(|found| Change::Delete { id: found.id }).collect::<Vec<_>>();
+    let everything =
+        || mesh().into_iter().map(|found| Change::Delete { id: found.definition.id }).collect::<Vec<_>>();
     let resolved = resolve(everything()).unwrap();
     assert!(resolved.puts.is_empty(), "nothing is put again that goes");
     let mut all_but_one = everything();
@@ -285,58 +289,72 @@ fn a_mesh_goes_with_everything_in_it_or_not_at_all() {
     );
 }
 
+fn tags(tags: &[(&str, &str)]) -> Tags {
+    let tags: Vec<Value> = tags.iter().map(|(key, value)| json!({"key": key, "value": value})).collect();
+    Tags::parse(&json!(tags), &crate::model::Path::root("tags")).unwrap()
+}
+
+fn restore(path: &str, restored: Tags) -> Change {
+    let id = id(path);
+    Change::Restore { spec: spec_of(&id, &[]), id, tags: restored }
+}
+
 #[test]
-fn what_is_restored_gets_its_tags_back_and_a_history_of_its_own() {
-    let tags = |value: &str| {
-        let tags = json!([{"key": "k", "value": value}]);
-        Tags::parse(&tags, &crate::model::Path::root("tags")).unwrap()
-    };
+fn what_is_restored_gets_its_tags_back() {
     let effect = |change| resolve(vec![change]).unwrap().effects.remove(0);
-    let definition_of = |path| definition(path, &[]);
-    let restored = |definition, tags| effect(Change::Restore { definition, tags });
+    let old = tags(&[("k", "old")]);
+    let restored = effect(restore("m/virtualNode/a", old.clone()));
+    let after = restored.after.unwrap();
+    assert_eq!(
+        (restored.outcome, after.definition.metadata.version),
+        (Outcome::Updated, 1),
+        "tags have no version"
+    );
+    assert_eq!(after.tags, old);
 
-    let only_tags = restored(definition_of("m/virtualNode/a"), tags("old"));
-    assert_eq!((only_tags.outcome, &only_tags.tags), (Outcome::Updated, &Some(tags("old"))));
-    assert_eq!(only_tags.after, only_tags.before, "a change of tags is no update of the definition");
-
-    let gone = definition_of("m/virtualNode/gone");
-    let created = restored(gone.clone(), tags("old"));
-    let after = created.after.unwrap();
-    assert_eq!((created.outcome, after.metadata.version), (Outcome::Created, 1));
-    assert_eq!((created.tags, after.metadata.last_updated_at_ms), (Some(tags("old")), 2000));
-    assert_ne!(after.metadata.uid, gone.metadata.uid);
-
-    let same = restored(definition_of("m/virtualNode/a"), Tags::default());
-    assert_eq!((same.outcome, same.tags), (Outcome::Unchanged, None));
+    let gone = effect(restore("m/virtualNode/gone", old.clone()));
+    let after = gone.after.unwrap();
+    assert_eq!((gone.outcome, after.definition.metadata.version), (Outcome::Created, 1));
+    assert_eq!((after.definition.metadata.uid.as_str(), after.tags), ("new-0", old));
 
     let Change::Put { id, spec, .. } = put("m/virtualNode/a", &[]) else { unreachable!() };
-    let put = effect(Change::Put { id, spec, tags: tags("new") });
-    assert_eq!((put.outcome, put.tags), (Outcome::Unchanged, None), "tags are given at creation");
+    let put = effect(Change::Put { id, spec, tags: tags(&[("k", "new")]) });
+    assert_eq!(put.outcome, Outcome::Unchanged, "tags are given at creation");
 }
 
 #[test]
 fn tags_are_written_beside_their_definition() {
-    let tags = json!([{"key": "k", "value": "v"}]);
-    let tags = Tags::parse(&tags, &crate::model::Path::root("tags")).unwrap();
-    check(
-        vec![Change::Restore { definition: definition("m/virtualNode/a", &[]), tags: tags.clone() }],
-        expect![[r#"
-            UpdateVirtualNode virtual node "a" in mesh "m": updated, uid-of-m/virtualNode/a v1 -> uid-of-m/virtualNode/a v1
-            if tags/virtualNode/a must not exist
-            if virtualNode/a must have the expected value
-            put tags/virtualNode/a
-        "#]],
-    );
-    let definition = definition("m/virtualNode/new", &[]);
-    check(
-        vec![Change::Put { id: definition.id, spec: definition.spec, tags }],
-        expect![[r#"
-            CreateVirtualNode virtual node "new" in mesh "m": created, - -> new-0 v1
-            if mesh must exist
-            if tags/virtualNode/new must not exist
-            if virtualNode/new must not exist
-            put tags/virtualNode/new
-            put virtualNode/new
-        "#]],
-    );
+    let mut mesh = mesh();
+    mesh[1].tags = tags(&[("k", "1"), ("gone", "")]);
+    let set = vec![
+        restore("m/virtualNode/a", tags(&[("k", "2")])),
+        restore("m/virtualNode/b", tags(&[("k", "1")])),
+        restore("m/virtualNode/c", tags(&[])),
+        restore("m/virtualNode/new", tags(&[("k", "1")])),
+    ];
+    let making = Making { account: ACCOUNT, now_ms: 2000, new_uid: &|| "new".to_owned() };
+    let set = ChangeSet { changes: set };
+    let resolved = set.resolve(&Current::of(&mesh, 7), &making).unwrap();
+    expect![[r#"
+        TagResource+UntagResource virtual node "a" in mesh "m": updated, uid-of-m/virtualNode/a v1 -> uid-of-m/virtualNode/a v1
+        TagResource virtual node "b" in mesh "m": updated, uid-of-m/virtualNode/b v1 -> uid-of-m/virtualNode/b v1
+        UpdateVirtualNode virtual node "c" in mesh "m": unchanged, uid-of-m/virtualNode/c v1 -> uid-of-m/virtualNode/c v1
+        CreateVirtualNode virtual node "new" in mesh "m": created, - -> new v1
+        if mesh must exist
+        if tags/virtualNode/a must have the expected value
+        if tags/virtualNode/b must not exist
+        if virtualNode/a must have the expected value
+        if virtualNode/b must have the expected value
+        if virtualNode/c must have the expected value
+        if virtualNode/new must not exist
+        put tags/virtualNode/a
+        put tags/virtualNode/b
+        put tags/virtualNode/new
+        put virtualNode/new
+    "#]]
+    .assert_eq(&describe(&resolved));
+    let bare = ChangeSet { changes: vec![restore("m/virtualNode/a", tags(&[]))] };
+    let resolved = bare.resolve(&Current::of(&mesh, 7), &making).unwrap();
+    assert_eq!(resolved.deletions, ["definitions/m/tags/virtualNode/a"]);
+    assert_eq!(resolved.effects[0].operations(), [Operation::UntagResource]);
 }

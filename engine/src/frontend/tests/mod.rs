@@ -1,13 +1,18 @@
 //! Tests of the API through its router, over a real store.
 
+mod authentication;
+mod change_sets;
 mod client_tokens;
 mod concurrency;
 mod failures;
+mod history;
 mod lists;
 mod operations;
 mod quotas;
 mod references;
 mod refusals;
+mod rollback;
+mod set_properties;
 mod tags;
 mod throttle;
 
@@ -43,7 +48,11 @@ struct Answer {
 
 impl Api {
     fn new() -> Api {
-        Api::with_settings(FrontendSettings { body_bytes_max: 4096, ..FrontendSettings::default() })
+        Api::with_body_bytes_max(4096)
+    }
+
+    fn with_body_bytes_max(body_bytes_max: usize) -> Api {
+        Api::with_settings(FrontendSettings { body_bytes_max, ..FrontendSettings::default() })
     }
 
     fn with_settings(settings: FrontendSettings) -> Api {
@@ -90,8 +99,11 @@ impl Api {
     }
 
     async fn call(&self, method: &str, path: &str, body: impl Into<Body>) -> Answer {
-        let request =
-            Request::builder().method(method).uri(format!("/v20190125{path}")).body(body.into()).unwrap();
+        self.call_anywhere(method, &format!("/v20190125{path}"), body).await
+    }
+
+    async fn call_anywhere(&self, method: &str, path: &str, body: impl Into<Body>) -> Answer {
+        let request = Request::builder().method(method).uri(path).body(body.into()).unwrap();
         let response = self.router.clone().oneshot(request).await.unwrap();
         let status = response.status();
         let error_type = response.headers().get("x-amzn-ErrorType");
@@ -107,6 +119,16 @@ impl Api {
 
     async fn get(&self, path: &str) -> Answer {
         self.call("GET", path, Body::empty()).await
+    }
+
+    /// Posts to a path that App Mesh does not have.
+    async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.call_anywhere("POST", &format!("/legation/v1/{path}"), body.to_string()).await
+    }
+
+    /// The answer of the history to a query.
+    async fn history(&self, query: &str) -> Answer {
+        self.call_anywhere("GET", &format!("/legation/v1/history?{query}"), Body::empty()).await
     }
 
     async fn delete(&self, path: &str) -> Answer {

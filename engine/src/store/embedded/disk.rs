@@ -474,6 +474,16 @@ fn failure(error: impl Into<redb::Error>) -> StoreError {
 }
 
 #[cfg(test)]
+impl Disk {
+    /// How many rows there are in the history.
+    pub(super) fn history_rows(&self) -> usize {
+        let read = self.begin_read().unwrap();
+        let history = read.open_table(HISTORY).unwrap();
+        history.iter().unwrap().count()
+    }
+}
+
+#[cfg(test)]
 pub(super) fn set_format(database: &Database, format: u64) {
     let write = database.begin_write().unwrap();
     write.open_table(META).unwrap().insert(FORMAT, format).unwrap();
