@@ -1,73 +1,11 @@
 """The App Mesh API as its users know it: through boto3, unchanged but for the endpoint."""
 
-from dataclasses import dataclass
-
 import pytest
-from botocore.exceptions import ClientError
 
 from harness import http1
-
-MESH = "shop"
-LISTENERS = [{"portMapping": {"port": 9080, "protocol": "http"}}]
-NODE_SPEC = {"listeners": LISTENERS, "serviceDiscovery": {"dns": {"hostname": "books.local"}}}
-
-
-def route_spec(prefix, node="node"):
-    return {"httpRoute": {"match": {"prefix": prefix},
-                          "action": {"weightedTargets": [{"virtualNode": node, "weight": 1}]}}}
-
-
-def gateway_route_spec(prefix, service="service.local"):
-    return {"httpRoute": {"match": {"prefix": prefix},
-                          "action": {"target": {"virtualService": {"virtualServiceName": service}}}}}
-
-
-@dataclass
-class Kind:
-    """One of the seven kinds of resource."""
-
-    noun: str
-    plural: str
-    key: str
-    parents: dict
-    arn: str
-    spec: dict
-    other_spec: dict
-
-    @property
-    def name_key(self):
-        return f"{self.key}Name"
-
-    def call(self, client, verb, name=None, **arguments):
-        """`verb` on the resource called `name`; the bare object that the answer holds."""
-        names = {self.name_key: name} if name is not None else {}
-        noun = self.plural if verb == "list" else self.noun
-        answer = getattr(client, f"{verb}_{noun}")(**self.parents, **names, **arguments)
-        return answer if verb == "list" else answer[self.key]
-
-    @property
-    def list_key(self):
-        return self.key + ("es" if self.key == "mesh" else "s")
-
-
-IN_MESH = {"meshName": MESH}
-IN_ROUTER = {**IN_MESH, "virtualRouterName": "router"}
-IN_GATEWAY = {**IN_MESH, "virtualGatewayName": "gateway"}
-
-KINDS = [
-    Kind("mesh", "meshes", "mesh", {}, "mesh/{}", {}, {"egressFilter": {"type": "ALLOW_ALL"}}),
-    Kind("virtual_node", "virtual_nodes", "virtualNode", IN_MESH, "mesh/shop/virtualNode/{}", NODE_SPEC, {}),
-    Kind("virtual_service", "virtual_services", "virtualService", IN_MESH, "mesh/shop/virtualService/{}",
-         {"provider": {"virtualNode": {"virtualNodeName": "node"}}}, {}),
-    Kind("virtual_router", "virtual_routers", "virtualRouter", IN_MESH, "mesh/shop/virtualRouter/{}",
-         {"listeners": LISTENERS}, {"listeners": [{"portMapping": {"port": 81, "protocol": "grpc"}}]}),
-    Kind("route", "routes", "route", IN_ROUTER, "mesh/shop/virtualRouter/router/route/{}",
-         route_spec("/a"), {"priority": 7, **route_spec("/b")}),
-    Kind("virtual_gateway", "virtual_gateways", "virtualGateway", IN_MESH, "mesh/shop/virtualGateway/{}",
-         {"listeners": LISTENERS}, {"listeners": [{"portMapping": {"port": 81, "protocol": "http"}}]}),
-    Kind("gateway_route", "gateway_routes", "gatewayRoute", IN_GATEWAY,
-         "mesh/shop/virtualGateway/gateway/gatewayRoute/{}", gateway_route_spec("/a"), gateway_route_spec("/b")),
-]
+from harness.app_mesh import (
+    IN_GATEWAY, IN_MESH, IN_ROUTER, KINDS, MESH, NODE_SPEC, fill, gateway_route_spec, refused, route_spec,
+)
 
 
 @pytest.fixture(params=KINDS, ids=lambda kind: kind.noun)
@@ -78,21 +16,8 @@ def kind(request):
 @pytest.fixture
 def shop(client):
     """A mesh with one of everything that others refer to; the mesh's own API client."""
-    client.create_mesh(meshName=MESH, spec={})
-    client.create_virtual_node(meshName=MESH, virtualNodeName="node", spec=NODE_SPEC)
-    client.create_virtual_router(meshName=MESH, virtualRouterName="router", spec={"listeners": LISTENERS})
-    client.create_virtual_service(meshName=MESH, virtualServiceName="service.local",
-                                  spec={"provider": {"virtualRouter": {"virtualRouterName": "router"}}})
-    client.create_virtual_gateway(meshName=MESH, virtualGatewayName="gateway", spec={"listeners": LISTENERS})
+    fill(client)
     return client
-
-
-def refused(call, *args, **kwargs):
-    """(code, status, message) of a call that must fail."""
-    with pytest.raises(ClientError) as caught:
-        call(*args, **kwargs)
-    response = caught.value.response
-    return response["Error"]["Code"], response["ResponseMetadata"]["HTTPStatusCode"], response["Error"]["Message"]
 
 
 def test_lifecycle(shop, kind):

@@ -11,7 +11,6 @@ use thiserror::Error;
 
 use crate::frontend::{Quotas, Rates};
 use crate::store::Retention;
-
 use crate::tls::certificate::CertificateFiles;
 
 /// What may be said of how a process is to run. Each member is a flag of `legation serve`, a variable
