@@ -458,11 +458,6 @@ impl Resolved {
         self.puts.is_empty() && self.deletions.is_empty()
     }
 
-    /// The effects with this outcome.
-    pub fn of(&self, outcome: Outcome) -> impl Iterator<Item = &Effect> {
-        self.effects.iter().filter(move |effect| effect.outcome == outcome)
-    }
-
     /// The operations of the API that the set consists of, each with its resource: who may do all of them one by one
     /// may make the set.
     pub fn operations(&self) -> impl Iterator<Item = (Operation, &ResourceId)> {

@@ -131,6 +131,11 @@ impl Frontend {
         caller: &Caller,
         request: &TransactionRequest,
     ) -> Result<Value, ApiError> {
+        for change in &request.set.changes {
+            if let Change::Put { spec, .. } = change {
+                self.settings.quotas.check(spec)?;
+            }
+        }
         let mut untouched = Untouched::default();
         if let Some(since) = request.if_transaction {
             let mut meshes: Vec<&str> =
@@ -155,14 +160,10 @@ impl Frontend {
         let current = Current::read(self.store.as_ref(), set).await?;
         let new_uid = || Uuid::new_v4().to_string();
         let making = Making { account: &self.settings.account, now_ms: now_ms(), new_uid: &new_uid };
-        let resolved = set.resolve(&current, &making).map_err(|refusal| match refusal {
+        set.resolve(&current, &making).map_err(|refusal| match refusal {
             Refusal::Wrong(errors) => ApiError::Changes(errors),
             Refusal::Damaged(error) => ApiError::Damaged(error),
-        })?;
-        for after in resolved.effects.iter().filter_map(|effect| effect.after.as_ref()) {
-            self.settings.quotas.check(&after.definition.spec)?;
-        }
-        Ok(resolved)
+        })
     }
 
     /// Commits what was resolved. The answer is the transaction with which everything is as it should be: where there is
@@ -181,8 +182,10 @@ impl Frontend {
         for (prefix, since) in untouched.0 {
             batch = batch.if_untouched(prefix, since);
         }
-        let of = |outcome| resolved.of(outcome).map(|effect| &effect.id);
-        for room in self.settings.quotas.room(of(Outcome::Created), of(Outcome::Deleted)) {
+        let (created, deleted) =
+            (resolved.with_outcome(Outcome::Created), resolved.with_outcome(Outcome::Deleted));
+        // last: what has changed since it was read may have made room, or taken it
+        for room in self.settings.quotas.room(created, deleted) {
             batch = batch.require(room);
         }
         self.commit(batch).await
