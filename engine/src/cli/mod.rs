@@ -6,6 +6,7 @@ pub mod bootstrap;
 pub mod client;
 mod config;
 mod failure;
+pub mod import;
 mod serve;
 mod status;
 mod wait;
@@ -35,6 +36,7 @@ pub struct Cli {
 enum Command {
     Serve(Box<serve::ServeArgs>),
     Apply(apply::ApplyArgs),
+    Import(Box<import::ImportArgs>),
     Bootstrap(bootstrap::BootstrapArgs),
     Status(status::StatusArgs),
     Config(config::ConfigArgs),
@@ -52,6 +54,7 @@ impl Cli {
         match self.command {
             Command::Serve(args) => exit_code(serve::run(*args)),
             Command::Apply(args) => apply::run(&args),
+            Command::Import(args) => import::run(&args),
             Command::Bootstrap(args) => bootstrap::run(&args),
             Command::Status(args) => exit_code(status::run(&args)),
             Command::Config(args) => exit_code(config::run(&args)),

@@ -37,7 +37,7 @@ mod metrics;
 mod operation;
 mod page;
 pub mod path;
-mod references;
+pub(crate) mod references;
 mod request;
 mod response;
 mod update;

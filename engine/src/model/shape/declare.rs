@@ -124,12 +124,7 @@ pub struct Field {
 impl Field {
     /// The field with this Rust identifier, of the type `T`.
     pub(crate) const fn of<T: Shape>(identifier: &'static str) -> Field {
-        Field {
-            wire_name: CamelCase::of(identifier),
-            required: T::REQUIRED,
-            check: T::check,
-            form: T::form,
-        }
+        Field { wire_name: CamelCase::of(identifier), required: T::REQUIRED, check: T::check, form: T::form }
     }
 
     /// The name on the wire.
