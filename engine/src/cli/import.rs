@@ -6,6 +6,7 @@
 //! | `cloudformation`, `kubernetes`, `terraform`, `app_mesh` | a source each: what it finds in a value |
 //! | `live` | what an endpoint of App Mesh's API answers |
 //! | `fit` | from a source's names and types to the model's |
+//! | `given` | what the command line adds to the files |
 //! | `findings` | what was found, and what there is to say about the rest |
 //! | `documents` | from what was found to what is written |
 //! | `report` | what is said |
@@ -15,6 +16,7 @@ mod cloudformation;
 mod documents;
 mod findings;
 mod fit;
+mod given;
 pub(crate) mod input;
 mod kubernetes;
 mod live;
@@ -22,7 +24,6 @@ mod report;
 mod terraform;
 mod tree;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Write, stderr, stdout};
 use std::process::ExitCode;
@@ -30,7 +31,8 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 
 use self::documents::Documents;
-use self::findings::Findings;
+use self::findings::{Findings, Weight};
+use self::given::Given;
 use self::input::Input;
 use self::kubernetes::Objects;
 use self::tree::Part;
@@ -166,9 +168,7 @@ impl Outcome {
     fn exit_code(&self) -> u8 {
         match &self.documents {
             None => 2,
-            Some(_) => {
-                u8::from(self.findings.said.iter().any(|finding| finding.weight != findings::Weight::Note))
-            }
+            Some(_) => u8::from(self.findings.said.iter().any(|finding| finding.weight != Weight::Note)),
         }
     }
 }
@@ -190,11 +190,12 @@ fn import_inputs(inputs: &[Input], args: &ImportArgs) -> Outcome {
     let mut errors = Vec::new();
     let mut findings = Findings::default();
     let mut objects = Objects::default();
+    let settings = cloudformation_settings(args);
     for input in inputs {
         match tree::parse(input) {
             Ok(parts) => {
                 for part in parts {
-                    take(part, args, &mut objects, &mut findings, &mut errors);
+                    take(part, args.format, &settings, &mut objects, &mut findings, &mut errors);
                 }
             }
             Err(error) => errors.push(error),
@@ -205,27 +206,31 @@ fn import_inputs(inputs: &[Input], args: &ImportArgs) -> Outcome {
     }
     // references go from file to file
     objects.import(args.mesh.as_deref(), &args.namespace, &mut findings);
+    for (flag, given) in [("--parameter", &settings.parameters), ("--set", &settings.values)] {
+        for name in given.unused() {
+            findings.left_out(flag, format_args!("nothing asks for {name}; is it misspelt?"));
+        }
+    }
     finish(findings)
 }
 
 /// Finds out what a value is, and takes it for that.
 fn take(
     part: Part,
-    args: &ImportArgs,
+    format: Format,
+    settings: &cloudformation::Settings,
     objects: &mut Objects,
     findings: &mut Findings,
     errors: &mut Vec<String>,
 ) {
-    let recognised = match args.format {
+    let recognised = match format {
         Format::Auto => recognise(&part),
         format => Some(format),
     };
     let taken = match recognised {
-        Some(Format::CloudFormation) => {
-            cloudformation::import(&part, &cloudformation_settings(args), findings)
-        }
+        Some(Format::CloudFormation) => cloudformation::import(&part, settings, findings),
         Some(Format::Kubernetes) => objects.add(part),
-        Some(Format::Terraform) => terraform::import(&part, &map(&args.values), findings),
+        Some(Format::Terraform) => terraform::import(&part, &settings.values, findings),
         Some(Format::AppMesh) => app_mesh::import(part, findings),
         Some(Format::Auto) | None => {
             findings.note(&part.place, "is nothing that can be imported");
@@ -250,8 +255,8 @@ fn recognise(part: &Part) -> Option<Format> {
 
 fn cloudformation_settings(args: &ImportArgs) -> cloudformation::Settings {
     cloudformation::Settings {
-        parameters: map(&args.parameters),
-        values: map(&args.values),
+        parameters: Given::new(&args.parameters),
+        values: Given::new(&args.values),
         region: args.region.clone(),
         account: args.account.clone(),
         partition: args.partition.clone(),
@@ -259,15 +264,13 @@ fn cloudformation_settings(args: &ImportArgs) -> cloudformation::Settings {
     }
 }
 
-fn map(assignments: &[(String, String)]) -> BTreeMap<String, String> {
-    assignments.iter().cloned().collect()
-}
-
 fn finish(mut findings: Findings) -> Outcome {
     let documents = Documents::take(&mut findings);
     let mut errors = Vec::new();
     if documents.len() == 0 {
-        errors.push("there is nothing to import".to_owned());
+        let is_left_out = findings.said.iter().any(|finding| finding.weight == Weight::LeftOut);
+        let error = if is_left_out { "nothing could be carried over" } else { "there is nothing to import" };
+        errors.push(error.to_owned());
     }
     let documents = Some(documents).filter(|_| errors.is_empty());
     Outcome { documents, findings, errors }

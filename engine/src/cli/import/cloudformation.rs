@@ -9,8 +9,6 @@
 mod evaluate;
 mod template;
 
-use std::collections::BTreeMap;
-
 use serde_json::{Map, Value};
 
 use self::evaluate::Evaluation;
@@ -18,6 +16,7 @@ use self::template::{Resource, Template};
 use super::documents::tags_form;
 use super::findings::{Findings, Names, shown};
 use super::fit::{Dialect, fit};
+use super::given::Given;
 use super::tree::Part;
 use crate::model::{Kind, ResourceId, Spec};
 
@@ -25,9 +24,9 @@ use crate::model::{Kind, ResourceId, Spec};
 #[derive(Debug, Default)]
 pub(super) struct Settings {
     /// The parameters.
-    pub(super) parameters: BTreeMap<String, String>,
+    pub(super) parameters: Given,
     /// What a template does not tell: attributes of other resources, exports of other stacks.
-    pub(super) values: BTreeMap<String, String>,
+    pub(super) values: Given,
     /// The region; us-east-1 if absent.
     pub(super) region: Option<String>,
     /// The account; 000000000000 if absent.

@@ -66,7 +66,7 @@ impl Documents {
             let first = needed_by.first().map_or("", String::as_str);
             let others = match needed_by.len() - 1 {
                 0 => String::new(),
-                others => format!(" and {others} others"),
+                others => format!(" and {others} more"),
             };
             findings.note(
                 &target,

@@ -21,13 +21,8 @@ pub(super) fn print(out: &mut impl Write, outcome: &Outcome) {
             1 => name.clone(),
             _ => format!("{name} ({count})"),
         });
-        let count: usize = findings.passed_over.values().sum();
         let types = types.collect::<Vec<_>>().join(", ");
-        let _ = writeln!(
-            out,
-            "{:<8} {count} resources of other types were passed over: {types}",
-            Weight::Note.word()
-        );
+        let _ = writeln!(out, "{:<8} passed over, being of other types: {types}", Weight::Note.word());
     }
     for error in &outcome.errors {
         let _ = writeln!(out, "error: {error}");
@@ -39,7 +34,7 @@ pub(super) fn print(out: &mut impl Write, outcome: &Outcome) {
     let count = |weight| counts.get(&weight).copied().unwrap_or_default();
     let _ = writeln!(
         out,
-        "{} documents written, {} things left out, {} that the API would refuse",
+        "{} written, {} left out, {} that the API would refuse",
         documents.len(),
         count(Weight::LeftOut),
         count(Weight::Refused)

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::documents::{tags, tags_form};
 use super::findings::{Findings, Names, shown};
 use super::fit::{Dialect, fit};
+use super::given::Given;
 use super::tree::Part;
 use crate::model::{Kind, Spec};
 
@@ -31,9 +32,6 @@ const PASSED_OVER: [&str; 9] = [
     "tags",
     "tags_all",
 ];
-
-/// Values that are given on the command line, by the name under which they were missing.
-type Given = BTreeMap<String, String>;
 
 /// Whether this is a state or a plan.
 pub(super) fn is_state_or_plan(value: &Value) -> bool {

@@ -1,6 +1,6 @@
 //! From text to values: JSON, JSON lines, and YAML whose tags are CloudFormation's short forms of functions.
 
-use std::fmt;
+use std::{fmt, thread};
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
@@ -12,7 +12,10 @@ use crate::model::shape::json::Strict;
 /// Bounds on YAML, which grows when aliases are followed.
 const NODES_MAX: usize = 2_000_000;
 const EVENTS_MAX: usize = 5_000_000;
-const DEPTH_MAX: usize = 128;
+const DEPTH_MAX: usize = 64;
+
+/// What the parser needs for so many values in each other, without optimisation, and as much again.
+const STACK_BYTES: usize = 8 << 20;
 
 /// One of the values in a file.
 #[derive(Debug)]
@@ -25,7 +28,7 @@ pub(super) struct Part {
 
 /// The values in a file, without those that are nothing; or why it cannot be read, with the place.
 pub(super) fn parse(input: &Input) -> Result<Vec<Part>, String> {
-    let values = if is_json(input) { parse_json(&input.text) } else { parse_yaml(&input.text) };
+    let values = if is_json(input) { parse_json(&input.text) } else { parse_yaml_aside(&input.text) };
     let values = values.map_err(|error| format!("{}: cannot be parsed: {error}", input.name))?;
     let is_alone = values.len() == 1;
     let place = |line: u64| match (is_alone, line) {
@@ -61,6 +64,15 @@ fn parse_json(text: &str) -> Result<Vec<(u64, Value)>, String> {
             Some(Err(error)) => return Err(error.to_string()),
         }
     }
+}
+
+/// Parses on a thread with a stack that has room for the deepest values, wherever this is called.
+fn parse_yaml_aside(text: &str) -> Result<Vec<(u64, Value)>, String> {
+    thread::scope(|scope| {
+        let parser = thread::Builder::new().stack_size(STACK_BYTES);
+        let parsing = parser.spawn_scoped(scope, || parse_yaml(text)).map_err(|error| error.to_string())?;
+        parsing.join().unwrap_or_else(|_| Err("the parser has failed".to_owned()))
+    })
 }
 
 fn parse_yaml(text: &str) -> Result<Vec<(u64, Value)>, String> {
