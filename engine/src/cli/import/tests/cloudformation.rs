@@ -309,8 +309,8 @@ fn a_template_with_everything() {
                     suffix: .example.com
                   prefix: /cart
             ! note     shop.yaml: Resources.CanaryNode: is passed over, since its condition does not hold
-            ! note     1 resources of other types were passed over: AWS::ECS::Cluster
-            ! 8 documents written, 0 things left out, 0 that the API would refuse
+            ! note     passed over, being of other types: AWS::ECS::Cluster
+            ! 8 written, 0 left out, 0 that the API would refuse
             exit code 0
         "##]],
     );
@@ -326,17 +326,17 @@ fn a_template_in_json() {
         &["--region=eu-west-1"],
         &[("t.json", template)],
         expect![[r#"
-        # t.json: Resources.M
-        meshName: a-eu-west-1
-        spec: {}
-        ---
-        # t.json: Resources.S
-        meshName: a-eu-west-1
-        virtualServiceName: s
-        spec: {}
-        ! 2 documents written, 0 things left out, 0 that the API would refuse
-        exit code 0
-    "#]],
+            # t.json: Resources.M
+            meshName: a-eu-west-1
+            spec: {}
+            ---
+            # t.json: Resources.S
+            meshName: a-eu-west-1
+            virtualServiceName: s
+            spec: {}
+            ! 2 written, 0 left out, 0 that the API would refuse
+            exit code 0
+        "#]],
     );
 }
 
@@ -441,8 +441,8 @@ Resources:
             ! note     t.yaml: AWS::AccountId is taken to be 000000000000; --account says otherwise
             ! note     virtual node "elsewhere" in mesh "m": is needed by route "r" of virtual router "elsewhere" in mesh "m" and not among what is written: it must exist before
             ! note     virtual router "elsewhere" in mesh "m": is needed by route "r" of virtual router "elsewhere" in mesh "m" and not among what is written: it must exist before
-            ! note     2 resources of other types were passed over: AWS::ECS::Service (2)
-            ! 4 documents written, 8 things left out, 2 that the API would refuse
+            ! note     passed over, being of other types: AWS::ECS::Service (2)
+            ! 4 written, 8 left out, 2 that the API would refuse
             exit code 1
         "##]],
     );
@@ -469,7 +469,7 @@ Resources:
             ! left out t.yaml: Resources.Mesh.Properties.MeshName: is no text; Mesh is left out without it
             ! refused  virtual node "n" in mesh "m" (t.yaml: Resources.N): spec.serviceDiscovery.dns.hostname: 1.1 is a number; a string is expected
             ! note     mesh "m": is needed by virtual node "n" in mesh "m" and not among what is written: it must exist before
-            ! 1 documents written, 1 things left out, 1 that the API would refuse
+            ! 1 written, 1 left out, 1 that the API would refuse
             exit code 1
         "##]],
     );

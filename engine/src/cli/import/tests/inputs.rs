@@ -37,13 +37,13 @@ fn what_cannot_be_used() {
         &[],
         &[("a.yaml", "just: words\n"), ("b.yaml", MESH)],
         expect![[r#"
-        # b.yaml
-        meshName: m
-        spec: {}
-        ! note     a.yaml: is nothing that can be imported
-        ! 1 documents written, 0 things left out, 0 that the API would refuse
-        exit code 0
-    "#]],
+            # b.yaml
+            meshName: m
+            spec: {}
+            ! note     a.yaml: is nothing that can be imported
+            ! 1 written, 0 left out, 0 that the API would refuse
+            exit code 0
+        "#]],
     );
     check(
         &["--format=kubernetes"],
@@ -113,13 +113,13 @@ fn names_cannot_break_out_of_what_is_written() {
         &[],
         &[("a\n# b.json", file)],
         expect![[r##"
-        # a�# b.json
-        meshName: m
-        virtualServiceName: "a: b # \"c\" 'd' --- é"
-        spec: {}
-        ! note     mesh "m": is needed by virtual service "a: b # \"c\" \'d\' --- é" in mesh "m" and not among what is written: it must exist before
-        ! 1 documents written, 0 things left out, 0 that the API would refuse
-        exit code 0
-    "##]],
+            # a�# b.json
+            meshName: m
+            virtualServiceName: "a: b # \"c\" 'd' --- é"
+            spec: {}
+            ! note     mesh "m": is needed by virtual service "a: b # \"c\" \'d\' --- é" in mesh "m" and not among what is written: it must exist before
+            ! 1 written, 0 left out, 0 that the API would refuse
+            exit code 0
+        "##]],
     );
 }

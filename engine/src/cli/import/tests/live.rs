@@ -129,8 +129,6 @@ fn everything_is_listed_and_described() {
                   virtualServiceName: s/é
             match:
               prefix: /
-        ! 7 documents written, 1 things left out, 0 that the API would refuse
-        exit code 1
     "##]]
     .assert_eq(&setup.written(&["--mesh=m"]));
     let everything = setup.written(&[]);
