@@ -1,16 +1,26 @@
-//! What the fuzzer of the decoding has found worth keeping is checked by every test run.
+//! What the fuzzers of what comes from outside have found worth keeping is checked by every test run.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod decoding;
+mod importing;
 
-/// Everything that it ever found wrong, and one way to every part of the code.
+/// Everything that they ever found wrong, and one way to every part of the code.
 #[test]
 fn the_corpus_of_the_fuzzer_is_decoded() {
-    let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/decode");
+    check_corpus("decode", decoding::check);
+}
+
+#[test]
+fn the_corpus_of_the_fuzzer_is_imported() {
+    check_corpus("import", importing::check);
+}
+
+fn check_corpus(name: &str, check: fn(&[u8])) {
+    let corpus = format!("{}/fuzz/corpus/{name}", env!("CARGO_MANIFEST_DIR"));
     let mut count = 0;
-    for entry in std::fs::read_dir(corpus).unwrap() {
+    for entry in std::fs::read_dir(&corpus).unwrap() {
         let path = entry.unwrap().path();
-        let checked = std::panic::catch_unwind(|| decoding::check(&std::fs::read(&path).unwrap()));
+        let checked = std::panic::catch_unwind(|| check(&std::fs::read(&path).unwrap()));
         assert!(checked.is_ok(), "see above for what is wrong with {}", path.display());
         count += 1;
     }
@@ -21,5 +31,6 @@ proptest::proptest! {
     #[test]
     fn any_bytes_are_borne(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300)) {
         decoding::check(&bytes);
+        importing::check(&bytes);
     }
 }

@@ -17,7 +17,7 @@ mod documents;
 mod findings;
 mod fit;
 mod given;
-pub(crate) mod input;
+mod input;
 mod kubernetes;
 mod live;
 mod report;
@@ -139,6 +139,15 @@ pub fn run(args: &ImportArgs) -> ExitCode {
         return ExitCode::from(2);
     }
     ExitCode::from(outcome.exit_code())
+}
+
+/// What an import of one file with this name and text writes, and its exit code: for those who have a text at hand.
+pub fn import_text(name: &str, text: &str) -> (String, u8) {
+    let args = ImportArgs { namespace: "default".to_owned(), ..ImportArgs::default() };
+    let input = Input { name: name.to_owned(), text: text.to_owned() };
+    let outcome = import_inputs(&[input], &args);
+    let written = outcome.documents.as_ref().map(Documents::to_yaml).unwrap_or_default();
+    (written, outcome.exit_code())
 }
 
 fn write(output: &str, text: &str) -> std::io::Result<()> {

@@ -21,11 +21,11 @@ const DIRECTORY_DEPTH_MAX: usize = 32;
 
 /// The text of a file.
 #[derive(Debug)]
-pub(crate) struct Input {
+pub(super) struct Input {
     /// What to call it.
-    pub(crate) name: String,
+    pub(super) name: String,
     /// What is in it.
-    pub(crate) text: String,
+    pub(super) text: String,
 }
 
 /// The texts of all files that `arguments` name, in the order of the arguments and sorted within directories; or
