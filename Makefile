@@ -76,7 +76,7 @@ FUZZ_FOUND := target/fuzz/corpus
 # where counts of loops make no difference, some hundred inputs reach what any reaches
 FUZZ_MERGE := -set_cover_merge=1 -use_counters=0
 
-fuzz: target/tools/bin/cargo-fuzz ## fuzz the session and what is decoded, FUZZ_SECONDS each; takes a nightly toolchain
+fuzz: target/tools/bin/cargo-fuzz ## fuzz the session, what is decoded and imported, FUZZ_SECONDS each; takes a nightly toolchain
 	@mkdir -p $(FUZZ_FOUND)/session $(FUZZ_FOUND)/decode $(FUZZ_FOUND)/import
 	$(FUZZ_RUN) --fuzz-dir actors/fuzz session $(FUZZ_FOUND)/session actors/fuzz/corpus/session -- \
 		-max_total_time=$(FUZZ_SECONDS) -max_len=2000
