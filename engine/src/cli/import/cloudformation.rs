@@ -51,6 +51,10 @@ pub(super) fn is_template(value: &Value) -> bool {
 pub(super) fn import(part: &Part, settings: &Settings, findings: &mut Findings) -> Result<(), String> {
     let template = Template::of(&part.value)
         .ok_or_else(|| format!("{}: is no CloudFormation template: it has no Resources", part.place))?;
+    // those that only other resources need are no mistake
+    for name in template.parameters() {
+        let _ = settings.parameters.get(name);
+    }
     for (macro_name, at) in template.macros() {
         findings.note(
             format_args!("{}: {at}", part.place),

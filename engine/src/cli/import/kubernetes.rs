@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use self::object::{Key, Object};
-use super::findings::{Findings, Names};
+use super::findings::{Findings, Names, shown};
 use super::fit::{Dialect, fit};
 use super::tree::Part;
 use crate::model::{Kind, Spec};
@@ -149,6 +149,11 @@ struct Import<'a> {
 
 impl Import<'_> {
     fn object(&mut self, object: &Object, kind: Kind) {
+        if let Some(placeholder) = object.placeholder() {
+            let what =
+                format!("{} is not filled in; do so first, as before kubectl apply", shown(placeholder));
+            return self.findings.left_out(&object.origin, what);
+        }
         let own = object.aws_name();
         let mesh = if kind == Kind::Mesh { Some(own.clone()) } else { self.mesh_of(object) };
         let parent = match kind.parent() {

@@ -33,6 +33,11 @@ impl<'a> Template<'a> {
         self.members.get(section)?.as_object()?.get(name)
     }
 
+    /// The names of the parameters.
+    pub(super) fn parameters(&self) -> impl Iterator<Item = &'a String> {
+        self.members.get("Parameters").and_then(Value::as_object).into_iter().flat_map(Map::keys)
+    }
+
     /// A resource.
     pub(super) fn resource(&self, logical_id: &str) -> Option<Resource<'a>> {
         self.resources.get(logical_id).and_then(resource)

@@ -48,6 +48,13 @@ impl Object {
         Some(Object { kind: kind.to_owned(), key: Key { namespace, name }, labels, spec, origin })
     }
 
+    /// Something such as `${NAMESPACE}` in its names or its specification: manifests are often made of templates.
+    pub(super) fn placeholder(&self) -> Option<&str> {
+        let names = [Some(self.key.name.as_str()), self.key.namespace.as_deref()];
+        let in_names = names.into_iter().flatten().find_map(placeholder);
+        in_names.or_else(|| self.spec.values().find_map(placeholder_in))
+    }
+
     /// The name that the controller gives to the resource in App Mesh.
     pub(super) fn aws_name(&self) -> String {
         match self.spec.get("awsName").and_then(Value::as_str) {
@@ -106,4 +113,22 @@ pub(super) fn selects(selector: &Value, of: &BTreeMap<String, String>) -> bool {
                 _ => false,
             }
         })
+}
+
+fn placeholder_in(value: &Value) -> Option<&str> {
+    match value {
+        Value::String(text) => placeholder(text),
+        Value::Array(items) => items.iter().find_map(placeholder_in),
+        Value::Object(members) => members.values().find_map(placeholder_in),
+        _ => None,
+    }
+}
+
+/// The first of the form `${NAME}`.
+fn placeholder(text: &str) -> Option<&str> {
+    let start = text.find("${")?;
+    let end = start + text[start..].find('}')?;
+    let is_name =
+        |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    is_name(&text[start + 2..end]).then_some(&text[start..=end])
 }

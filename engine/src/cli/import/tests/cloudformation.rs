@@ -343,10 +343,10 @@ fn a_template_in_json() {
 #[test]
 fn what_is_left_out_and_what_is_noted() {
     check_template(
-        &["--set=misspelt=1"],
+        &["--set=misspelt=1", "--parameter=Unused=1", "--parameter=Typo=1"],
         "
 Transform: [Mine, 'AWS::LanguageExtensions']
-Parameters: {Open: {Type: String}}
+Parameters: {Open: {Type: String}, Unused: {Type: String}}
 Conditions: {Never: !Equals [a, b]}
 Resources:
   Mesh:
@@ -430,6 +430,7 @@ Resources:
             ! left out t.yaml: Resources.Unnamed.Properties.VirtualNodeName: is not given, so CloudFormation made up a name; Unnamed is written: give the real one with --set 'Unnamed.VirtualNodeName=NAME'
             ! left out t.yaml: Resources.Unnamed.Properties.Color: is no property of such a resource
             ! left out t.yaml: Resources.Unnamed.Properties.Spec.Listeners[0].Surprise: App Mesh's API has no such field
+            ! left out --parameter: nothing asks for Typo; is it misspelt?
             ! left out --set: nothing asks for misspelt; is it misspelt?
             ! refused  virtual node "Unnamed" in mesh "m" (t.yaml: Resources.Unnamed): spec.listeners[0].portMapping.port: 70000 is not in 1..=65535
             ! refused  virtual gateway "g" in mesh "m" (t.yaml: Resources.Secure): spec.listeners[0].tls: TLS is not supported yet
@@ -442,7 +443,7 @@ Resources:
             ! note     virtual node "elsewhere" in mesh "m": is needed by route "r" of virtual router "elsewhere" in mesh "m" and not among what is written: it must exist before
             ! note     virtual router "elsewhere" in mesh "m": is needed by route "r" of virtual router "elsewhere" in mesh "m" and not among what is written: it must exist before
             ! note     passed over, being of other types: AWS::ECS::Service (2)
-            ! 4 written, 8 left out, 2 that the API would refuse
+            ! 4 written, 9 left out, 2 that the API would refuse
             exit code 1
         "##]],
     );

@@ -414,3 +414,21 @@ spec:
         "##]],
     );
 }
+
+#[test]
+fn a_template_that_is_not_filled_in() {
+    let template = NODE.replace("prod", "'${NAMESPACE}'")
+        + "---"
+        + &NODE.replace("{}", "{awsName: 'a.${ZONE}', meshRef: {name: m}}");
+    check(
+        &[],
+        &[("t.yaml", &template)],
+        expect![[r#"
+            ! left out t.yaml (line 2): VirtualNode cart in ${NAMESPACE}: ${NAMESPACE} is not filled in; do so first, as before kubectl apply
+            ! left out t.yaml (line 7): VirtualNode cart in prod: ${ZONE} is not filled in; do so first, as before kubectl apply
+            ! error: nothing could be carried over
+            ! nothing was written
+            exit code 2
+        "#]],
+    );
+}
