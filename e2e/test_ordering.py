@@ -14,6 +14,8 @@ from harness.legation import Legation
 MESH = "ordering"
 CONSUMER = f"mesh/{MESH}/virtualNode/consumer"
 PORT = 9080
+# where only some virtual services are: the part of the listener for it comes and goes with them
+OTHER_PORT = 9081
 
 APPLICATIONS = [f"app-{number}" for number in range(4)]
 CHANGES = 200
@@ -23,16 +25,48 @@ REQUESTS_PER_CHANGE_MIN = 5
 # a connection is kept for so many requests, then a new one is made
 REQUESTS_PER_CONNECTION = 40
 
+# what the consumer's Envoy says of each request: Envoy tries again by default, which would hide a failure from its client
+ACCESS_LOG = "%RESPONSE_CODE% %RESPONSE_FLAGS% %UPSTREAM_REQUEST_ATTEMPT_COUNT% %REQ(:AUTHORITY)% %UPSTREAM_CLUSTER%\n"
+LOGGING = {"accessLog": {"file": {"path": "/dev/stdout", "format": {"text": ACCESS_LOG}}}}
+AT_ONCE = "200 - 1 "
+
+
+class Answerers:
+    """Which applications may answer for a virtual service. While a change is on its way, those before it and those after."""
+
+    def __init__(self, applications):
+        self._states = [applications]
+        self._settled = 0
+
+    def change(self, applications):
+        """To be called before the change is made."""
+        self._states.append(applications)
+
+    def settle(self):
+        """Every change so far has arrived."""
+        self._settled = len(self._states) - 1
+
+    def mark(self):
+        """When a request begins."""
+        return self._settled
+
+    def since(self, mark):
+        """Who may have answered a request that began at `mark`."""
+        return set().union(*self._states[mark:])
+
 
 class Traffic(threading.Thread):
     """Requests to one virtual service, one after the other, as an application sends them that honours `connection: close`."""
 
-    def __init__(self, host, service):
+    def __init__(self, host, service, port, answerers):
         super().__init__(daemon=True)
         self.service = service
+        self.port = port
+        self.sent = 0
         self.answers = Counter()
         self.failures = []
         self._host = host
+        self._answerers = answerers
         self._ended = threading.Event()
         self.start()
 
@@ -40,7 +74,9 @@ class Traffic(threading.Thread):
         connection, used = None, 0
         while not self._ended.is_set():
             if connection is None:
-                connection, used = http1.Connection((netns.ANYWHERE, PORT), self._host), 0
+                connection, used = http1.Connection((netns.ANYWHERE, self.port), self._host), 0
+            began = self._answerers.mark()
+            self.sent += 1
             try:
                 response = connection.request("GET", "/", {"host": self.service})
             except OSError as error:
@@ -49,7 +85,10 @@ class Traffic(threading.Thread):
                 continue
             used += 1
             if response.status == 200:
-                self.answers[response.json()["name"]] += 1
+                name = response.json()["name"]
+                self.answers[name] += 1
+                if name not in self._answerers.since(began):
+                    self.failures.append(f"{self.service}: {name} answered, not {self._answerers.since(began)}")
             else:
                 self.failures.append(f"{self.service}: {response.status} {response.body!r} {response.headers}")
             if response.headers.get("connection") == "close" or used == REQUESTS_PER_CONNECTION:
@@ -73,13 +112,15 @@ class Shop:
         self._numbers = 0
         self.targets = {}
         self.services = {}
+        self._applications = {}
         self.traffic = {}
         self.finished = []
 
     def start(self):
         """The consumer, with three services that it calls."""
         self._client.create_mesh(meshName=MESH, spec={})
-        self._client.create_virtual_node(meshName=MESH, virtualNodeName="consumer", spec={"backends": []})
+        self._client.create_virtual_node(meshName=MESH, virtualNodeName="consumer",
+                                         spec={"backends": [], "logging": LOGGING})
         consumer = self._fleet.sidecar(CONSUMER)
         self._host = consumer.host
         self._fleet.wait_until_live()
@@ -91,19 +132,22 @@ class Shop:
 
     def add_service(self):
         name = self._new("service")
+        port = self._random.choice([PORT, OTHER_PORT])
         targets = [self._new_node()]
         router = self._new("router")
         self._client.create_virtual_router(meshName=MESH, virtualRouterName=router, spec={
-            "listeners": [{"portMapping": {"port": PORT, "protocol": "http"}}]})
-        self._client.create_route(meshName=MESH, virtualRouterName=router, routeName="all",
-                                  spec=self._route("/", targets))
+            "listeners": [{"portMapping": {"port": port, "protocol": "http"}}]})
+        weights = self._weights(targets)
+        self._client.create_route(meshName=MESH, virtualRouterName=router, routeName="all", spec=route(weights))
         service = f"{name}.local"
         self._client.create_virtual_service(meshName=MESH, virtualServiceName=service,
                                             spec=routed(router))
-        self.services[service] = {"router": router, "targets": targets, "routed": True, "extra": False}
+        self.services[service] = {"router": router, "port": port, "targets": targets, "routed": True,
+                                  "weights": weights, "extra": None}
+        answerers = self.services[service]["answerers"] = Answerers(self._applications_of(service))
         self._set_backends()
         self.wait()
-        self.traffic[service] = Traffic(self._host, service)
+        self.traffic[service] = Traffic(self._host, service, port, answerers)
 
     def remove_service(self):
         if len(self.services) < 3:
@@ -122,8 +166,7 @@ class Shop:
 
     def change_weights(self):
         service, state = self._any()
-        self._client.update_route(meshName=MESH, virtualRouterName=state["router"], routeName="all",
-                                  spec=self._route("/", state["targets"]))
+        self._set_weights(state)
 
     def replace_targets(self):
         """All targets make way for new ones: the clusters of some come as those of others go."""
@@ -131,15 +174,18 @@ class Shop:
         if not state["routed"] or state["extra"]:
             return self.change_weights()
         old, state["targets"] = state["targets"], [self._new_node() for _ in range(self._random.randint(1, 3))]
-        self._client.update_route(meshName=MESH, virtualRouterName=state["router"], routeName="all",
-                                  spec=self._route("/", state["targets"]))
+        state["answerers"].change(self._applications_of(service))
+        self._set_weights(state)
         self._delete_nodes(old)
 
     def switch_provider(self):
         service, state = self._any()
+        if state["port"] != PORT:
+            return self.change_weights()  # a node is at its own port only
         state["routed"] = not state["routed"]
         spec = routed(state["router"]) if state["routed"] else {
             "provider": {"virtualNode": {"virtualNodeName": state["targets"][0]}}}
+        state["answerers"].change(self._applications_of(service))
         self._client.update_virtual_service(meshName=MESH, virtualServiceName=service, spec=spec)
 
     def toggle_route(self):
@@ -147,9 +193,10 @@ class Shop:
         names = {"meshName": MESH, "virtualRouterName": state["router"], "routeName": "extra"}
         if state["extra"]:
             self._client.delete_route(**names)
+            state["extra"] = None
         else:
-            self._client.create_route(**names, spec=self._route("/", state["targets"], priority=1))
-        state["extra"] = not state["extra"]
+            state["extra"] = self._weights(state["targets"])
+            self._client.create_route(**names, spec={**route(state["extra"]), "priority": 1})
 
     def toggle_backend_without_endpoints(self):
         """A cluster that warms only once the control plane says that it has no endpoints."""
@@ -189,6 +236,10 @@ class Shop:
     def wait(self):
         done = self._legation.command("wait", "--admin", f"http://{self._legation.admin}", "--timeout", "20s")
         assert done.returncode == 0, done.stderr
+        # that was for the newest change only, which may concern nobody: the consumer is to have those before it, too
+        self._legation.wait_until_synced(1)
+        for state in self.services.values():
+            state["answerers"].settle()
 
     def end(self):
         for traffic in self.traffic.values():
@@ -202,11 +253,37 @@ class Shop:
     def requests(self):
         return sum(traffic.answers.total() for traffic in [*self.finished, *self.traffic.values()])
 
+    def sent(self):
+        return sum(traffic.sent for traffic in [*self.finished, *self.traffic.values()])
+
     def clusters(self):
         """The clusters that the consumer should have of its backends."""
-        nodes = {node for state in self.services.values() for node in
-                 (state["targets"] if state["routed"] else state["targets"][:1])} | set(self.targets.values())
-        return {f"cds_egress_{MESH}_{node}_http_{PORT}" for node in nodes}
+        return {cluster for routes in self.routes().values() for weights in routes for cluster in weights}
+
+    def routes(self):
+        """The routes that the consumer should have: for each port and virtual service the weights of their clusters, in
+        their order."""
+        routes = {(PORT, service): [{cluster(node): None}] for service, node in self.targets.items()}
+        for service, state in self.services.items():
+            if state["routed"]:
+                shown = [weights for weights in (state["extra"], state["weights"]) if weights]
+            else:
+                shown = [{state["targets"][0]: None}]
+            # the weight of an only target means nothing
+            routes[state["port"], service] = [
+                {cluster(node): weight if len(weights) > 1 else None for node, weight in weights.items()}
+                for weights in shown]
+        return routes
+
+    def _applications_of(self, service):
+        state = self.services[service]
+        nodes = state["targets"] if state["routed"] else state["targets"][:1]
+        return {self._applications[node] for node in nodes}
+
+    def _set_weights(self, state):
+        state["weights"] = self._weights(state["targets"])
+        self._client.update_route(meshName=MESH, virtualRouterName=state["router"], routeName="all",
+                                  spec=route(state["weights"]))
 
     def _any(self):
         service = self._random.choice(list(self.services))
@@ -218,7 +295,8 @@ class Shop:
 
     def _new_node(self):
         name = self._new("node")
-        hostname = f"{self._random.choice(APPLICATIONS)}.ordering.local"
+        application = self._applications[name] = self._random.choice(APPLICATIONS)
+        hostname = f"{application}.ordering.local"
         response_type = self._random.choice(["LOADBALANCER", "ENDPOINTS"])
         self._client.create_virtual_node(meshName=MESH, virtualNodeName=name, spec={
             "listeners": [{"portMapping": {"port": PORT, "protocol": "http"}}],
@@ -229,15 +307,35 @@ class Shop:
         for name in names:
             self._client.delete_virtual_node(meshName=MESH, virtualNodeName=name)
 
-    def _route(self, prefix, nodes, priority=None):
-        targets = [{"virtualNode": node, "weight": self._random.randint(1, 10)} for node in nodes]
-        route = {"httpRoute": {"match": {"prefix": prefix}, "action": {"weightedTargets": targets}}}
-        return {**route, "priority": priority} if priority is not None else route
+    def _weights(self, nodes):
+        return {node: self._random.randint(1, 10) for node in nodes}
 
     def _set_backends(self):
         names = [*self.services, *self.targets]
         self._client.update_virtual_node(meshName=MESH, virtualNodeName="consumer", spec={
-            "backends": [{"virtualService": {"virtualServiceName": name}} for name in names]})
+            "logging": LOGGING, "backends": [{"virtualService": {"virtualServiceName": name}} for name in names]})
+
+
+def cluster(node):
+    return f"cds_egress_{MESH}_{node}_http_{PORT}"
+
+
+def route(weights):
+    targets = [{"virtualNode": node, "weight": weight} for node, weight in weights.items()]
+    return {"httpRoute": {"match": {"prefix": "/"}, "action": {"weightedTargets": targets}}}
+
+
+def routes_of(envoy, ports):
+    """The routes that an Envoy has at these ports, as `Shop.routes` says them."""
+    def weights(action):
+        if "cluster" in action:
+            return {action["cluster"]: None}
+        clusters = {target["name"]: target["weight"] for target in action["weighted_clusters"]["clusters"]}
+        return clusters if len(clusters) > 1 else dict.fromkeys(clusters)
+
+    configurations = envoy.messages()["rds"]
+    return {(port, host["name"]): [weights(route["route"]) for route in host.get("routes", [])]
+            for port in ports for host in configurations[f"rds_egress_http_{port}"]["virtual_hosts"]}
 
 
 def routed(router):
@@ -286,3 +384,14 @@ def test_no_request_fails_while_everything_changes(fleet, seed):
     assert not any(envoy.rejected().values())
     clusters = {name for name in envoy.config()["clusters"] if name.endswith(f"_http_{PORT}")}
     assert clusters == shop.clusters(), "what nothing names any more is gone"
+    ports = {port for port, _ in shop.routes()}
+    assert routes_of(envoy, ports) == shop.routes()
+    chains = envoy.messages()["lds"]["lds_egress_0.0.0.0_15001"]["filter_chains"]
+    assert {chain["name"] for chain in chains if "_http_" in chain["name"]} == {f"egress_http_{port}" for port in ports}
+    assert sum(fleet.legation.by_type("legation_nacks_total").values()) == 0
+    # no failure was hidden by a second try: that Envoy ends writes all of its log
+    envoy.stop()
+    log = [line for line in envoy.output.splitlines() if ".local" in line]
+    print(f"{len(log)} requests in the access log")
+    assert [line for line in log if not line.startswith(AT_ONCE)] == []
+    assert len(log) == shop.sent()

@@ -117,7 +117,7 @@ impl Directory {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::time::{Duration, SystemTime};
+    use std::time::Duration;
 
     use actix::{AsyncContext, Context, Handler, Message};
     use legation_proto::fragment::{Fragment, NodeFragment};
@@ -133,6 +133,7 @@ mod tests {
     use crate::fleet::Registration;
     use crate::inbox::Wake;
     use crate::metrics::ResponseMetrics;
+    use crate::moment::Moment;
     use crate::snapshot::Snapshot;
     use crate::stream::{Outbox, StreamEnd};
 
@@ -257,7 +258,7 @@ mod tests {
             client: Client::Envoy,
             peer: None,
             service: Service::Aggregated,
-            connected_at: SystemTime::now(),
+            connected: Moment::now(),
         };
         let shared = Shared {
             directory: Arc::clone(&host.directory),

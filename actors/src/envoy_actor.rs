@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, MessageResult, StreamHandler};
 use legation_proto::fragment::Fragment;
@@ -18,6 +18,7 @@ use crate::fleet::Registration;
 use crate::fragment_actor::StreamNumber;
 use crate::inbox::{Inbox, Wake};
 use crate::metrics::{self, ResponseMetrics};
+use crate::moment::Moment;
 use crate::propagation::Propagation;
 use crate::request::Request;
 use crate::session::{Outcome, Session};
@@ -35,7 +36,7 @@ pub(crate) struct Identity {
     pub(crate) client: Client,
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) service: Service,
-    pub(crate) connected_at: SystemTime,
+    pub(crate) connected: Moment,
 }
 
 /// What the Envoys' actors share.
@@ -66,12 +67,20 @@ pub(crate) struct EnvoyActor {
     outbox: Outbox,
     /// What its node asks for and the Envoy does not get.
     problems: Arc<[String]>,
-    /// When the responses that wait for an answer were sent.
-    waiting_since: [Option<Instant>; ResourceType::COUNT],
     /// Whether the check for a stalled Envoy is on its way.
     stall_check_due: bool,
-    times: [Times; ResourceType::COUNT],
+    last: [Last; ResourceType::COUNT],
     _registration: Registration,
+}
+
+/// When something last happened, of one type.
+#[derive(Clone, Copy, Default)]
+struct Last {
+    sent: Option<Instant>,
+    acked: Option<Instant>,
+    nacked: Option<Instant>,
+    /// Whether what was sent waits for its answer.
+    is_waiting: bool,
 }
 
 /// A virtual service that the node may reach.
@@ -121,9 +130,8 @@ impl EnvoyActor {
             session,
             outbox,
             problems: Arc::default(),
-            waiting_since: Default::default(),
             stall_check_due: false,
-            times: Default::default(),
+            last: Default::default(),
             _registration: registration,
         }
     }
@@ -217,8 +225,8 @@ impl EnvoyActor {
                 return self.end(StreamEnd::Stalled, context);
             }
             self.shared.metrics.pushed(response.resource_type);
-            self.waiting_since[index] = Some(Instant::now());
-            self.times[index].sent = Some(SystemTime::now());
+            let last = &mut self.last[index];
+            (last.sent, last.is_waiting) = (Some(Instant::now()), true);
         }
         if let Some(greeting) = self.session.greeting() {
             let frame = greeting.encode(self.session.protocol(), &self.shared.control_plane);
@@ -230,7 +238,9 @@ impl EnvoyActor {
             self.outbox.set_served();
         }
         self.let_go_of_propagations();
-        self.check_for_stall(context);
+        if !self.stall_check_due {
+            self.check_for_stall(context);
+        }
     }
 
     fn is_synced(&self) -> bool {
@@ -257,7 +267,7 @@ impl EnvoyActor {
             peer: self.identity.peer,
             service: self.identity.service,
             protocol: self.session.protocol(),
-            connected_at: self.identity.connected_at,
+            connected_at: self.identity.connected.system_time(),
             transaction: self
                 .session
                 .snapshot()
@@ -266,13 +276,20 @@ impl EnvoyActor {
             synced: self.is_synced(),
             problems: Arc::clone(&self.problems),
             types: ResourceType::ALL.map(|resource_type| self.session.status(resource_type)),
-            times: self.times,
+            times: self.last.map(|last| self.times(last)),
         }
+    }
+
+    fn times(&self, Last { sent, acked, nacked, .. }: Last) -> Times {
+        let [sent, acked, nacked] =
+            [sent, acked, nacked].map(|instant| Some(self.identity.connected.system_time_of(instant?)));
+        Times { sent, acked, nacked }
     }
 
     /// Ends the stream of an Envoy that leaves a response unanswered; looks again when the oldest one will be due.
     fn check_for_stall(&mut self, context: &mut Context<Self>) {
-        let Some(oldest) = self.waiting_since.iter().flatten().min() else {
+        let waiting = self.last.iter().filter(|last| last.is_waiting);
+        let Some(oldest) = waiting.filter_map(|last| last.sent).min() else {
             return;
         };
         let remaining = self.shared.stall_timeout.saturating_sub(oldest.elapsed());
@@ -294,18 +311,19 @@ impl EnvoyActor {
 
     /// Takes note of how the Envoy answered.
     fn answered(&mut self, resource_type: ResourceType, outcome: Outcome) {
-        let index = resource_type.index();
-        let after = match outcome {
-            Outcome::Subscribed => return,
-            Outcome::Acked | Outcome::Nacked => self.waiting_since[index].take().map(|since| since.elapsed()),
-        };
-        if outcome == Outcome::Acked {
-            self.shared.metrics.acked(resource_type, after);
-            self.times[index].acked = Some(SystemTime::now());
+        if outcome == Outcome::Subscribed {
             return;
         }
+        let now = Instant::now();
+        let last = &mut self.last[resource_type.index()];
+        last.is_waiting = false;
+        if outcome == Outcome::Acked {
+            last.acked = Some(now);
+            let after = last.sent.map(|sent| now.duration_since(sent));
+            return self.shared.metrics.acked(resource_type, after);
+        }
+        last.nacked = Some(now);
         self.shared.metrics.nacked(resource_type);
-        self.times[index].nacked = Some(SystemTime::now());
         if let Some(nack) = self.session.status(resource_type).nacked {
             tracing::warn!(
                 node = %self.identity.node,

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use actix::{Actor, Addr, AsyncContext, MailboxError};
 use dashmap::DashMap;
@@ -22,6 +22,7 @@ use crate::envoy_actor::{EnvoyActor, GetDetails, GetStatus, Identity, Shared};
 use crate::fragment_actor::StreamNumber;
 pub use crate::inbox::Publication;
 use crate::metrics::{self, ResponseMetrics};
+use crate::moment::Moment;
 use crate::request::Request;
 use crate::status::{EnvoyDetails, EnvoyStatus};
 use crate::stream::{Outbox, StreamEnd, StreamHandle, Transport};
@@ -194,7 +195,7 @@ impl Admitted<'_> {
             protocol = protocol.as_str(),
             "envoy connected"
         );
-        let identity = Identity { stream, node, client, peer, service, connected_at: SystemTime::now() };
+        let identity = Identity { stream, node, client, peer, service, connected: Moment::now() };
         let (outbox, news) = Outbox::new(transport);
         let (shared, envoys) = (Arc::clone(&fleet.shared), Arc::clone(&fleet.envoys));
         let actor = EnvoyActor::start_in_arbiter(&fleet.arbiters.here_or_next(), move |context| {

@@ -28,6 +28,7 @@ pub mod fleet;
 mod fragment_actor;
 mod inbox;
 mod metrics;
+mod moment;
 pub mod propagation;
 pub mod request;
 pub mod session;

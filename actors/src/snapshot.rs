@@ -7,10 +7,14 @@ use legation_proto::resource_type::ResourceType;
 use legation_proto::version::{Transaction, Version};
 use xxhash_rust::xxh3::Xxh3;
 
-/// All resources that one Envoy should have, of every type. Cloning shares them.
+/// All resources that one Envoy should have, of every type.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
-    sets: [Arc<ResourceSet>; ResourceType::COUNT],
+    /// Of most types. Snapshots of one node share them all at once: a host has many more sets than fit into a cache, and to
+    /// count one more owner of each would take longer than what else there is to do of a change of routes.
+    others: Arc<[Arc<ResourceSet>; ResourceType::COUNT - 1]>,
+    /// The last of all types, and the one that most changes are of.
+    route_configurations: Arc<ResourceSet>,
     transaction: Transaction,
 }
 
@@ -23,12 +27,27 @@ impl Snapshot {
 
     /// A snapshot of these sets. `transaction` is the newest definition that went into it, or could have.
     pub fn at(transaction: Transaction, sets: [Arc<ResourceSet>; ResourceType::COUNT]) -> Self {
-        Self { sets, transaction }
+        let [clusters, endpoints, secrets, listeners, route_configurations] = sets;
+        Self {
+            others: Arc::new([clusters, endpoints, secrets, listeners]),
+            route_configurations,
+            transaction,
+        }
+    }
+
+    /// The same with other route configurations.
+    pub fn with_route_configurations(
+        &self,
+        transaction: Transaction,
+        route_configurations: ResourceSet,
+    ) -> Self {
+        let route_configurations = Arc::new(route_configurations);
+        Self { others: Arc::clone(&self.others), route_configurations, transaction }
     }
 
     /// The resources of one type.
     pub fn set(&self, resource_type: ResourceType) -> &Arc<ResourceSet> {
-        &self.sets[resource_type.index()]
+        self.others.get(resource_type.index()).unwrap_or(&self.route_configurations)
     }
 
     /// The newest definition that went into it.

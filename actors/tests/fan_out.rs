@@ -17,7 +17,7 @@ use legation_proto::fragment::{Fragment, NodeFragment, ServiceFragment};
 use legation_proto::id::{FragmentKey, NodeId};
 use legation_proto::resource::Resource;
 use legation_proto::resource_type::ResourceType;
-use legation_proto::response::Protocol;
+use legation_proto::response::{GRPC_PREFIX_BYTES, Protocol};
 use legation_proto::service::Service;
 use legation_proto::version::Version;
 use prost::Message;
@@ -184,7 +184,8 @@ impl Envoy {
     async fn receive(&mut self) -> Vec<String> {
         let frame =
             tokio::time::timeout(Duration::from_secs(5), self.frames.recv()).await.expect("a response");
-        let response = DeltaDiscoveryResponse::decode(frame.unwrap().unwrap()).unwrap();
+        let response =
+            DeltaDiscoveryResponse::decode(frame.unwrap().unwrap().slice(GRPC_PREFIX_BYTES..)).unwrap();
         self.ask(&response.nonce).await;
         let added = response.resources.into_iter().map(|resource| resource.name);
         added.chain(response.removed_resources.into_iter().map(|name| format!("-{name}"))).collect()

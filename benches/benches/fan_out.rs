@@ -21,7 +21,7 @@ use legation_proto::fragment::{Fragment, NodeFragment, ServiceFragment};
 use legation_proto::id::{FragmentKey, FragmentKind};
 use legation_proto::resource::Resource;
 use legation_proto::resource_type::ResourceType;
-use legation_proto::response::Protocol;
+use legation_proto::response::{GRPC_PREFIX_BYTES, Protocol};
 use legation_proto::service::Service;
 use legation_proto::version::Version;
 use prost::Message;
@@ -154,7 +154,7 @@ async fn accept(fleet: Arc<Fleet>, name: String, tally: Arc<Tally>) {
     let _ = requests.send(Ok(request(String::new()))); // an error tells that the stream has ended, as its frames do
     while let Some(Ok(frame)) = frames.recv().await {
         assert!(frame.len() > BODY_BYTES);
-        let Nonce { nonce } = Nonce::decode(frame).unwrap();
+        let Nonce { nonce } = Nonce::decode(frame.slice(GRPC_PREFIX_BYTES..)).unwrap();
         let _ = requests.send(Ok(request(nonce)));
         tally.count();
     }

@@ -49,6 +49,11 @@ class Envoy:
     def log(self):
         return self._process.stderr
 
+    @property
+    def output(self):
+        """What it writes to its standard output: access logs, where a node says so."""
+        return self._process.stdout
+
     def admin(self, path):
         """The body of an admin page."""
         self._process.expect_running()

@@ -20,7 +20,7 @@ READY = re.compile(r'legation is ready\b.*?\bapi="?([^\s",]+)"?.*?\bxds="?([^\s"
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 SAMPLE = re.compile(r'^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)')
 LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
-SUMMARY = re.compile(r"^(\d+) created, (\d+) updated, (\d+) unchanged, (\d+) failed$")
+SUMMARY = re.compile(r"^(\d+) created, (\d+) updated, (?:(\d+) deleted, )?(\d+) unchanged, (\d+) failed$")
 
 # pushes must not have moved for this long before a count of them is believed
 QUIET_SECONDS = 0.4
@@ -41,9 +41,18 @@ class Applied:
     @property
     def counts(self):
         """(created, updated, unchanged, failed) from the last line."""
+        created, updated, _, unchanged, failed = self._summary()
+        return tuple(map(int, (created, updated, unchanged, failed)))
+
+    @property
+    def deleted(self):
+        """How many were deleted, by the last line; none where nothing could be."""
+        return int(self._summary()[2] or 0)
+
+    def _summary(self):
         match = SUMMARY.match(self.lines[-1]) if self.lines else None
         assert match, f"no summary line\nstdout: {self.stdout}\nstderr: {self.stderr}"
-        return tuple(int(number) for number in match.groups())
+        return match.groups()
 
 
 class Legation:
@@ -103,30 +112,32 @@ class Legation:
 
     @property
     def endpoint(self):
-        return f"http://{self.api}"
+        return f"{'https' if '--api-tls-certificate' in self._options else 'http'}://{self.api}"
 
-    def client(self, **config):
-        """boto3 as anyone would use it, except that it neither retries nor needs credentials."""
+    def client(self, key=("test", "test"), region="us-east-1", verify=None, **config):
+        """boto3 as anyone would use it, except that it does not retry. `key` is the identifier and the secret of an access key,
+        `verify` the file with the authority of the server."""
         return boto3.client(
             "appmesh",
             endpoint_url=self.endpoint,
-            region_name="us-east-1",
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
+            region_name=region,
+            aws_access_key_id=key[0],
+            aws_secret_access_key=key[1],
+            verify=verify,
             config=Config(retries={"total_max_attempts": 1}, read_timeout=10, connect_timeout=5, **config),
         )
 
     # commands
 
-    def command(self, *words, stdin=None):
+    def command(self, *words, stdin=None, env=None):
         return subprocess.run(
             [str(locate.legation_binary()), *map(str, words)],
-            input=stdin, capture_output=True, text=True, timeout=60, env=_environment(),
+            input=stdin, capture_output=True, text=True, timeout=60, env=_environment() | (env or {}),
         )
 
-    def apply(self, *files, stdin=None):
+    def apply(self, *files, stdin=None, env=None):
         words = [word for file in files for word in ("-f", file)]
-        done = self.command("apply", "--endpoint", self.endpoint, *words, stdin=stdin)
+        done = self.command("apply", "--endpoint", self.endpoint, *words, stdin=stdin, env=env)
         return Applied(done.returncode, done.stdout, done.stderr)
 
     def apply_example(self, path):
@@ -225,5 +236,5 @@ class Legation:
 
 
 def _environment():
-    """The environment without settings that would change what the tests ask for."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("LEGATION_")}
+    """The environment without settings and credentials that would change what the tests ask for."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("LEGATION_", "AWS_"))}

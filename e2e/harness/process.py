@@ -34,6 +34,10 @@ class Process:
         return self._popen.poll() is None
 
     @property
+    def stdout(self):
+        return self.stdout_path.read_text(errors="replace")
+
+    @property
     def stderr(self):
         return self.stderr_path.read_text(errors="replace")
 

@@ -1,5 +1,5 @@
-//! Serves HTTP/1.1, and HTTP/2 in clear text beside it where gRPC is wanted, on connections that cannot be held open by saying
-//! nothing.
+//! Serves HTTP/1.1, and HTTP/2 beside it where gRPC is wanted, in clear text or TLS, on connections that cannot be held open by
+//! saying nothing.
 
 use std::future::pending;
 use std::pin::pin;
@@ -15,11 +15,14 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
+
+use crate::tls::server::Transport;
 
 /// Connections at once; more wait to be accepted.
 const CONNECTIONS_MAX: usize = 1024;
@@ -50,7 +53,13 @@ pub enum Versions {
 }
 
 /// Serves `router` until `shutdown` is cancelled; requests that are under way then are finished, if they are quick.
-pub async fn serve(listener: TcpListener, router: Router, versions: Versions, shutdown: CancellationToken) {
+pub async fn serve(
+    listener: TcpListener,
+    transport: Transport,
+    router: Router,
+    versions: Versions,
+    shutdown: CancellationToken,
+) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     loop {
@@ -58,9 +67,13 @@ pub async fn serve(listener: TcpListener, router: Router, versions: Versions, sh
         tokio::select! {
             accepted = async { (place.await, listener.accept().await) } => match accepted {
                 (place, Ok((stream, _))) => {
-                    let serving = serve_connection(stream, router.clone(), versions, shutdown.clone());
+                    let (transport, router, shutdown) = (transport.clone(), router.clone(), shutdown.clone());
                     connections.spawn(async move {
-                        serving.await;
+                        match shutdown.run_until_cancelled(transport.accept(stream)).await {
+                            Some(Ok(stream)) => serve_connection(stream, router, versions, shutdown).await,
+                            Some(Err(error)) => tracing::debug!(%error, "no tls on a connection"),
+                            None => {}
+                        }
                         drop(place);
                     });
                 }
@@ -81,7 +94,7 @@ pub async fn serve(listener: TcpListener, router: Router, versions: Versions, sh
 }
 
 async fn serve_connection(
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     router: Router,
     versions: Versions,
     shutdown: CancellationToken,
@@ -175,6 +188,7 @@ mod tests {
     use axum::routing::get;
     use bytes::Bytes;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
     use tokio::time::Instant;
 
     use super::*;
@@ -204,7 +218,7 @@ mod tests {
         let router = Router::new().route("/slow", get(slow)).route("/long", get(long));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(serve(listener, router, versions, CancellationToken::new()));
+        tokio::spawn(serve(listener, Transport::clear_text(), router, versions, CancellationToken::new()));
         TcpStream::connect(address).await.unwrap()
     }
 

@@ -9,6 +9,7 @@
 //! | [`management`] | from fragments to the streams of Envoys |
 //! | [`envoy`] | builders of Envoy's messages |
 //! | [`serve`] | the process that holds them together; [`admin`], [`settings`], [`telemetry`], [`http_server`] are its edges |
+//! | [`tls`], [`watched_files`] | certificates and other files, taken anew when they change |
 //! | [`cli`] | the commands |
 
 pub mod admin;
@@ -22,4 +23,6 @@ pub mod serve;
 pub mod settings;
 pub mod store;
 pub mod telemetry;
+pub mod tls;
 pub mod transformer;
+pub mod watched_files;

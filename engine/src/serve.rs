@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Admin};
+use crate::frontend::authentication::{AccessKeys, Authenticator};
 use crate::frontend::{self, Frontend, FrontendSettings};
 use crate::http_server::{self, Versions};
 use crate::management::compose::COMPOSER;
@@ -21,10 +22,12 @@ use crate::management::discovery::DiscoveryService;
 use crate::management::feed::{self, Feed};
 use crate::management::server::{self, ServerSettings};
 use crate::settings::ServeSettings;
-use crate::store::{EmbeddedStore, OpenError, Store, StoreError};
+use crate::store::{EmbeddedStore, OpenError, Store, StoreError, retention};
 use crate::telemetry;
+use crate::tls::server::Transport;
 use crate::transformer::passes::Passes;
 use crate::transformer::workers::Workers;
+use crate::watched_files::WatchedFilesError;
 
 /// Largest body of an API request, in bytes.
 const BODY_BYTES_MAX: usize = 1 << 20;
@@ -60,11 +63,27 @@ pub enum ServeError {
     /// A task of the process has panicked.
     #[error("a task has failed")]
     Task(#[from] tokio::task::JoinError),
+    /// A file that the settings name cannot be used.
+    #[error(transparent)]
+    File(#[from] WatchedFilesError),
 }
 
 /// Serves until the process is told to end by SIGTERM or SIGINT.
 pub async fn serve(settings: ServeSettings) -> Result<(), ServeError> {
     let metrics = telemetry::record_metrics()?;
+    let mut tasks: JoinSet<Result<(), ServeError>> = JoinSet::new();
+    let mut authenticator = Authenticator::anonymous();
+    if let Some(path) = settings.access_keys {
+        let (files, keys) = AccessKeys::watch(path)?;
+        tasks.spawn(async move { Ok(files.keep_current().await?) });
+        authenticator = Authenticator::new(keys, &settings.region);
+    }
+    let mut transport = Transport::clear_text();
+    if let Some(certificate) = settings.api_certificate {
+        let (files, config) = certificate.watch("api_certificate", &["http/1.1"])?;
+        tasks.spawn(async move { Ok(files.keep_current().await?) });
+        transport = Transport::tls(config);
+    }
     let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(&settings.data_dir)?);
     let api = listen(settings.api_addr, "the API")?;
     let xds = listen(settings.xds_addr, "Envoys")?;
@@ -88,8 +107,11 @@ pub async fn serve(settings: ServeSettings) -> Result<(), ServeError> {
             region: settings.region,
             account: settings.account_id,
             body_bytes_max: BODY_BYTES_MAX,
+            quotas: settings.quotas,
+            rates: settings.rates,
         },
-    );
+    )
+    .with_authenticator(authenticator);
     let admin_router = admin::router(Admin {
         fleet: Arc::clone(&fleet),
         store: Arc::clone(&store),
@@ -99,7 +121,8 @@ pub async fn serve(settings: ServeSettings) -> Result<(), ServeError> {
     });
 
     let shutdown = CancellationToken::new();
-    let mut tasks: JoinSet<Result<(), ServeError>> = JoinSet::new();
+    let journal = retention::keep(Arc::clone(&store), settings.retention);
+    tasks.spawn(async move { match journal.await {} });
     tasks.spawn(async move { Ok(passes.run().await?) });
     tasks.spawn(async move { Ok(feed.run(requests).await?) });
     tasks.spawn(async move {
@@ -107,8 +130,11 @@ pub async fn serve(settings: ServeSettings) -> Result<(), ServeError> {
         Ok(())
     });
     let mut servers = JoinSet::new();
-    servers.spawn(http_server::serve(api, frontend::router(frontend), Versions::Http1, shutdown.clone()));
-    servers.spawn(http_server::serve(admin, admin_router, Versions::Http1AndHttp2, shutdown.clone()));
+    let api_router = frontend::router(frontend);
+    servers.spawn(http_server::serve(api, transport, api_router, Versions::Http1, shutdown.clone()));
+    let clear_text = Transport::clear_text();
+    let versions = Versions::Http1AndHttp2;
+    servers.spawn(http_server::serve(admin, clear_text, admin_router, versions, shutdown.clone()));
     let discovery = DiscoveryService::new(fleet);
     let server_settings = ServerSettings {
         connections_max: settings.max_envoys,

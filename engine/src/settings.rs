@@ -1,12 +1,18 @@
 //! How a process is to run: flags, variables and a file, in this order of precedence.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use serde::Deserialize;
 use thiserror::Error;
+
+use crate::frontend::{Quotas, Rates};
+use crate::store::Retention;
+
+use crate::tls::certificate::CertificateFiles;
 
 /// What may be said of how a process is to run. Each member is a flag of `legation serve`, a variable
 /// `LEGATION_<FLAG>`, and a key of the TOML file.
@@ -16,6 +22,15 @@ pub struct ServeOptions {
     /// Directory for definitions and their journal, with the embedded store [default: legation-data]
     #[arg(long, env = "LEGATION_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+
+    /// How long the journal keeps who changed what, and what the definitions were; 0 for ever [default: 90 days]
+    #[arg(long, env = "LEGATION_JOURNAL_RETENTION", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[serde(with = "humantime_serde::option")]
+    pub journal_retention: Option<Duration>,
+
+    /// Most transactions that the journal keeps; 0 for any number [default: 1000000]
+    #[arg(long, env = "LEGATION_JOURNAL_ENTRIES_MAX", value_name = "COUNT")]
+    pub journal_entries_max: Option<u64>,
 
     /// Where definitions are kept: "embedded", or etcd://HOST:PORT,... [default: embedded]
     #[arg(long, env = "LEGATION_STORE", value_name = "STORE")]
@@ -83,8 +98,60 @@ pub struct ServeOptions {
     #[arg(long, env = "LEGATION_ACCOUNT_ID", value_name = "ACCOUNT")]
     pub account_id: Option<String>,
 
-    /// Serve other addresses than loopback although there is no TLS and no authentication: anybody who reaches them
-    /// can change every mesh and read every configuration
+    /// TOML file with the access keys that requests to the API are signed with; without one everybody is let in
+    #[arg(long, env = "LEGATION_ACCESS_KEYS", value_name = "FILE")]
+    pub access_keys: Option<PathBuf>,
+
+    /// PEM file with the certificate of the API, and after it those that lead to its authority
+    #[arg(long, env = "LEGATION_API_TLS_CERTIFICATE", value_name = "FILE")]
+    pub api_tls_certificate: Option<PathBuf>,
+
+    /// PEM file with the private key of that certificate
+    #[arg(long, env = "LEGATION_API_TLS_KEY", value_name = "FILE")]
+    pub api_tls_key: Option<PathBuf>,
+
+    /// Most meshes [default: 10000]
+    #[arg(long, env = "LEGATION_MAX_MESHES", value_name = "COUNT")]
+    pub max_meshes: Option<usize>,
+
+    /// Most virtual nodes in a mesh [default: 200000]
+    #[arg(long, env = "LEGATION_MAX_VIRTUAL_NODES", value_name = "COUNT")]
+    pub max_virtual_nodes: Option<usize>,
+
+    /// Most virtual services in a mesh [default: 200000]
+    #[arg(long, env = "LEGATION_MAX_VIRTUAL_SERVICES", value_name = "COUNT")]
+    pub max_virtual_services: Option<usize>,
+
+    /// Most virtual routers in a mesh [default: 200000]
+    #[arg(long, env = "LEGATION_MAX_VIRTUAL_ROUTERS", value_name = "COUNT")]
+    pub max_virtual_routers: Option<usize>,
+
+    /// Most virtual gateways in a mesh [default: 10000]
+    #[arg(long, env = "LEGATION_MAX_VIRTUAL_GATEWAYS", value_name = "COUNT")]
+    pub max_virtual_gateways: Option<usize>,
+
+    /// Most routes of a virtual router [default: 1000]
+    #[arg(long, env = "LEGATION_MAX_ROUTES", value_name = "COUNT")]
+    pub max_routes: Option<usize>,
+
+    /// Most gateway routes of a virtual gateway [default: 1000]
+    #[arg(long, env = "LEGATION_MAX_GATEWAY_ROUTES", value_name = "COUNT")]
+    pub max_gateway_routes: Option<usize>,
+
+    /// Most backends of a virtual node [default: 1000]
+    #[arg(long, env = "LEGATION_MAX_BACKENDS", value_name = "COUNT")]
+    pub max_backends: Option<usize>,
+
+    /// How often a caller may read through the API in a second, 0 for no limit [default: 20000]
+    #[arg(long, env = "LEGATION_API_READS_PER_SECOND", value_name = "COUNT")]
+    pub api_reads_per_second: Option<u32>,
+
+    /// How often a caller may write through the API in a second, 0 for no limit [default: 10000]
+    #[arg(long, env = "LEGATION_API_WRITES_PER_SECOND", value_name = "COUNT")]
+    pub api_writes_per_second: Option<u32>,
+
+    /// Serve other addresses than loopback although TLS or authentication is missing: anybody who reaches them can
+    /// change every mesh and read every configuration
     #[arg(long, env = "LEGATION_INSECURE", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub insecure: Option<bool>,
 }
@@ -106,6 +173,8 @@ pub enum Role {
 pub struct ServeSettings {
     /// Directory of the embedded store.
     pub data_dir: PathBuf,
+    /// How much of the past is kept.
+    pub retention: Retention,
     /// Address of the App Mesh API.
     pub api_addr: SocketAddr,
     /// Address that Envoys connect to.
@@ -132,6 +201,14 @@ pub struct ServeSettings {
     pub region: String,
     /// Account in ARNs.
     pub account_id: String,
+    /// The file with the access keys; without one everybody is let in.
+    pub access_keys: Option<PathBuf>,
+    /// The certificate of the API; without one it is served in clear text.
+    pub api_certificate: Option<CertificateFiles>,
+    /// How many resources there may be.
+    pub quotas: Quotas,
+    /// How often a caller may ask the API.
+    pub rates: Rates,
 }
 
 /// Settings that cannot be used.
@@ -180,6 +257,8 @@ impl ServeOptions {
     pub fn or(self, other: Self) -> Self {
         Self {
             data_dir: self.data_dir.or(other.data_dir),
+            journal_retention: self.journal_retention.or(other.journal_retention),
+            journal_entries_max: self.journal_entries_max.or(other.journal_entries_max),
             store: self.store.or(other.store),
             roles: self.roles.or(other.roles),
             api_addr: self.api_addr.or(other.api_addr),
@@ -195,6 +274,19 @@ impl ServeOptions {
             drain_timeout: self.drain_timeout.or(other.drain_timeout),
             region: self.region.or(other.region),
             account_id: self.account_id.or(other.account_id),
+            access_keys: self.access_keys.or(other.access_keys),
+            api_tls_certificate: self.api_tls_certificate.or(other.api_tls_certificate),
+            api_tls_key: self.api_tls_key.or(other.api_tls_key),
+            max_meshes: self.max_meshes.or(other.max_meshes),
+            max_virtual_nodes: self.max_virtual_nodes.or(other.max_virtual_nodes),
+            max_virtual_services: self.max_virtual_services.or(other.max_virtual_services),
+            max_virtual_routers: self.max_virtual_routers.or(other.max_virtual_routers),
+            max_virtual_gateways: self.max_virtual_gateways.or(other.max_virtual_gateways),
+            max_routes: self.max_routes.or(other.max_routes),
+            max_gateway_routes: self.max_gateway_routes.or(other.max_gateway_routes),
+            max_backends: self.max_backends.or(other.max_backends),
+            api_reads_per_second: self.api_reads_per_second.or(other.api_reads_per_second),
+            api_writes_per_second: self.api_writes_per_second.or(other.api_writes_per_second),
             insecure: self.insecure.or(other.insecure),
         }
     }
@@ -203,8 +295,21 @@ impl ServeOptions {
     pub fn into_settings(self) -> Result<ServeSettings, SettingsError> {
         let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let max_envoys = self.max_envoys.unwrap_or(1000);
+        let (quotas, rates) = (Quotas::default(), Rates::default());
+        let api_certificate = match (self.api_tls_certificate, self.api_tls_key) {
+            (Some(certificate), Some(key)) => Some(CertificateFiles { certificate, key }),
+            (None, None) => None,
+            (Some(_), None) => return Err(invalid("--api-tls-certificate", "takes --api-tls-key as well")),
+            (None, Some(_)) => return Err(invalid("--api-tls-key", "takes --api-tls-certificate as well")),
+        };
         let settings = ServeSettings {
             data_dir: self.data_dir.unwrap_or_else(|| "legation-data".into()),
+            retention: Retention {
+                age_max: Some(self.journal_retention.unwrap_or(JOURNAL_RETENTION))
+                    .filter(|age| !age.is_zero()),
+                entries_max: Some(self.journal_entries_max.unwrap_or(JOURNAL_ENTRIES_MAX))
+                    .filter(|max| *max > 0),
+            },
             api_addr: self.api_addr.unwrap_or(loopback(8080)),
             xds_addr: self.xds_addr.unwrap_or(loopback(18000)),
             admin_addr: self.admin_addr.unwrap_or(loopback(8081)),
@@ -218,6 +323,22 @@ impl ServeOptions {
             drain_timeout: self.drain_timeout.unwrap_or(Duration::from_secs(20)),
             region: self.region.unwrap_or_else(|| "us-east-1".to_owned()),
             account_id: self.account_id.unwrap_or_else(|| "000000000000".to_owned()),
+            quotas: Quotas {
+                meshes: self.max_meshes.unwrap_or(quotas.meshes),
+                virtual_nodes: self.max_virtual_nodes.unwrap_or(quotas.virtual_nodes),
+                virtual_services: self.max_virtual_services.unwrap_or(quotas.virtual_services),
+                virtual_routers: self.max_virtual_routers.unwrap_or(quotas.virtual_routers),
+                virtual_gateways: self.max_virtual_gateways.unwrap_or(quotas.virtual_gateways),
+                routes: self.max_routes.unwrap_or(quotas.routes),
+                gateway_routes: self.max_gateway_routes.unwrap_or(quotas.gateway_routes),
+                backends: self.max_backends.unwrap_or(quotas.backends),
+            },
+            rates: Rates {
+                reads: self.api_reads_per_second.map_or(rates.reads, NonZeroU32::new),
+                writes: self.api_writes_per_second.map_or(rates.writes, NonZeroU32::new),
+            },
+            access_keys: self.access_keys,
+            api_certificate,
         };
         let store = self.store.as_deref().map_or(Ok(StoreKind::Embedded), str::parse)?;
         let StoreKind::Embedded = store;
@@ -228,15 +349,16 @@ impl ServeOptions {
             ));
         }
         if !self.insecure.unwrap_or(false) {
+            let is_api_protected = settings.access_keys.is_some() && settings.api_certificate.is_some();
             let addresses = [
-                ("--api-addr", settings.api_addr),
-                ("--xds-addr", settings.xds_addr),
-                ("--admin-addr", settings.admin_addr),
+                ("--api-addr", settings.api_addr, is_api_protected, API_MISSING),
+                ("--xds-addr", settings.xds_addr, false, OTHER_MISSING),
+                ("--admin-addr", settings.admin_addr, false, OTHER_MISSING),
             ];
-            for (setting, address) in addresses {
-                if !address.ip().is_loopback() {
+            for (setting, address, is_protected, missing) in addresses {
+                if !address.ip().is_loopback() && !is_protected {
                     let reason = format!(
-                        "{address} is not a loopback address, and there is no TLS and no authentication; \
+                        "{address} is not a loopback address, and {missing}; \
                          say --insecure if only trusted hosts reach it"
                     );
                     return Err(invalid(setting, reason));
@@ -264,6 +386,9 @@ impl ServeOptions {
                 return Err(invalid(setting, "give at least 1s and at most 365 days"));
             }
         }
+        if settings.retention.age_max.is_some_and(|age| age < TIME_MIN) {
+            return Err(invalid("--journal-retention", "give at least 1s, or 0 to keep everything"));
+        }
         if settings.account_id.len() != 12 || !settings.account_id.bytes().all(|digit| digit.is_ascii_digit())
         {
             return Err(invalid("--account-id", format!("{:?} is not 12 digits", settings.account_id)));
@@ -280,9 +405,17 @@ impl ServeOptions {
     }
 }
 
+/// What is missing for an address that others than this host can reach.
+const API_MISSING: &str = "it takes --access-keys, --api-tls-certificate and --api-tls-key together";
+const OTHER_MISSING: &str = "there is no TLS and no authentication";
+
 /// Shortest and longest time that a setting takes.
 const TIME_MIN: Duration = Duration::from_secs(1);
 const TIME_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// How much of the past is kept if nobody says so.
+const JOURNAL_RETENTION: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+const JOURNAL_ENTRIES_MAX: u64 = 1_000_000;
 
 impl Role {
     const ALL: [Self; 3] = [Self::Frontend, Self::Transformer, Self::Management];
@@ -342,9 +475,38 @@ mod tests {
     }
 
     #[test]
+    fn the_journal_is_bounded_unless_somebody_says_otherwise() {
+        let days = |days: u64| Some(Duration::from_secs(days * 24 * 60 * 60));
+        for (text, age_max, entries_max) in [
+            ("", days(90), Some(1_000_000)),
+            ("journal-retention = '7 days'", days(7), Some(1_000_000)),
+            ("journal-entries-max = 5", days(90), Some(5)),
+            ("journal-retention = '0s'\njournal-entries-max = 0", None, None),
+        ] {
+            assert_eq!(from_toml(text).unwrap().retention, Retention { age_max, entries_max }, "{text}");
+        }
+        let error = from_toml("journal-retention = '1ms'").unwrap_err();
+        assert!(error.contains("--journal-retention: give at least 1s, or 0"), "{error}");
+    }
+
+    #[test]
     fn what_cannot_be_used_is_named() {
         for (text, expected) in [
             ("api-addr = '0.0.0.0:80'", "--api-addr: 0.0.0.0:80 is not a loopback address"),
+            (
+                "api-addr = '0.0.0.0:80'\naccess-keys = 'k'",
+                "--access-keys, --api-tls-certificate and --api-tls-key",
+            ),
+            (
+                "api-addr = '0.0.0.0:80'\napi-tls-certificate = 'c'\napi-tls-key = 'k'",
+                "it takes --access-keys",
+            ),
+            ("api-tls-certificate = 'c'", "--api-tls-certificate: takes --api-tls-key as well"),
+            ("api-tls-key = 'k'", "--api-tls-key: takes --api-tls-certificate as well"),
+            (
+                "access-keys = 'a'\napi-tls-certificate = 'c'\napi-tls-key = 'k'\nxds-addr = '[::]:80'",
+                "--xds-addr",
+            ),
             ("xds-addr = '10.0.0.1:80'", "--insecure"),
             ("max-envoys = 0", "--max-envoys: 0 would refuse every envoy"),
             ("reconnect-interval = '10ms'", "--reconnect-interval: give at least 1s"),
@@ -362,6 +524,20 @@ mod tests {
             assert!(error.contains(expected), "{text}: {error}");
         }
         assert!(from_toml("api-addr = '0.0.0.0:80'\ninsecure = true").is_ok());
+        let protected = "access-keys = 'a'\napi-tls-certificate = 'c'\napi-tls-key = 'k'";
+        let settings = from_toml(&format!("api-addr = '0.0.0.0:80'\n{protected}")).unwrap();
+        let certificate = CertificateFiles { certificate: "c".into(), key: "k".into() };
+        assert_eq!((settings.access_keys, settings.api_certificate), (Some("a".into()), Some(certificate)));
+    }
+
+    #[test]
+    fn quotas_and_rates_have_settings() {
+        let settings = from_toml("").unwrap();
+        assert_eq!((settings.quotas, settings.rates), (Quotas::default(), Rates::default()));
+        let text = "max-meshes = 15\nmax-backends = 50\napi-writes-per-second = 5\napi-reads-per-second = 0";
+        let settings = from_toml(text).unwrap();
+        assert_eq!(settings.quotas, Quotas { meshes: 15, backends: 50, ..Quotas::default() });
+        assert_eq!(settings.rates, Rates { reads: None, writes: NonZeroU32::new(5) });
     }
 
     #[test]

@@ -1,22 +1,13 @@
-//! What the fuzzers of what comes from outside have found worth keeping is checked by every test run.
+//! What the fuzzers have found worth keeping is checked by every test run.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod decoding;
 mod importing;
+mod signatures;
 
-/// Everything that they ever found wrong, and one way to every part of the code.
-#[test]
-fn the_corpus_of_the_fuzzer_is_decoded() {
-    check_corpus("decode", decoding::check);
-}
-
-#[test]
-fn the_corpus_of_the_fuzzer_is_imported() {
-    check_corpus("import", importing::check);
-}
-
-fn check_corpus(name: &str, check: fn(&[u8])) {
-    let corpus = format!("{}/fuzz/corpus/{name}", env!("CARGO_MANIFEST_DIR"));
+/// Everything that a fuzzer ever found wrong, and one way to every part of the code.
+fn check_corpus(target: &str, check: fn(&[u8])) {
+    let corpus = format!("{}/fuzz/corpus/{target}", env!("CARGO_MANIFEST_DIR"));
     let mut count = 0;
     for entry in std::fs::read_dir(&corpus).unwrap() {
         let path = entry.unwrap().path();
@@ -27,10 +18,26 @@ fn check_corpus(name: &str, check: fn(&[u8])) {
     assert!(count > 0, "there is no corpus in {corpus}");
 }
 
+#[test]
+fn the_corpus_of_the_fuzzer_is_decoded() {
+    check_corpus("decode", decoding::check);
+}
+
+#[test]
+fn nobody_in_the_corpus_is_let_in() {
+    check_corpus("authenticate", signatures::check);
+}
+
+#[test]
+fn the_corpus_of_the_fuzzer_is_imported() {
+    check_corpus("import", importing::check);
+}
+
 proptest::proptest! {
     #[test]
     fn any_bytes_are_borne(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300)) {
         decoding::check(&bytes);
+        signatures::check(&bytes);
         importing::check(&bytes);
     }
 }

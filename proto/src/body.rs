@@ -33,8 +33,9 @@ struct Parted {
 /// One of the values of a repeated field, encoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
-    content: Bytes,
+    /// Compared first, since most parts differ by it.
     hash: u64,
+    content: Bytes,
 }
 
 impl From<Bytes> for Part {

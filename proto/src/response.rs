@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::body::Body;
 use crate::resource::Resource;
@@ -48,6 +48,9 @@ pub struct Response {
     pub removed: Vec<Arc<str>>,
 }
 
+/// What stands before each message on a stream of gRPC: whether it is compressed, and how many bytes it has.
+pub const GRPC_PREFIX_BYTES: usize = 5;
+
 /// Field numbers of `envoy.service.discovery.v3`, discovery.proto.
 mod field {
     pub(super) const VERSION_INFO: u32 = 1;
@@ -64,8 +67,8 @@ mod field {
 }
 
 impl Response {
-    /// Encodes a `DiscoveryResponse` or a `DeltaDiscoveryResponse`. `control_plane` is the identifier of this host
-    /// (conformance 9).
+    /// Encodes a `DiscoveryResponse` or a `DeltaDiscoveryResponse`, as gRPC frames a message that is not compressed: its length
+    /// goes before it, in [`GRPC_PREFIX_BYTES`]. `control_plane` is the identifier of this host (conformance 9).
     pub fn encode(&self, protocol: Protocol, control_plane: &str) -> Bytes {
         let versions: Vec<String> = match protocol {
             Protocol::Sotw => Vec::new(),
@@ -74,27 +77,30 @@ impl Response {
         let version = self.version.to_string();
         let type_url = self.resource_type.type_url();
         let control_plane_len = field_len(field::CONTROL_PLANE_IDENTIFIER, control_plane.len());
-        let resources_len: usize = match protocol {
+        let (resources_len, removed_len): (usize, usize) = match protocol {
             Protocol::Sotw => {
-                self.resources.iter().map(|resource| field_len(field::RESOURCES, resource.body.len())).sum()
+                let lens = self.resources.iter().map(|it| field_len(field::RESOURCES, it.body.len()));
+                (lens.sum(), 0)
             }
-            Protocol::Delta => self
-                .resources
-                .iter()
-                .zip(&versions)
-                .map(|(resource, version)| field_len(field::RESOURCES, delta_resource_len(resource, version)))
-                .sum(),
+            Protocol::Delta => {
+                let lens = self.resources.iter().zip(&versions);
+                let lens =
+                    lens.map(|(it, version)| field_len(field::RESOURCES, delta_resource_len(it, version)));
+                let removed = self.removed.iter();
+                let removed = removed.map(|name| field_len(field::DELTA_REMOVED_RESOURCES, name.len()));
+                (lens.sum(), removed.sum())
+            }
         };
-        let removed_len: usize =
-            self.removed.iter().map(|name| field_len(field::DELTA_REMOVED_RESOURCES, name.len())).sum();
-        let capacity = field_len(field::VERSION_INFO, version.len())
+        let length = field_len(field::VERSION_INFO, version.len())
             + resources_len
             + field_len(field::TYPE_URL, type_url.len())
             + field_len(field::NONCE, self.nonce.len())
             + removed_len
             + field_len(field::DELTA_CONTROL_PLANE, control_plane_len);
 
-        let mut frame = BytesMut::with_capacity(capacity);
+        let mut frame = BytesMut::with_capacity(GRPC_PREFIX_BYTES + length);
+        frame.put_u8(0);
+        frame.put_u32(u32::try_from(length).unwrap_or(u32::MAX)); // responses are far below that
         put_field(&mut frame, field::VERSION_INFO, version.as_bytes());
         match protocol {
             Protocol::Sotw => {
@@ -141,6 +147,7 @@ fn put_body(frame: &mut BytesMut, field: u32, body: &Body) {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Buf;
     use envoy_types::pb::envoy::config::cluster::v3::Cluster;
     use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryResponse, DiscoveryResponse};
     use prost::Message;
@@ -166,10 +173,17 @@ mod tests {
         Cluster::decode(any.value.as_slice()).expect("a cluster").name
     }
 
+    /// What a client of gRPC takes out of the frame.
+    fn message(response: &Response, protocol: Protocol) -> Bytes {
+        let mut frame = response.encode(protocol, "host-1");
+        assert_eq!(frame.get_u8(), 0, "not compressed");
+        assert_eq!(frame.get_u32() as usize, frame.len());
+        frame
+    }
+
     #[test]
     fn sotw_decodes_with_the_generated_types() {
-        let decoded =
-            DiscoveryResponse::decode(response().encode(Protocol::Sotw, "host-1")).expect("decodes");
+        let decoded = DiscoveryResponse::decode(message(&response(), Protocol::Sotw)).expect("decodes");
         assert_eq!(decoded.version_info, "7-0000000000000001");
         assert_eq!(decoded.type_url, ResourceType::Cluster.type_url());
         assert_eq!(decoded.nonce, "3");
@@ -180,8 +194,7 @@ mod tests {
     #[test]
     fn delta_decodes_with_the_generated_types() {
         let response = response();
-        let decoded =
-            DeltaDiscoveryResponse::decode(response.encode(Protocol::Delta, "host-1")).expect("decodes");
+        let decoded = DeltaDiscoveryResponse::decode(message(&response, Protocol::Delta)).expect("decodes");
         assert_eq!(decoded.system_version_info, "7-0000000000000001");
         assert_eq!(decoded.type_url, ResourceType::Cluster.type_url());
         assert_eq!(decoded.nonce, "3");

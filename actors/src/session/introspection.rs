@@ -44,7 +44,7 @@ impl Session {
         };
         let mut resources = Vec::new();
         for resource_type in ResourceType::ALL {
-            let state = &self.types[resource_type.index()];
+            let state = &self.types[resource_type];
             let set = snapshot.set(resource_type);
             let start = resources.len();
             let look_up = LookUp::new(state);
@@ -175,7 +175,7 @@ mod tests {
             let resources = self.0.resources();
             if self.0.is_synced() {
                 let is_fine = |resource: &ResourceStatus| {
-                    let state = &self.0.types[resource.resource_type.index()];
+                    let state = &self.0.types[resource.resource_type];
                     let asked = state.started && state.subscription.covers(&resource.name);
                     resource.resource.is_some() && (resource.progress == Progress::Accepted) == asked
                 };

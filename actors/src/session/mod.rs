@@ -19,6 +19,7 @@
 mod introspection;
 mod subscription;
 mod type_state;
+mod type_states;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -34,7 +35,8 @@ use crate::request::{Interest, Request};
 use crate::snapshot::{ResourceSet, Snapshot, version_of};
 use crate::status::TypeStatus;
 pub use introspection::{Progress, ResourceStatus};
-use type_state::{InFlight, TypeState};
+use type_state::InFlight;
+use type_states::TypeStates;
 
 /// Most names that a stream may subscribe to, of one type (conformance 103).
 pub const NAMES_MAX: usize = 100_000;
@@ -53,7 +55,7 @@ pub struct Session {
     service: Service,
     response_bytes_max: usize,
     snapshot: Option<Arc<Snapshot>>,
-    types: [TypeState; ResourceType::COUNT],
+    types: TypeStates,
     nonces: u64,
     /// The stream has not had the time to ask for everything that its Envoy follows.
     opening: bool,
@@ -125,15 +127,16 @@ impl Session {
             let before = before.as_ref().map(|before| before.set(resource_type));
             let keeps_what_goes = self.protocol == Protocol::Sotw && resource_type == ResourceType::Cluster;
             if resource_type == ResourceType::Endpoints
+                && self.protocol == Protocol::Sotw
                 && let Some(before) = before
             {
                 self.keep_endpoints_of_what_goes(before);
             }
             let set = snapshot.set(resource_type);
             // most changes are of one type
-            if before.is_none_or(|before| before.version() != set.version()) {
-                self.types[resource_type.index()]
-                    .retarget(set, before.filter(|_| keeps_what_goes).map(Arc::as_ref));
+            let is_same = |before: &Arc<_>| Arc::ptr_eq(before, set) || before.version() == set.version();
+            if !before.is_some_and(is_same) {
+                self.types[resource_type].retarget(set, before.filter(|_| keeps_what_goes).map(Arc::as_ref));
             }
         }
         self.snapshot = Some(snapshot);
@@ -142,15 +145,17 @@ impl Session {
     /// A cluster that goes may still be warming, and waits for its endpoints: the ACK of its response waits for it. Those
     /// that stand rejected it does not wait for.
     fn keep_endpoints_of_what_goes(&mut self, before: &ResourceSet) {
-        let [clusters, endpoints, ..] = &mut self.types;
-        if clusters.lingering.is_empty() && endpoints.lingering.is_empty() {
+        let clusters = &self.types[ResourceType::Cluster].lingering;
+        if clusters.is_empty() && self.types[ResourceType::Endpoints].lingering.is_empty() {
             return;
         }
+        let names: Vec<Arc<str>> = clusters.iter().map(|cluster| Arc::clone(&cluster.name)).collect();
+        let endpoints = &mut self.types[ResourceType::Endpoints];
         endpoints.stir();
         let kept = std::mem::take(&mut endpoints.lingering).into_iter();
         let mut kept: HashMap<_, _> = kept.map(|resource| (Arc::clone(&resource.name), resource)).collect();
         let going = |name| before.get(name).filter(|resource| !endpoints.was_rejected(resource)).cloned();
-        let names = clusters.lingering.iter().map(|cluster| &cluster.name);
+        let names = names.iter();
         let lingering = names.filter_map(|name| kept.remove(name).or_else(|| going(name))).collect();
         endpoints.lingering = lingering;
     }
@@ -158,7 +163,7 @@ impl Session {
     /// Takes in a request: its subscription counts even where its nonce is stale (conformance 36, 53).
     pub fn on_request(&mut self, request: Request) -> Result<Outcome, Violation> {
         let resource_type = request.resource_type;
-        let state = &mut self.types[resource_type.index()];
+        let state = &mut self.types[resource_type];
         let first = !state.started;
         state.started = true;
         if first {
@@ -206,11 +211,13 @@ impl Session {
     /// The next response to send now, if there is one; call it until there is none.
     pub fn next_response(&mut self) -> Option<Response> {
         let snapshot = self.snapshot.clone()?;
-        for resource_type in ResourceType::ALL {
-            self.types[resource_type.index()].settle_claim(snapshot.set(resource_type));
+        let is_busy = ResourceType::ALL.map(|resource_type| !self.types.is_quiet(resource_type));
+        let busy = |resource_type: &ResourceType| is_busy[resource_type.index()];
+        for resource_type in ResourceType::ALL.into_iter().filter(busy) {
+            self.types[resource_type].settle_claim(snapshot.set(resource_type));
         }
-        for resource_type in ResourceType::ALL {
-            if !self.types[resource_type.index()].rests()
+        for resource_type in ResourceType::ALL.into_iter().filter(busy) {
+            if !self.types[resource_type].rests()
                 && self.may_upsert(resource_type)
                 && let Some(response) = self.upsert(resource_type, &snapshot)
             {
@@ -225,9 +232,9 @@ impl Session {
             ResourceType::Endpoints,
             ResourceType::Secret,
         ];
-        for resource_type in REMOVAL_ORDER {
+        for resource_type in REMOVAL_ORDER.into_iter().filter(busy) {
             let needed = resource_type.is_referred_to() && self.may_ask_for_listeners();
-            if !self.types[resource_type.index()].rests()
+            if !self.types[resource_type].rests()
                 && !needed
                 && self.is_settled(&snapshot)
                 && let Some(response) = self.remove(resource_type, &snapshot)
@@ -235,9 +242,7 @@ impl Session {
                 return Some(response);
             }
         }
-        for resource_type in ResourceType::ALL {
-            self.types[resource_type.index()].settle(snapshot.set(resource_type));
-        }
+        self.types.settle(&snapshot);
         None
     }
 
@@ -249,7 +254,7 @@ impl Session {
             return None;
         }
         // of the last type in ADS order: no routes are nothing to an Envoy, no clusters are an update that it counts
-        let asked_for = |resource_type: &ResourceType| self.types[resource_type.index()].started;
+        let asked_for = |resource_type: &ResourceType| self.types[*resource_type].started;
         let resource_type = ResourceType::ALL.into_iter().rfind(asked_for)?;
         let version = self.snapshot.as_ref()?.set(resource_type).version();
         self.nonces += 1;
@@ -259,7 +264,7 @@ impl Session {
 
     /// What was sent, accepted and rejected of one type.
     pub fn status(&self, resource_type: ResourceType) -> TypeStatus {
-        self.types[resource_type.index()].status()
+        self.types[resource_type].status()
     }
 
     /// Whether the Envoy asked for something and has accepted everything that it should have.
@@ -267,39 +272,40 @@ impl Session {
         let Some(snapshot) = &self.snapshot else {
             return false;
         };
-        self.types.iter().any(|state| state.started)
-            && ResourceType::ALL.into_iter().all(|resource_type| {
-                let state = &self.types[resource_type.index()];
-                !state.started || state.has_all_of(snapshot.set(resource_type))
-            })
+        ResourceType::ALL.into_iter().any(|resource_type| self.types[resource_type].started)
+            && self
+                .types
+                .busy()
+                .all(|(resource_type, state)| !state.started || state.has_all_of(snapshot.set(resource_type)))
             && self.has_asked_for_routes(snapshot)
     }
 
     /// Whether additions of this type may go out: everything that they could refer to was accepted, and nothing of that
     /// stands rejected (conformance 71, 72). Endpoints and secrets refer to nothing; without them clusters do not warm.
     fn may_upsert(&self, resource_type: ResourceType) -> bool {
-        let own = &self.types[resource_type.index()];
+        let own = &self.types[resource_type];
         let refers = matches!(resource_type, ResourceType::Listener | ResourceType::RouteConfiguration);
         own.started
             && own.in_flight.is_none()
             && (!refers
-                || ResourceType::ALL[..resource_type.index()].iter().all(|earlier| {
-                    let state = &self.types[earlier.index()];
-                    state.in_flight.is_none() && !(earlier.is_referred_to() && state.stands_rejected())
-                }))
+                || self.types.busy().take_while(|(earlier, _)| *earlier != resource_type).all(
+                    |(earlier, state)| {
+                        state.in_flight.is_none() && !(earlier.is_referred_to() && state.stands_rejected())
+                    },
+                ))
     }
 
     /// Whether everything that should be there was accepted, so that what should not be may go.
     fn is_settled(&self, snapshot: &Snapshot) -> bool {
-        self.types.iter().all(|state| state.in_flight.is_none() && !state.stands_rejected())
+        self.types.busy().all(|(_, state)| state.in_flight.is_none() && !state.stands_rejected())
             && self.has_asked_for_routes(snapshot)
     }
 
     /// Whether the Envoy has asked for the routes of its listeners: a listener that was accepted asks for its route
     /// configuration a moment later. It does so on another stream where this one is for listeners alone.
     fn has_asked_for_routes(&self, snapshot: &Snapshot) -> bool {
-        let listeners = &self.types[ResourceType::Listener.index()];
-        let routes = &self.types[ResourceType::RouteConfiguration.index()];
+        let listeners = &self.types[ResourceType::Listener];
+        let routes = &self.types[ResourceType::RouteConfiguration];
         self.service != Service::Aggregated
             || !(listeners.started && listeners.subscription.is_wildcard())
             || snapshot
@@ -311,12 +317,12 @@ impl Session {
 
     /// An Envoy that reconnects asks for clusters first, while it has listeners and routes that refer to them.
     fn may_ask_for_listeners(&self) -> bool {
-        self.opening && !self.types[ResourceType::Listener.index()].started
+        self.opening && !self.types[ResourceType::Listener].started
     }
 
     fn upsert(&mut self, resource_type: ResourceType, snapshot: &Snapshot) -> Option<Response> {
         let set = snapshot.set(resource_type);
-        let state = &mut self.types[resource_type.index()];
+        let state = &mut self.types[resource_type];
         let whole = self.protocol == Protocol::Sotw && resource_type.is_full_state();
         let mut changed = state.to_upsert(set);
         if whole {
@@ -335,7 +341,7 @@ impl Session {
             changed.extend(again.cloned());
             state.answered_everything();
             let response = self.respond(resource_type, version, resources, Vec::new());
-            self.types[resource_type.index()].sent_whole(&response.resources);
+            self.types[resource_type].sent_whole(&response.resources);
             self.force_endpoints(resource_type, &changed, snapshot);
             return Some(response);
         }
@@ -362,7 +368,7 @@ impl Session {
 
     fn remove(&mut self, resource_type: ResourceType, snapshot: &Snapshot) -> Option<Response> {
         let set = snapshot.set(resource_type);
-        let state = &mut self.types[resource_type.index()];
+        let state = &mut self.types[resource_type];
         let mut going = state.to_remove(set);
         if going.is_empty() {
             return None;
@@ -380,10 +386,10 @@ impl Session {
         }
         let resources = state.visible(set);
         if resource_type == ResourceType::Cluster {
-            self.types[ResourceType::Endpoints.index()].lingering.clear();
+            self.types[ResourceType::Endpoints].lingering.clear();
         }
         let response = self.respond(resource_type, version_of(&resources), resources, Vec::new());
-        self.types[resource_type.index()].sent_whole(&response.resources);
+        self.types[resource_type].sent_whole(&response.resources);
         Some(response)
     }
 
@@ -397,7 +403,7 @@ impl Session {
         self.nonces += 1;
         let nonce = self.nonces.to_string();
         let in_flight = InFlight::new(nonce.clone(), version, &resources, &removed);
-        self.types[resource_type.index()].sent(in_flight);
+        self.types[resource_type].sent(in_flight);
         Response { resource_type, version, nonce, resources, removed }
     }
 
@@ -406,7 +412,7 @@ impl Session {
         if resource_type != ResourceType::Cluster {
             return;
         }
-        let endpoints = &mut self.types[ResourceType::Endpoints.index()];
+        let endpoints = &mut self.types[ResourceType::Endpoints];
         let set = snapshot.set(ResourceType::Endpoints);
         let names = changed.iter().map(|cluster| &cluster.name);
         let forced: BTreeSet<_> = names

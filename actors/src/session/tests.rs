@@ -110,7 +110,7 @@ impl Stream {
     }
 
     fn nonce(&self, resource_type: ResourceType) -> String {
-        self.session.types[resource_type.index()].in_flight_nonce().unwrap_or_default().to_owned()
+        self.session.types[resource_type].in_flight_nonce().unwrap_or_default().to_owned()
     }
 
     /// Accepts the response of this type that waits; in state of the world with the names of the subscription.
@@ -125,7 +125,7 @@ impl Stream {
     fn finish(&mut self, resource_type: ResourceType, error: Option<Rejection>) -> String {
         let nonce = self.nonce(resource_type);
         assert_ne!(nonce, "", "no {resource_type} response waits");
-        let subscription = &self.session.types[resource_type.index()].subscription;
+        let subscription = &self.session.types[resource_type].subscription;
         let names: Vec<String> = subscription.names().map(ToString::to_string).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         match self.session.protocol() {
@@ -196,7 +196,7 @@ fn synced(protocol: Protocol, snapshot: Arc<Snapshot>) -> Stream {
             Protocol::Sotw => stream.sotw(resource_type, &names),
             Protocol::Delta => stream.delta(resource_type, &names, &[]),
         };
-        if stream.session.types[resource_type.index()].in_flight.is_some() {
+        if stream.session.types[resource_type].in_flight.is_some() {
             stream.ack(resource_type);
         }
     }
@@ -569,7 +569,7 @@ fn names_that_come_and_go_are_not_gathered() {
     assert_eq!(come_and_go(&mut stream, 0..100), Ok(()));
     stream.ack(Cluster);
     stream.ack(Cluster);
-    let state = &stream.session.types[Cluster.index()];
+    let state = &stream.session.types[Cluster];
     assert_eq!((state.held.len(), state.due.len(), state.subscription.names().count()), (1, 0, 0));
 }
 
@@ -855,7 +855,7 @@ fn sotw_answers_for_the_endpoints_of_a_cluster_that_goes_before_it_is_warm() {
     assert_eq!(stream.ack(Cluster), "");
     assert_eq!(stream.sotw(Endpoints, &["a", "c"]), "");
     assert!(stream.session.is_synced());
-    assert!(stream.session.types[Endpoints.index()].lingering.is_empty());
+    assert!(stream.session.types[Endpoints].lingering.is_empty());
 }
 
 #[test]

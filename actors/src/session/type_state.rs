@@ -96,13 +96,19 @@ impl TypeState {
         self.rests
     }
 
+    /// Whether no answer is awaited, and nothing stands rejected until something changes.
+    pub(super) fn waits_for_nothing(&self) -> bool {
+        self.in_flight.is_none() && self.claimed.is_none() && !self.stands_rejected()
+    }
+
     /// Looks at everything, unless nothing has changed since this was done, for whether anything has to be sent or taken away.
     pub(super) fn settle(&mut self, set: &ResourceSet) {
         debug_assert!(!self.rests || self.has_nothing_to_say(set), "something has changed unnoticed");
         self.rests = self.rests || self.has_nothing_to_say(set);
     }
 
-    fn has_nothing_to_say(&self, set: &ResourceSet) -> bool {
+    /// Whether nothing has to be sent or taken away, by a look at everything.
+    pub(super) fn has_nothing_to_say(&self, set: &ResourceSet) -> bool {
         !self.reply_due
             && self.due.is_empty()
             && self.claimed.is_none()

@@ -1,14 +1,28 @@
-//! The API, as the commands call it: the one place that knows where it is and how it is reached.
+//! The API, as the commands call it: the one place that knows where it is, how it is reached and how requests are signed.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `credentials` | what requests are signed with, as AWS's tools find it |
+//! | `signing` | the headers of a signed request |
 
-use std::time::Duration;
+mod credentials;
+mod signing;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 use thiserror::Error;
 use ureq::Agent;
 use ureq::http::{Method, Request, StatusCode, header};
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
+use self::credentials::CredentialsError;
+use self::signing::{Signer, UnsignableError};
 use crate::frontend::path::escape;
 use crate::model::shape::error::excerpt;
+use crate::tls;
+use crate::tls::roots::{self, RootsError};
 
 /// How long a call may take.
 const CALL_SECONDS_MAX: u64 = 60;
@@ -22,6 +36,11 @@ pub struct ApiArgs {
     /// Where the API is
     #[arg(long, env = "LEGATION_ENDPOINT", value_name = "URL", default_value = "http://127.0.0.1:8080")]
     pub endpoint: String,
+
+    /// PEM file with the certificates of the authorities to trust, instead of those of this system [default:
+    /// AWS_CA_BUNDLE]
+    #[arg(long, env = "LEGATION_CA_CERTIFICATE", value_name = "FILE")]
+    pub ca_certificate: Option<PathBuf>,
 }
 
 /// Why there is no answer to a request, or not the one that was asked for.
@@ -45,6 +64,15 @@ pub enum ClientError {
         /// Why.
         error: Box<ureq::Error>,
     },
+    /// The endpoint cannot be trusted, because no authority is.
+    #[error(transparent)]
+    Roots(#[from] RootsError),
+    /// There are credentials, but not all that it takes.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// The request cannot be signed.
+    #[error(transparent)]
+    Unsignable(#[from] UnsignableError),
 }
 
 impl ClientError {
@@ -58,17 +86,28 @@ impl ClientError {
 pub struct Client {
     agent: Agent,
     endpoint: String,
+    /// Requests are not signed without.
+    signer: Option<Signer>,
 }
 
 impl Client {
-    /// A client of the endpoint that `args` name. Proxies are not used.
-    pub fn new(args: &ApiArgs) -> Self {
-        let config = Agent::config_builder()
+    /// A client of the endpoint that `args` name, which signs with the credentials of this environment, if there are any.
+    /// Proxies are not used.
+    pub fn new(args: &ApiArgs) -> Result<Self, ClientError> {
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let signer = Signer::find(variable)?;
+        let mut config = Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(Duration::from_secs(CALL_SECONDS_MAX)))
-            .proxy(None)
-            .build();
-        Self { agent: config.into(), endpoint: args.endpoint.trim_end_matches('/').to_owned() }
+            // the API has none, and a signature is good for one address only
+            .max_redirects(0)
+            .proxy(None);
+        if args.endpoint.starts_with("https:") {
+            let bundle = || variable("AWS_CA_BUNDLE").map(PathBuf::from);
+            config = config.tls_config(tls_config(args.ca_certificate.clone().or_else(bundle).as_deref())?);
+        }
+        let endpoint = args.endpoint.trim_end_matches('/').to_owned();
+        Ok(Self { agent: config.build().into(), endpoint, signer })
     }
 
     /// The body of the answer to a request for `path`, which is escaped (see [`crate::frontend::path`]). An answer
@@ -86,12 +125,18 @@ impl Client {
         };
         let invalid = |error: http::Error| unreachable(error.into());
         let request = Request::builder().method(method).uri(self.url(path, query));
-        let answered = match body {
-            Some(body) => {
-                let request = request.header(header::CONTENT_TYPE, "application/json");
-                self.agent.run(request.body(body.to_string()).map_err(invalid)?)
-            }
-            None => self.agent.run(request.body(()).map_err(invalid)?),
+        let request = match body {
+            Some(_) => request.header(header::CONTENT_TYPE, "application/json"),
+            None => request,
+        };
+        let body = body.map(Value::to_string);
+        let mut request = request.body(body.as_deref().unwrap_or_default()).map_err(invalid)?;
+        if let Some(signer) = &self.signer {
+            signer.sign(&mut request, SystemTime::now())?;
+        }
+        let answered = match &body {
+            Some(_) => self.agent.run(request),
+            None => self.agent.run(request.map(|_| ())),
         };
         let mut response = answered.map_err(unreachable)?;
         let status = response.status();
@@ -112,6 +157,20 @@ impl Client {
         }
         url
     }
+}
+
+/// TLS with those who have a certificate of an authority in `bundle`, or of one that this system trusts.
+fn tls_config(bundle: Option<&Path>) -> Result<TlsConfig, RootsError> {
+    let roots = match bundle {
+        Some(path) => roots::from_file(path)?,
+        None => roots::of_system()?,
+    };
+    let roots: Vec<Certificate<'static>> =
+        roots.iter().map(|root| Certificate::from_der(root.as_ref()).to_owned()).collect();
+    let config = TlsConfig::builder()
+        .root_certs(RootCerts::new_with_certs(&roots))
+        .unversioned_rustls_crypto_provider(tls::provider());
+    Ok(config.build())
 }
 
 fn refusal(status: StatusCode, body: Option<&Value>, text: &str) -> ClientError {

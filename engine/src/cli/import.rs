@@ -26,6 +26,7 @@ mod tree;
 
 use std::fs;
 use std::io::{Write, stderr, stdout};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
@@ -36,6 +37,7 @@ use self::given::Given;
 use self::input::Input;
 use self::kubernetes::Objects;
 use self::tree::Part;
+use super::client::ApiArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -108,6 +110,11 @@ pub struct ImportArgs {
     /// Import what the App Mesh API at this address has
     #[arg(long, value_name = "URL")]
     from_endpoint: Option<String>,
+
+    /// PEM file with the certificates of the authorities to trust there, instead of those of this system [default:
+    /// AWS_CA_BUNDLE]
+    #[arg(long, env = "LEGATION_CA_CERTIFICATE", value_name = "FILE")]
+    ca_certificate: Option<PathBuf>,
 }
 
 /// What a file is.
@@ -184,7 +191,8 @@ impl Outcome {
 
 fn import(args: &ImportArgs) -> Outcome {
     if let Some(endpoint) = &args.from_endpoint {
-        return match live::read(endpoint, args.mesh.as_deref()) {
+        let api = ApiArgs { endpoint: endpoint.clone(), ca_certificate: args.ca_certificate.clone() };
+        return match live::read(&api, args.mesh.as_deref()) {
             Ok(findings) => finish(findings),
             Err(error) => Outcome::unusable(vec![error]),
         };

@@ -3,10 +3,14 @@
 mod admin;
 pub mod apply;
 pub mod bootstrap;
+mod changes;
 pub mod client;
 mod config;
+mod confirm;
 mod failure;
+mod history;
 pub mod import;
+mod rollback;
 mod serve;
 mod status;
 mod wait;
@@ -36,6 +40,8 @@ pub struct Cli {
 enum Command {
     Serve(Box<serve::ServeArgs>),
     Apply(apply::ApplyArgs),
+    History(history::HistoryArgs),
+    Rollback(rollback::RollbackArgs),
     Import(Box<import::ImportArgs>),
     Bootstrap(bootstrap::BootstrapArgs),
     Status(status::StatusArgs),
@@ -54,6 +60,8 @@ impl Cli {
         match self.command {
             Command::Serve(args) => exit_code(serve::run(*args)),
             Command::Apply(args) => apply::run(&args),
+            Command::History(args) => exit_code(history::run(&args)),
+            Command::Rollback(args) => exit_code(rollback::run(&args)),
             Command::Import(args) => import::run(&args),
             Command::Bootstrap(args) => bootstrap::run(&args),
             Command::Status(args) => exit_code(status::run(&args)),

@@ -25,6 +25,21 @@ pub(super) async fn read(body: Body, limit: usize) -> Result<Bytes, ApiError> {
     }
 }
 
+/// Reads and drops a body that nobody wants, as much of it as [`read`] would: most clients read the answer only then.
+pub(super) async fn discard(mut body: Body, limit: usize) {
+    let arrival = Duration::from_secs(ARRIVAL_SECONDS_MAX);
+    let dropping = async {
+        let mut dropped = 0;
+        while dropped <= limit
+            && let Some(Ok(frame)) = body.frame().await
+        {
+            dropped += frame.data_ref().map_or(0, Bytes::len);
+        }
+    };
+    // the answer is the same whether or not all of it came
+    let _ = timeout(arrival, dropping).await;
+}
+
 async fn read_or_drop(mut body: Body, limit: usize) -> Result<Bytes, ApiError> {
     if body.size_hint().lower() > limit as u64 {
         return Err(too_large(body, limit).await);

@@ -8,11 +8,15 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `operation`, `path` | what can be asked, and under which paths: one table for the seven kinds |
+//! | `operation`, `path` | what can be asked, and under which paths |
 //! | `http` | the edge: routes, logs, metrics, what a request becomes and what becomes of its answer |
-//! | `caller` | who makes a request |
+//! | `caller`, `authentication` | who makes a request, and how that is known |
 //! | `body`, `request`, `command` | from bytes to something that can be executed |
-//! | `create`, `describe`, `list`, `update`, `delete` | the operations, over the store |
+//! | `create`, `describe`, `list`, `update`, `delete`, `tagging` | the operations, over the store |
+//! | `extension` | what App Mesh never had: `transactions`, `history`, `rollback` |
+//! | [`change_set`] | several changes, checked as a whole |
+//! | `client_token` | who repeats a request is answered as the first time |
+//! | `quotas`, `throttle` | how many resources there may be, and how often a caller may ask |
 //! | `lookup` | what they all read from it |
 //! | `references` | which resources a resource needs, and who needs it |
 //! | `page` | a piece of a list, and the token for the next |
@@ -23,13 +27,18 @@
 //! created once, no update is lost, and nothing ever refers to what does not exist. Where a precondition fails
 //! the operation starts over, a bounded number of times. There is no lock.
 
+pub mod authentication;
 mod body;
 pub mod caller;
+pub mod change_set;
+mod client_token;
 mod command;
 mod create;
 mod delete;
 mod describe;
 mod error;
+mod extension;
+mod history;
 mod http;
 mod list;
 mod lookup;
@@ -37,9 +46,14 @@ mod metrics;
 mod operation;
 mod page;
 pub mod path;
+pub mod quotas;
 pub(crate) mod references;
 mod request;
 mod response;
+mod rollback;
+mod tagging;
+pub mod throttle;
+mod transactions;
 mod update;
 
 #[cfg(test)]
@@ -48,11 +62,17 @@ mod tests;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use legation_proto::version::Transaction;
+
+use self::authentication::Authenticator;
 use self::caller::Caller;
 pub use self::error::ApiError;
 pub use self::http::router;
-pub use self::operation::{Operation, Verb};
-use crate::store::{Batch, CommitError, Store};
+pub use self::operation::Operation;
+pub use self::quotas::Quotas;
+pub use self::throttle::Rates;
+use self::throttle::Throttle;
+use crate::store::{Batch, CommitError, Precondition, Store};
 
 /// What the operator decides about the API.
 #[derive(Clone, Debug)]
@@ -63,6 +83,10 @@ pub struct FrontendSettings {
     pub account: String,
     /// The largest body of a request, in bytes.
     pub body_bytes_max: usize,
+    /// How many resources there may be.
+    pub quotas: Quotas,
+    /// How often a caller may ask.
+    pub rates: Rates,
 }
 
 impl Default for FrontendSettings {
@@ -71,6 +95,8 @@ impl Default for FrontendSettings {
             region: "us-east-1".to_owned(),
             account: "000000000000".to_owned(),
             body_bytes_max: 1024 * 1024,
+            quotas: Quotas::default(),
+            rates: Rates::default(),
         }
     }
 }
@@ -80,13 +106,21 @@ impl Default for FrontendSettings {
 pub struct Frontend {
     store: Arc<dyn Store>,
     settings: Arc<FrontendSettings>,
+    authenticator: Authenticator,
+    throttle: Arc<Throttle>,
 }
 
 impl Frontend {
-    /// The API over `store`.
+    /// The API over `store`, for everybody.
     pub fn new(store: Arc<dyn Store>, settings: FrontendSettings) -> Self {
         metrics::describe();
-        Self { store, settings: Arc::new(settings) }
+        let throttle = Arc::new(Throttle::new(settings.rates));
+        Self { store, settings: Arc::new(settings), authenticator: Authenticator::anonymous(), throttle }
+    }
+
+    /// The same API for those whom `authenticator` lets in.
+    pub fn with_authenticator(self, authenticator: Authenticator) -> Self {
+        Self { authenticator, ..self }
     }
 
     /// An empty batch for an `operation` of `caller`.
@@ -95,9 +129,12 @@ impl Frontend {
     }
 
     /// Commits `batch`; [`ApiError::Raced`] says that what it relied on has changed.
-    async fn commit(&self, batch: Batch) -> Result<(), ApiError> {
+    async fn commit(&self, batch: Batch) -> Result<Transaction, ApiError> {
         match self.store.commit(batch).await {
-            Ok(_) => Ok(()),
+            Ok(transaction) => Ok(transaction),
+            Err(CommitError::Conflict { precondition: Precondition::Fewer { family, .. } }) => {
+                Err(quotas::reached(&family))
+            }
             Err(CommitError::Conflict { .. }) => Err(ApiError::Raced),
             Err(CommitError::Invalid(error)) => Err(ApiError::Batch(error)),
             Err(CommitError::Store(error)) => Err(ApiError::Store(error)),

@@ -9,12 +9,10 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use h2::RecvStream;
+use legation_proto::response::GRPC_PREFIX_BYTES;
 use prost::{DecodeError, Message};
 use thiserror::Error;
 use tokio_stream::Stream;
-
-/// Before each message: whether it is compressed, and its length.
-pub(super) const PREFIX_BYTES: usize = 5;
 
 /// Reads requests of type `T`, one after the other; ends where the peer has ended its side of the stream.
 #[derive(Debug)]
@@ -59,7 +57,7 @@ impl<T, B> Requests<T, B> {
 
     /// How many bytes the next request has in the buffer, if all of it is there.
     fn next_in_buffer(&self) -> Result<Option<usize>, Unreadable> {
-        let Some(([compressed, length @ ..], content)) = self.buffer.split_first_chunk::<PREFIX_BYTES>()
+        let Some(([compressed, length @ ..], content)) = self.buffer.split_first_chunk::<GRPC_PREFIX_BYTES>()
         else {
             return Ok(None);
         };
@@ -80,7 +78,7 @@ impl<T: Message + Default, B> Requests<T, B> {
         let Some(bytes) = self.next_in_buffer()? else {
             return Ok(None);
         };
-        let (message, rest) = self.buffer[PREFIX_BYTES..].split_at(bytes);
+        let (message, rest) = self.buffer[GRPC_PREFIX_BYTES..].split_at(bytes);
         let request = T::decode(message)?;
         // nothing of the buffer is kept but what belongs to the next request
         self.buffer = BytesMut::from(rest);

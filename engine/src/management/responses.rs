@@ -3,11 +3,9 @@
 //! They go straight to the stream of the HTTP/2 library: a server of tonic or hyper has a task for each stream and a queue
 //! before it, which costs an Envoy a few microseconds a response and a few kilobytes.
 
-use std::io::{Cursor, IoSlice};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bytes::buf::Chain;
 use bytes::{Buf, Bytes};
 use h2::server::SendResponse;
 use h2::{Reason, SendStream};
@@ -17,7 +15,6 @@ use legation_actors::stream::{StreamEnd, Transport};
 use tonic::Status;
 
 use super::discovery::status_of;
-use super::requests::PREFIX_BYTES;
 
 /// The answer to a call, for which nothing has been sent.
 pub type Unanswered = SendResponse<Message>;
@@ -75,19 +72,17 @@ fn put(status: &Status, headers: &mut HeaderMap) {
     }
 }
 
-/// A message as gRPC frames it: not compressed, and its length before it. Counts as waiting until all of it was written.
+/// A message as gRPC frames it. Counts as waiting until all of it was written.
 #[derive(Debug)]
 pub struct Message {
-    content: Chain<Cursor<[u8; PREFIX_BYTES]>, Bytes>,
+    frame: Bytes,
     waiting: Arc<AtomicUsize>,
 }
 
 impl Message {
-    fn new(message: Bytes, waiting: Arc<AtomicUsize>) -> Self {
-        // far below that, as the largest response is
-        let [a, b, c, d] = u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes();
+    fn new(frame: Bytes, waiting: Arc<AtomicUsize>) -> Self {
         waiting.fetch_add(1, Ordering::Relaxed);
-        Self { content: Cursor::new([0, a, b, c, d]).chain(message), waiting }
+        Self { frame, waiting }
     }
 }
 
@@ -99,18 +94,14 @@ impl Drop for Message {
 
 impl Buf for Message {
     fn remaining(&self) -> usize {
-        self.content.remaining()
+        self.frame.remaining()
     }
 
     fn chunk(&self) -> &[u8] {
-        self.content.chunk()
-    }
-
-    fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
-        self.content.chunks_vectored(slices)
+        self.frame.chunk()
     }
 
     fn advance(&mut self, count: usize) {
-        self.content.advance(count);
+        self.frame.advance(count);
     }
 }

@@ -5,24 +5,30 @@
 //! | [`record`] | what is stored and how it is read: records, listings, events, the two kinds of data |
 //! | [`batch`] | what a commit asks for: preconditions and changes |
 //! | [`limits`] | the bounds on a batch, checked before anything is written |
+//! | [`family`] | keys that can be counted |
 //! | [`lease`] | keys that live only as long as somebody keeps them alive |
+//! | [`retention`] | how much of the past is kept |
 //! | [`watch`] | the reading end of a watch, and the queue behind it |
 //! | [`error`] | what can go wrong |
 //! | [`embedded`] | the default implementation: one process, one redb file |
 //!
-//! There are two kinds of data, told apart by their keys (see [`is_definition`]):
+//! There are three kinds of data, told apart by their keys (see [`is_definition`], [`is_remembered`]):
 //!
 //! * **Definitions** are what users wrote. A commit of definitions is durable before it is acknowledged, takes the
 //!   next [`Transaction`] number and writes one journal entry.
 //! * **Derived** data (fragments, membership) can be computed again. It takes no number of its own: its records
 //!   carry the transaction that the store had reached. It has no past, and may be lost at a restart.
+//! * **Remembered** data is about commits of definitions: it is committed with them and as durable, is in no journal and no
+//!   past, and goes by itself after a time.
 
 pub mod batch;
 pub mod embedded;
 pub mod error;
+pub mod family;
 pub mod lease;
 pub mod limits;
 pub mod record;
+pub mod retention;
 pub mod watch;
 
 mod metrics;
@@ -39,9 +45,11 @@ use legation_proto::version::Transaction;
 pub use self::batch::{Batch, Precondition};
 pub use self::embedded::{EmbeddedStore, OpenError};
 pub use self::error::{CommitError, StoreError};
+pub use self::family::Family;
 pub use self::lease::LeaseId;
 pub use self::limits::{InvalidBatch, Limits};
-pub use self::record::{At, DEFINITIONS, Event, Listing, Record, is_definition};
+pub use self::record::{At, DEFINITIONS, Event, Listing, REMEMBERED, Record, is_definition, is_remembered};
+pub use self::retention::{Kept, Pruned, Retention};
 pub use self::watch::Watch;
 
 /// A consistent, watchable map of keys to values with transactions.
@@ -79,8 +87,32 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError::NoHistory`], for it there is [`Store::list_and_watch`].
     async fn watch(&self, prefix: &str, after: Transaction) -> Result<Watch, StoreError>;
 
-    /// Up to `limit` journal entries after the transaction `after`, oldest first.
+    /// Up to `limit` journal entries after the transaction `after`, oldest first; those that were pruned are not there.
     async fn journal(&self, after: Transaction, limit: usize) -> Result<Vec<JournalEntry>, StoreError>;
+
+    /// Up to `limit` journal entries before the transaction `before`, newest first; those that were pruned are not there.
+    async fn journal_before(
+        &self,
+        before: Transaction,
+        limit: usize,
+    ) -> Result<Vec<JournalEntry>, StoreError>;
+
+    /// As [`Store::journal_before`], of the entries that changed the definition `key`.
+    async fn journal_of(
+        &self,
+        key: &str,
+        before: Transaction,
+        limit: usize,
+    ) -> Result<Vec<JournalEntry>, StoreError>;
+
+    /// The oldest transaction whose state is known: that before the oldest entry of the journal.
+    async fn oldest(&self) -> Result<Transaction, StoreError>;
+
+    /// Forgets the oldest entries of the journal that are not `kept`, and what the state before them was, a bounded
+    /// number of them: it is to be called until there is no more. The newest entry always stays.
+    ///
+    /// It need not be durable when this returns: after a crash some of it may have to be pruned again.
+    async fn prune(&self, kept: Kept) -> Result<Pruned, StoreError>;
 
     /// When a transaction was committed, in milliseconds since the Unix epoch; `None` for one that is not in the journal.
     async fn committed_at_ms(&self, transaction: Transaction) -> Result<Option<i64>, StoreError>;

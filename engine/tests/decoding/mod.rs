@@ -17,7 +17,7 @@ use legation_proto::fragment::Fragment;
 use legation_proto::id::NodeId;
 use legation_proto::resource::Resource;
 use legation_proto::resource_type::ResourceType;
-use legation_proto::response::{Protocol, Response};
+use legation_proto::response::{GRPC_PREFIX_BYTES, Protocol, Response};
 use prost::Message;
 use tokio_stream::StreamExt;
 
@@ -63,7 +63,7 @@ fn at_once<F: Future>(future: F) -> F::Output {
 }
 
 fn check_response(response: &Response, protocol: Protocol) {
-    let frame = response.encode(protocol, "fuzz");
+    let frame = response.encode(protocol, "fuzz").slice(GRPC_PREFIX_BYTES..);
     let (type_url, nonce) = match protocol {
         Protocol::Sotw => {
             let decoded = DiscoveryResponse::decode(frame).unwrap();

@@ -11,8 +11,9 @@ use serde_saphyr::ser_options;
 
 use super::findings::{Findings, Found, Weight, shown};
 use crate::frontend::references::references;
-use crate::model::shape::{Form, Shape, parse};
-use crate::model::{Kind, Path, ResourceId, Spec, Tag};
+use crate::model::shape::{Form, Shape};
+use crate::model::tags::Tag;
+use crate::model::{Kind, Path, ResourceId, Spec, Tags};
 
 /// What is to be written, by kind in the order of dependency, and then by name.
 pub(super) struct Documents {
@@ -45,7 +46,7 @@ impl Documents {
         let mut missing: BTreeMap<ResourceId, BTreeSet<String>> = BTreeMap::new();
         for found in self.by_id.values() {
             let place = format!("{} ({})", found.id, found.origin);
-            if let Err(errors) = parse::<Vec<Tag>>(&found.tags, &Path::root("tags")) {
+            if let Err(errors) = Tags::parse(&found.tags, &Path::root("tags")) {
                 errors.iter().for_each(|error| findings.say(Weight::Refused, &place, error));
             }
             let mut needed: Vec<ResourceId> = found.id.container().into_iter().collect();

@@ -12,10 +12,10 @@ use crate::model::{Kind, ResourceId};
 /// How many pages a list has at most: an endpoint that gives the same token again and again must not be followed forever.
 const PAGES_MAX: usize = 10_000;
 
-/// Everything at `endpoint`, or in the mesh `only`. An error if something there cannot be read: half of a mesh is none.
-pub(super) fn read(endpoint: &str, only: Option<&str>) -> Result<Findings, String> {
-    let client = Client::new(&ApiArgs { endpoint: endpoint.to_owned() });
-    let mut walk = Walk { client, endpoint, findings: Findings::default(), has_tags: true };
+/// Everything at the endpoint, or in the mesh `only`. An error if something there cannot be read: half of a mesh is none.
+pub(super) fn read(api: &ApiArgs, only: Option<&str>) -> Result<Findings, String> {
+    let client = Client::new(api).map_err(|error| error.to_string())?;
+    let mut walk = Walk { client, endpoint: &api.endpoint, findings: Findings::default(), has_tags: true };
     let meshes = match only {
         Some(mesh) => vec![ResourceId::mesh(mesh)],
         None => walk.list(Kind::Mesh, "", None)?,
@@ -134,7 +134,7 @@ impl Walk<'_> {
     fn failed(&self, path: &str, error: &ClientError) -> String {
         match error {
             ClientError::Refused { .. } => format!("{}: {path}: {error}", self.endpoint),
-            ClientError::Unreachable { .. } => error.to_string(),
+            _ => error.to_string(),
         }
     }
 }

@@ -1,11 +1,20 @@
 //! Tests of the API through its router, over a real store.
 
+mod authentication;
+mod change_sets;
+mod client_tokens;
 mod concurrency;
 mod failures;
+mod history;
 mod lists;
 mod operations;
+mod quotas;
 mod references;
 mod refusals;
+mod rollback;
+mod set_properties;
+mod tags;
+mod throttle;
 
 use std::sync::Arc;
 
@@ -25,7 +34,7 @@ use crate::store::{At, DEFINITIONS, EmbeddedStore, Record, Store};
 struct Api {
     router: Router,
     store: Arc<EmbeddedStore>,
-    _dir: Arc<TempDir>,
+    dir: Arc<TempDir>,
 }
 
 /// What the API said.
@@ -39,15 +48,45 @@ struct Answer {
 
 impl Api {
     fn new() -> Api {
-        let dir = TempDir::new().unwrap();
+        Api::with_body_bytes_max(4096)
+    }
+
+    fn with_body_bytes_max(body_bytes_max: usize) -> Api {
+        Api::with_settings(FrontendSettings { body_bytes_max, ..FrontendSettings::default() })
+    }
+
+    fn with_settings(settings: FrontendSettings) -> Api {
+        Api::in_dir(Arc::new(TempDir::new().unwrap()), settings)
+    }
+
+    fn in_dir(dir: Arc<TempDir>, settings: FrontendSettings) -> Api {
         let store = Arc::new(EmbeddedStore::open(dir.path()).unwrap());
-        let settings = FrontendSettings { body_bytes_max: 4096, ..FrontendSettings::default() };
-        Api { router: router(Frontend::new(store.clone(), settings)), store, _dir: Arc::new(dir) }
+        Api { router: router(Frontend::new(store.clone(), settings)), store, dir }
+    }
+
+    /// Another API over the same store, as of another host.
+    fn beside(&self) -> Api {
+        let frontend = Frontend::new(self.store.clone(), FrontendSettings::default());
+        Api { router: router(frontend), ..self.clone() }
+    }
+
+    /// The API after a restart. No other may be over the same store.
+    fn restarted(self) -> Api {
+        let Api { router, store, dir } = self;
+        drop(router);
+        drop(Arc::into_inner(store).expect("nobody else has the store open"));
+        Api::in_dir(dir, FrontendSettings::default())
     }
 
     /// The API with a mesh `m`, virtual nodes `a` and `b`, a virtual router `r` and a virtual gateway `g`.
     async fn with_mesh() -> Api {
         let api = Api::new();
+        api.fill().await;
+        api
+    }
+
+    /// Makes that mesh.
+    async fn fill(&self) {
         for (path, body) in [
             ("/meshes", json!({"meshName": "m", "spec": {}})),
             ("/meshes/m/virtualNodes", json!({"virtualNodeName": "a", "spec": {}})),
@@ -55,14 +94,16 @@ impl Api {
             ("/meshes/m/virtualRouters", json!({"virtualRouterName": "r", "spec": router_spec()})),
             ("/meshes/m/virtualGateways", json!({"virtualGatewayName": "g", "spec": gateway_spec()})),
         ] {
-            api.put(path, &body).await.ok();
+            self.put(path, &body).await.ok();
         }
-        api
     }
 
     async fn call(&self, method: &str, path: &str, body: impl Into<Body>) -> Answer {
-        let request =
-            Request::builder().method(method).uri(format!("/v20190125{path}")).body(body.into()).unwrap();
+        self.call_anywhere(method, &format!("/v20190125{path}"), body).await
+    }
+
+    async fn call_anywhere(&self, method: &str, path: &str, body: impl Into<Body>) -> Answer {
+        let request = Request::builder().method(method).uri(path).body(body.into()).unwrap();
         let response = self.router.clone().oneshot(request).await.unwrap();
         let status = response.status();
         let error_type = response.headers().get("x-amzn-ErrorType");
@@ -78,6 +119,16 @@ impl Api {
 
     async fn get(&self, path: &str) -> Answer {
         self.call("GET", path, Body::empty()).await
+    }
+
+    /// Posts to a path that App Mesh does not have.
+    async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.call_anywhere("POST", &format!("/legation/v1/{path}"), body.to_string()).await
+    }
+
+    /// The answer of the history to a query.
+    async fn history(&self, query: &str) -> Answer {
+        self.call_anywhere("GET", &format!("/legation/v1/history?{query}"), Body::empty()).await
     }
 
     async fn delete(&self, path: &str) -> Answer {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use legation_actors::composition::{Change, Client, Composed};
-use legation_actors::snapshot::{ResourceSet, Snapshot};
+use legation_actors::snapshot::ResourceSet;
 use legation_proto::fragment::{EgressMode, NodeFragment, Routing, ServiceFragment};
 use legation_proto::resource::Resource;
 use legation_proto::resource_type::ResourceType;
@@ -25,9 +25,7 @@ pub(super) fn recompose(
     if !is_sidecar || transaction < before.snapshot.transaction() || !differ_by_routes_only(from, to) {
         return None;
     }
-    let mut sets = ResourceType::ALL.map(|resource_type| Arc::clone(before.snapshot.set(resource_type)));
-    let route_configurations = &mut sets[ResourceType::RouteConfiguration.index()];
-    let mut resources = route_configurations.resources().to_vec();
+    let mut resources = before.snapshot.set(ResourceType::RouteConfiguration).resources().to_vec();
     for (from, to) in from.ports.iter().zip(&to.ports) {
         if let (Routing::VirtualHost(of_before), Routing::VirtualHost(now)) = (&from.routing, &to.routing) {
             let name = names::egress_route_configuration(from.port);
@@ -37,9 +35,8 @@ pub(super) fn recompose(
             *routes = Resource::of(Arc::clone(&routes.name), transaction, body);
         }
     }
-    *route_configurations = Arc::new(ResourceSet::new(resources));
-    let snapshot = Arc::new(Snapshot::at(transaction, sets));
-    Some(Composed { snapshot, problems: Arc::clone(&before.problems) })
+    let snapshot = before.snapshot.with_route_configurations(transaction, ResourceSet::new(resources));
+    Some(Composed { snapshot: Arc::new(snapshot), problems: Arc::clone(&before.problems) })
 }
 
 /// Whether the two have the same at the same ports, but for where requests are routed. One without ports is not known by them.

@@ -1,15 +1,18 @@
 //! Everything current, in memory under one short lock.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use legation_proto::version::Transaction;
 
+use super::deletions::Deletions;
+use super::families::Families;
 use super::leases::Leases;
-use super::view::{Records, View, under};
+use super::memory::{Memory, Remembered};
+use super::view::{Records, Staged, View, under};
 use super::watchers::{Wakeups, Watchers};
-use crate::store::batch::{Batch, Change};
+use crate::store::batch::{Batch, Change, Precondition};
 use crate::store::error::{CommitError, StoreError};
 use crate::store::lease::LeaseId;
 use crate::store::record::{Event, Listing, Record};
@@ -29,20 +32,29 @@ pub(super) struct Shared {
 /// What the store holds now. Definitions in it are durable.
 pub(super) struct State {
     transaction: Transaction,
+    /// The oldest transaction whose state is known.
+    oldest: Transaction,
     /// When the last commits were made, in milliseconds since the Unix epoch, oldest first.
     times: VecDeque<(Transaction, i64)>,
     records: Records,
+    deletions: Deletions,
+    families: Families,
+    memory: Memory,
     watchers: Watchers,
     leases: Leases,
     closed: bool,
 }
 
 impl Shared {
-    pub(super) fn new(transaction: Transaction, records: Records) -> Self {
+    pub(super) fn new(transaction: Transaction, oldest: Transaction, records: Records) -> Self {
         let state = State {
             transaction,
+            oldest,
             times: VecDeque::new(),
             records,
+            deletions: Deletions::after(transaction),
+            families: Families::default(),
+            memory: Memory::default(),
             watchers: Watchers::default(),
             leases: Leases::default(),
             closed: false,
@@ -101,8 +113,47 @@ impl State {
         self.transaction
     }
 
-    pub(super) fn records(&self) -> &Records {
-        &self.records
+    /// Counts what these preconditions are about, which is to be done before they are checked.
+    pub(super) fn count(&mut self, preconditions: &[Precondition]) {
+        for precondition in preconditions {
+            if let Precondition::Fewer { family, .. } = precondition {
+                self.families.count(family, &self.records);
+            }
+        }
+    }
+
+    /// The definitions as they will be after what is staged.
+    pub(super) fn view<'a>(&'a self, staged: &'a Staged) -> View<'a> {
+        View::new(&self.records, staged, &self.deletions, &self.families)
+    }
+
+    /// Remembers what was committed so.
+    pub(super) fn remember(&mut self, remembered: impl IntoIterator<Item = Remembered>) {
+        for Remembered { record, until_ms } in remembered {
+            self.memory.remember(&record.key, until_ms);
+            self.records.insert(Arc::clone(&record.key), record);
+        }
+    }
+
+    /// Some of the remembered keys that should be forgotten at `now_ms`.
+    pub(super) fn to_forget(&self, now_ms: i64) -> Vec<Arc<str>> {
+        self.memory.due(now_ms)
+    }
+
+    /// Forgets remembered keys.
+    pub(super) fn forget(&mut self, keys: &[Arc<str>]) {
+        for key in keys {
+            self.memory.forget(key);
+            self.records.remove(key);
+        }
+    }
+
+    pub(super) fn oldest(&self) -> Transaction {
+        self.oldest
+    }
+
+    pub(super) fn set_oldest(&mut self, oldest: Transaction) {
+        self.oldest = oldest;
     }
 
     pub(super) fn watchers(&mut self) -> &mut Watchers {
@@ -129,6 +180,9 @@ impl State {
             self.times.pop_front();
         }
         self.times.push_back((transaction, committed_at_ms));
+        for event in events.iter().filter(|event| event.value.is_none()) {
+            self.deletions.push(transaction, Arc::clone(&event.key));
+        }
         self.apply(events)
     }
 
@@ -140,8 +194,9 @@ impl State {
 
     /// Commits a batch of derived data, which exists here only.
     pub(super) fn commit_derived(&mut self, batch: Batch) -> Result<(Transaction, Wakeups), CommitError> {
-        let staged = BTreeMap::new();
-        let view = View::new(&self.records, &staged);
+        let staged = Staged::new();
+        self.count(&batch.preconditions);
+        let view = self.view(&staged);
         if let Some(precondition) = view.first_conflict(batch.preconditions) {
             return Err(CommitError::Conflict { precondition });
         }
@@ -154,7 +209,7 @@ impl State {
         for change in batch.changes {
             match change {
                 Change::Put { key, lease, .. } => self.leases.hold(key, lease),
-                Change::Delete { key } => self.leases.hold(key, None),
+                Change::Remember { key, .. } | Change::Delete { key } => self.leases.hold(key, None),
             }
         }
         let wakeups = self.apply(&events);
@@ -179,12 +234,16 @@ impl State {
     fn apply(&mut self, events: &[Event]) -> Wakeups {
         for event in events {
             let Some(value) = &event.value else {
-                self.records.remove(&event.key);
+                if self.records.remove(&event.key).is_some() {
+                    self.families.remove(&event.key);
+                }
                 continue;
             };
             let record =
                 Record { key: Arc::clone(&event.key), value: value.clone(), transaction: event.transaction };
-            self.records.insert(Arc::clone(&event.key), record);
+            if self.records.insert(Arc::clone(&event.key), record).is_none() {
+                self.families.add(&event.key);
+            }
         }
         self.watchers.publish(events)
     }

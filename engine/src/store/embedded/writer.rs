@@ -19,13 +19,15 @@ use legation_proto::version::Transaction;
 use tokio::sync::{mpsc, oneshot};
 
 use super::disk::Disk;
-use super::state::Shared;
-use super::view::{Records, Staged, View};
+use super::memory::Remembered;
+use super::state::{Shared, State};
+use super::view::Staged;
 use super::watchers::Wakeups;
-use crate::store::batch::{Batch, Kind};
+use crate::store::batch::{Batch, Change, Kind};
 use crate::store::error::{CommitError, StoreError};
 use crate::store::metrics;
 use crate::store::record::{Event, Record};
+use crate::store::retention::{Kept, Pruned};
 
 /// Batches that may wait; more wait in their callers.
 const QUEUE_BATCHES_MAX: usize = 256;
@@ -39,9 +41,9 @@ pub(super) struct Writer {
     thread: Option<JoinHandle<()>>,
 }
 
-struct Request {
-    batch: Batch,
-    answer: oneshot::Sender<Answer>,
+enum Request {
+    Commit { batch: Batch, answer: oneshot::Sender<Answer> },
+    Prune { kept: Kept, answer: oneshot::Sender<Result<Pruned, StoreError>> },
 }
 
 type Answer = Result<Transaction, CommitError>;
@@ -50,6 +52,7 @@ type Answer = Result<Transaction, CommitError>;
 pub(super) struct Commit {
     pub(super) entry: JournalEntry,
     pub(super) events: Vec<Event>,
+    pub(super) remembered: Vec<Remembered>,
 }
 
 impl Writer {
@@ -65,7 +68,16 @@ impl Writer {
     pub(super) async fn commit(&self, batch: Batch) -> Answer {
         let (answer, answered) = oneshot::channel();
         let queue = self.queue.as_ref().ok_or(StoreError::Closed)?;
-        let sent = queue.send(Request { batch, answer }).await;
+        let sent = queue.send(Request::Commit { batch, answer }).await;
+        sent.map_err(|_| StoreError::Closed)?;
+        answered.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Prunes a part of the journal, between two groups.
+    pub(super) async fn prune(&self, kept: Kept) -> Result<Pruned, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        let queue = self.queue.as_ref().ok_or(StoreError::Closed)?;
+        let sent = queue.send(Request::Prune { kept, answer }).await;
         sent.map_err(|_| StoreError::Closed)?;
         answered.await.map_err(|_| StoreError::Closed)?
     }
@@ -86,30 +98,51 @@ impl Drop for Writer {
 fn run(mut requests: mpsc::Receiver<Request>, shared: &Shared, disk: &Disk) {
     let mut waiting = Vec::with_capacity(GROUP_BATCHES_MAX);
     while requests.blocking_recv_many(&mut waiting, GROUP_BATCHES_MAX) > 0 {
-        commit_group(waiting.drain(..), shared, disk);
+        let mut batches = Vec::with_capacity(waiting.len());
+        let mut prunings = Vec::new();
+        for request in waiting.drain(..) {
+            match request {
+                Request::Commit { batch, answer } => batches.push((batch, answer)),
+                Request::Prune { kept, answer } => prunings.push((kept, answer)),
+            }
+        }
+        if !batches.is_empty() {
+            commit_group(batches, shared, disk);
+        }
+        for (kept, answer) in prunings {
+            let _ = answer.send(prune(kept, shared, disk));
+        }
     }
 }
 
-fn commit_group(requests: impl Iterator<Item = Request>, shared: &Shared, disk: &Disk) {
+fn prune(kept: Kept, shared: &Shared, disk: &Disk) -> Result<Pruned, StoreError> {
+    let newest = shared.lock().transaction();
+    let pruned = disk.prune(kept, newest)?;
+    shared.lock().set_oldest(pruned.oldest);
+    metrics::oldest(pruned.oldest);
+    Ok(pruned)
+}
+
+fn commit_group(batches: Vec<(Batch, oneshot::Sender<Answer>)>, shared: &Shared, disk: &Disk) {
     if disk.has_failed()
         && let Err(error) = recover(shared, disk)
     {
         tracing::error!(%error, "the store cannot be opened again after a failed write");
-        for Request { answer, .. } in requests {
+        for (_, answer) in batches {
             let _ = answer.send(Err(error.clone().into()));
         }
         return;
     }
     let mut answers = Vec::new();
-    let state = shared.lock();
-    let mut group = Group::after(state.transaction());
-    for request in requests {
-        let answer = group.stage(state.records(), request.batch);
-        answers.push((request.answer, answer));
+    let mut state = shared.lock();
+    let mut group = Group::after(&state, now_ms());
+    for (batch, caller) in batches {
+        let answer = group.stage(&mut state, batch);
+        answers.push((caller, answer));
     }
     drop(state);
 
-    if let Err(error) = disk.commit(&group.commits) {
+    if let Err(error) = disk.commit(&group.commits, &group.forgotten) {
         tracing::error!(%error, "definitions could not be written");
         // an answer may rest on a batch of this group that was not written, so none of them is given
         for (caller, _) in answers {
@@ -119,10 +152,14 @@ fn commit_group(requests: impl Iterator<Item = Request>, shared: &Shared, disk: 
     }
 
     let mut state = shared.lock();
-    let apply = |Commit { entry, events }: &Commit| {
-        state.apply_definitions(entry.transaction, entry.committed_at_ms, events)
+    if !group.commits.is_empty() {
+        state.forget(&group.forgotten);
+    }
+    let apply = |Commit { entry, events, remembered }: Commit| {
+        state.remember(remembered);
+        state.apply_definitions(entry.transaction, entry.committed_at_ms, &events)
     };
-    let wakeups: Vec<Wakeups> = group.commits.iter().map(apply).collect();
+    let wakeups: Vec<Wakeups> = group.commits.into_iter().map(apply).collect();
     drop(state);
     metrics::transaction(group.transaction);
     for (caller, answer) in answers {
@@ -138,7 +175,9 @@ fn recover(shared: &Shared, disk: &Disk) -> Result<(), StoreError> {
     disk.reopen()?;
     let newest = shared.lock().transaction();
     let missed = disk.journal(newest, Transaction::MAX, usize::MAX)?;
+    let remembered = disk.remembered()?;
     let mut state = shared.lock();
+    state.remember(remembered);
     for entry in missed {
         let JournalEntry { transaction, committed_at_ms, .. } = entry;
         let events = entry.changes.into_iter().map(|change| Event {
@@ -157,16 +196,22 @@ struct Group {
     transaction: Transaction,
     staged: Staged,
     commits: Vec<Commit>,
+    /// What was remembered long enough. It goes with the commits, if there are any.
+    forgotten: Vec<Arc<str>>,
+    now_ms: i64,
 }
 
 impl Group {
-    fn after(transaction: Transaction) -> Self {
-        Self { transaction, staged: Staged::new(), commits: Vec::new() }
+    fn after(state: &State, now_ms: i64) -> Self {
+        let forgotten = state.to_forget(now_ms);
+        let staged = forgotten.iter().map(|key| (Arc::clone(key), None)).collect();
+        Self { transaction: state.transaction(), staged, commits: Vec::new(), forgotten, now_ms }
     }
 
     /// Adds a batch if its preconditions hold; one that conflicts leaves no trace.
-    fn stage(&mut self, records: &Records, batch: Batch) -> Answer {
-        let view = View::new(records, &self.staged);
+    fn stage(&mut self, state: &mut State, batch: Batch) -> Answer {
+        state.count(&batch.preconditions);
+        let view = state.view(&self.staged);
         if let Some(precondition) = view.first_conflict(batch.preconditions) {
             return Err(CommitError::Conflict { precondition });
         }
@@ -179,12 +224,20 @@ impl Group {
         for event in &events {
             self.staged.insert(Arc::clone(&event.key), record(event));
         }
+        let mut remembered = Vec::new();
+        for change in &batch.changes {
+            if let Change::Remember { key, value, time_to_live } = change {
+                let new = Remembered::new(key, value, transaction, self.now_ms, *time_to_live);
+                self.staged.insert(Arc::clone(key), Some(new.record.clone()));
+                remembered.push(new);
+            }
+        }
         let (author, operation) = match batch.kind {
             Kind::Definitions { author, operation } => (author, operation),
             Kind::Derived => (String::new(), String::new()),
         };
-        let entry = JournalEntry { transaction, committed_at_ms: now_ms(), author, operation, changes };
-        self.commits.push(Commit { entry, events });
+        let entry = JournalEntry { transaction, committed_at_ms: self.now_ms, author, operation, changes };
+        self.commits.push(Commit { entry, events, remembered });
         self.transaction = transaction;
         Ok(transaction)
     }

@@ -34,7 +34,7 @@ impl Setup {
     }
 
     fn put(&self, path: &str, body: &Value) {
-        let client = Client::new(&ApiArgs { endpoint: self.endpoint.clone() });
+        let client = Client::new(&ApiArgs { endpoint: self.endpoint.clone(), ca_certificate: None }).unwrap();
         client.request(http::Method::PUT, &format!("/v20190125/meshes{path}"), &[], Some(body)).unwrap();
     }
 
