@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod decoding;
+mod importing;
 mod signatures;
 
 /// Everything that a fuzzer ever found wrong, and one way to every part of the code.
@@ -27,10 +28,16 @@ fn nobody_in_the_corpus_is_let_in() {
     check_corpus("authenticate", signatures::check);
 }
 
+#[test]
+fn the_corpus_of_the_fuzzer_is_imported() {
+    check_corpus("import", importing::check);
+}
+
 proptest::proptest! {
     #[test]
     fn any_bytes_are_borne(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300)) {
         decoding::check(&bytes);
         signatures::check(&bytes);
+        importing::check(&bytes);
     }
 }

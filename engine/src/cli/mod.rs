@@ -9,6 +9,7 @@ mod config;
 mod confirm;
 mod failure;
 mod history;
+pub mod import;
 mod rollback;
 mod serve;
 mod status;
@@ -41,6 +42,7 @@ enum Command {
     Apply(apply::ApplyArgs),
     History(history::HistoryArgs),
     Rollback(rollback::RollbackArgs),
+    Import(Box<import::ImportArgs>),
     Bootstrap(bootstrap::BootstrapArgs),
     Status(status::StatusArgs),
     Config(config::ConfigArgs),
@@ -60,6 +62,7 @@ impl Cli {
             Command::Apply(args) => apply::run(&args),
             Command::History(args) => exit_code(history::run(&args)),
             Command::Rollback(args) => exit_code(rollback::run(&args)),
+            Command::Import(args) => import::run(&args),
             Command::Bootstrap(args) => bootstrap::run(&args),
             Command::Status(args) => exit_code(status::run(&args)),
             Command::Config(args) => exit_code(config::run(&args)),

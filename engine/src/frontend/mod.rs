@@ -47,7 +47,7 @@ mod operation;
 mod page;
 pub mod path;
 pub mod quotas;
-mod references;
+pub(crate) mod references;
 mod request;
 mod response;
 mod rollback;

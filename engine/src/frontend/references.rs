@@ -19,15 +19,15 @@ use crate::store::At;
 
 /// A place in a specification that names another resource.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Reference {
+pub(crate) struct Reference {
     /// The place.
-    pub(super) at: Path,
+    pub(crate) at: Path,
     /// The resource that is named there.
-    pub(super) target: ResourceId,
+    pub(crate) target: ResourceId,
 }
 
 /// Every reference in a specification to a resource that must exist. A backend need not.
-pub(super) fn references(mesh: &str, spec: &Spec) -> Vec<Reference> {
+pub(crate) fn references(mesh: &str, spec: &Spec) -> Vec<Reference> {
     let spec_at = Path::root("spec");
     match spec {
         Spec::Route(route) => {

@@ -11,7 +11,7 @@ use super::kind::Kind;
 use super::mesh::MeshSpec;
 use super::route::RouteSpec;
 use super::rules;
-use super::shape::{Errors, FieldError, Path, parse};
+use super::shape::{Errors, FieldError, Form, Path, Shape, parse};
 use super::unsupported;
 use super::virtual_gateway::VirtualGatewaySpec;
 use super::virtual_node::VirtualNodeSpec;
@@ -59,6 +59,19 @@ impl Spec {
         unsupported::check(&spec, &at, &mut errors);
         errors.into_result()?;
         Ok(spec)
+    }
+
+    /// What the specifications of `kind` look like.
+    pub fn form(kind: Kind) -> Form {
+        match kind {
+            Kind::Mesh => MeshSpec::form(),
+            Kind::VirtualNode => VirtualNodeSpec::form(),
+            Kind::VirtualRouter => VirtualRouterSpec::form(),
+            Kind::Route => RouteSpec::form(),
+            Kind::VirtualService => VirtualServiceSpec::form(),
+            Kind::VirtualGateway => VirtualGatewaySpec::form(),
+            Kind::GatewayRoute => GatewayRouteSpec::form(),
+        }
     }
 
     /// The kind of resource that it is of.

@@ -10,7 +10,7 @@
 use serde_json::{Map, Value};
 
 use super::error::{excerpt, quote};
-use super::{Errors, Path, Shape};
+use super::{Errors, Form, Path, Shape};
 
 /// Declares types of the model: see the [module](self).
 macro_rules! shape {
@@ -26,17 +26,21 @@ macro_rules! shape {
         #[serde(rename_all = "camelCase")]
         pub struct $name { $( $(#[$field_meta])* pub $field: $type, )* }
 
-        impl $crate::model::shape::Shape for $name {
-            fn check(
-                value: &serde_json::Value,
-                at: &$crate::model::shape::Path,
-                errors: &mut $crate::model::shape::Errors,
-            ) {
-                use $crate::model::shape::declare::{Field, check_struct};
-                const FIELDS: &[Field] = &[$( Field::of::<$type>(stringify!($field)) ),*];
-                check_struct(FIELDS, value, at, errors);
+        const _: () = {
+            use $crate::model::shape::declare::{Field, check_struct};
+            use $crate::model::shape::{Errors, Form, Path, Shape};
+            const FIELDS: &[Field] = &[$( Field::of::<$type>(stringify!($field)) ),*];
+
+            impl Shape for $name {
+                fn check(value: &serde_json::Value, at: &Path, errors: &mut Errors) {
+                    check_struct(FIELDS, value, at, errors);
+                }
+
+                fn form() -> Form {
+                    Form::Struct(FIELDS)
+                }
             }
-        }
+        };
 
         $crate::model::shape::declare::shape! { $($rest)* }
     };
@@ -70,6 +74,10 @@ macro_rules! shape {
             ) {
                 $crate::model::shape::declare::check_enum(&[$( $wire ),*], value, at, errors);
             }
+
+            fn form() -> $crate::model::shape::Form {
+                $crate::model::shape::Form::Text
+            }
         }
 
         $crate::model::shape::declare::shape! { $($rest)* }
@@ -84,17 +92,21 @@ macro_rules! shape {
         #[serde(rename_all = "camelCase")]
         pub enum $name { $( $(#[$variant_meta])* $variant($type), )* }
 
-        impl $crate::model::shape::Shape for $name {
-            fn check(
-                value: &serde_json::Value,
-                at: &$crate::model::shape::Path,
-                errors: &mut $crate::model::shape::Errors,
-            ) {
-                use $crate::model::shape::declare::{Field, check_union};
-                const MEMBERS: &[Field] = &[$( Field::of::<$type>(stringify!($variant)) ),*];
-                check_union(MEMBERS, value, at, errors);
+        const _: () = {
+            use $crate::model::shape::declare::{Field, check_union};
+            use $crate::model::shape::{Errors, Form, Path, Shape};
+            const MEMBERS: &[Field] = &[$( Field::of::<$type>(stringify!($variant)) ),*];
+
+            impl Shape for $name {
+                fn check(value: &serde_json::Value, at: &Path, errors: &mut Errors) {
+                    check_union(MEMBERS, value, at, errors);
+                }
+
+                fn form() -> Form {
+                    Form::Union(MEMBERS)
+                }
             }
-        }
+        };
 
         $crate::model::shape::declare::shape! { $($rest)* }
     };
@@ -102,20 +114,32 @@ macro_rules! shape {
 pub(crate) use shape;
 
 /// A field of a struct, or a member of a union.
-pub(crate) struct Field {
+pub struct Field {
     wire_name: CamelCase,
     required: bool,
     check: fn(&Value, &Path, &mut Errors),
+    form: fn() -> Form,
 }
 
 impl Field {
     /// The field with this Rust identifier, of the type `T`.
     pub(crate) const fn of<T: Shape>(identifier: &'static str) -> Field {
-        Field { wire_name: CamelCase::of(identifier), required: T::REQUIRED, check: T::check }
+        Field { wire_name: CamelCase::of(identifier), required: T::REQUIRED, check: T::check, form: T::form }
     }
 
-    fn wire_name(&self) -> &str {
+    /// The name on the wire.
+    pub(crate) fn wire_name(&self) -> &str {
         self.wire_name.as_str()
+    }
+
+    /// Whether a struct must have it. Of a union's members this says nothing.
+    pub(crate) fn is_required(&self) -> bool {
+        self.required
+    }
+
+    /// What its values look like.
+    pub(crate) fn form(&self) -> Form {
+        (self.form)()
     }
 }
 

@@ -6,7 +6,7 @@ use std::ops::Deref;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Errors, Path, Shape};
+use super::{Errors, Form, Path, Shape};
 
 /// Why a value is refused by a type with limits, such as `70000 is not in 1..=65535`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -63,6 +63,10 @@ impl<const MIN: i64, const MAX: i64> Shape for Int<MIN, MAX> {
             errors.wrong_type(at, value, "an integer");
         }
     }
+
+    fn form() -> Form {
+        Form::Integer
+    }
 }
 
 /// A text of `MIN..=MAX` characters.
@@ -117,6 +121,10 @@ impl<const MIN: usize, const MAX: usize> Shape for Text<MIN, MAX> {
         if let Err(error) = Self::check_length(text) {
             errors.report(at, error);
         }
+    }
+
+    fn form() -> Form {
+        Form::Text
     }
 }
 
@@ -178,5 +186,9 @@ impl<T: Shape, const MIN: usize, const MAX: usize> Shape for List<T, MIN, MAX> {
             errors.report(at, error);
         }
         Vec::<T>::check(value, at, errors);
+    }
+
+    fn form() -> Form {
+        Vec::<T>::form()
     }
 }

@@ -16,6 +16,7 @@ pub mod limits;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+pub use declare::Field;
 pub use error::{Errors, FieldError, Path};
 pub use limits::{AtLeast, Int, List, OutOfLimits, Text};
 
@@ -28,6 +29,26 @@ pub trait Shape: DeserializeOwned {
 
     /// Reports everything in `value` that does not fit this type. `at` is where the value stands.
     fn check(value: &Value, at: &Path, errors: &mut Errors);
+
+    /// What values of this type look like.
+    fn form() -> Form;
+}
+
+/// What the values of a type look like, for those who bring values of another shape into it. Limits are not part of it.
+#[derive(Clone, Copy)]
+pub enum Form {
+    /// An object with these fields.
+    Struct(&'static [Field]),
+    /// An object with exactly one of these members.
+    Union(&'static [Field]),
+    /// A list of such values.
+    List(fn() -> Form),
+    /// A string.
+    Text,
+    /// An integer.
+    Integer,
+    /// `true` or `false`.
+    Boolean,
 }
 
 /// Checks `value`, which stands at `at`, and decodes it: a `T`, or every error.
@@ -68,6 +89,10 @@ impl<T: Shape> Shape for Option<T> {
     fn check(value: &Value, at: &Path, errors: &mut Errors) {
         T::check(value, at, errors);
     }
+
+    fn form() -> Form {
+        T::form()
+    }
 }
 
 impl Shape for bool {
@@ -75,6 +100,10 @@ impl Shape for bool {
         if !value.is_boolean() {
             errors.wrong_type(at, value, "true or false");
         }
+    }
+
+    fn form() -> Form {
+        Form::Boolean
     }
 }
 
@@ -84,11 +113,19 @@ impl Shape for String {
             errors.wrong_type(at, value, "a string");
         }
     }
+
+    fn form() -> Form {
+        Form::Text
+    }
 }
 
 impl Shape for i64 {
     fn check(value: &Value, at: &Path, errors: &mut Errors) {
         Int::<{ i64::MIN }, { i64::MAX }>::check(value, at, errors);
+    }
+
+    fn form() -> Form {
+        Form::Integer
     }
 }
 
@@ -101,5 +138,9 @@ impl<T: Shape> Shape for Vec<T> {
         for (index, item) in items.iter().enumerate() {
             T::check(item, &at.index(index), errors);
         }
+    }
+
+    fn form() -> Form {
+        Form::List(T::form)
     }
 }

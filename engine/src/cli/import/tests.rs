@@ -1,0 +1,45 @@
+//! Tables: what is imported, and what becomes of it.
+
+mod app_mesh;
+mod cloudformation;
+mod inputs;
+mod kubernetes;
+mod live;
+mod round_trip;
+mod terraform;
+
+use clap::Parser;
+use expect_test::Expect;
+
+use super::input::Input;
+use super::{ImportArgs, Outcome, import_inputs, report};
+
+#[derive(Parser)]
+struct CommandLine {
+    #[command(flatten)]
+    import: ImportArgs,
+}
+
+/// What becomes of the texts of files.
+fn imported(options: &[&str], files: &[(&str, &str)]) -> Outcome {
+    let words = ["import", "any"].iter().chain(options);
+    let args = CommandLine::try_parse_from(words).unwrap().import;
+    let inputs: Vec<Input> = files
+        .iter()
+        .map(|(name, text)| Input { name: (*name).to_owned(), text: (*text).to_owned() })
+        .collect();
+    import_inputs(&inputs, &args)
+}
+
+/// What is written, what is said, and the exit code.
+fn shown(outcome: &Outcome) -> String {
+    let written = outcome.documents.as_ref().map(super::Documents::to_yaml).unwrap_or_default();
+    let mut said = Vec::new();
+    report::print(&mut said, outcome);
+    let said: String = String::from_utf8(said).unwrap().lines().map(|line| format!("! {line}\n")).collect();
+    format!("{written}{said}exit code {}\n", outcome.exit_code())
+}
+
+fn check(options: &[&str], files: &[(&str, &str)], expected: Expect) {
+    expected.assert_eq(&shown(&imported(options, files)));
+}
