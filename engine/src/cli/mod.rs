@@ -2,6 +2,7 @@
 
 mod admin;
 pub mod apply;
+mod authorisation;
 pub mod bootstrap;
 mod changes;
 pub mod client;
@@ -41,6 +42,7 @@ enum Command {
     Apply(apply::ApplyArgs),
     History(history::HistoryArgs),
     Rollback(rollback::RollbackArgs),
+    Authorisation(authorisation::AuthorisationArgs),
     Bootstrap(bootstrap::BootstrapArgs),
     Status(status::StatusArgs),
     Config(config::ConfigArgs),
@@ -60,6 +62,7 @@ impl Cli {
             Command::Apply(args) => apply::run(&args),
             Command::History(args) => exit_code(history::run(&args)),
             Command::Rollback(args) => exit_code(rollback::run(&args)),
+            Command::Authorisation(args) => exit_code(authorisation::run(&args)),
             Command::Bootstrap(args) => bootstrap::run(&args),
             Command::Status(args) => exit_code(status::run(&args)),
             Command::Config(args) => exit_code(config::run(&args)),
