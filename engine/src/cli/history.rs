@@ -79,9 +79,8 @@ fn show_denials(client: &Client, args: &HistoryArgs) -> Result<(), Failure> {
     let limit = args.limit.min(u32::try_from(DENIALS_MAX).unwrap_or(u32::MAX)).to_string();
     let mut query = vec![("limit", limit.as_str())];
     query.extend(args.mesh.as_deref().map(|mesh| ("mesh", mesh)));
-    let answer = client
-        .request(Method::GET, path::DENIALS, &query, None)
-        .map_err(|error| Failure::failed(&error))?;
+    let answer =
+        client.request(Method::GET, path::DENIALS, &query, None).map_err(|error| Failure::failed(&error))?;
     if args.output == Output::Json {
         let text = serde_json::to_string_pretty(&answer).map_err(|error| Failure::failed(&error))?;
         return print(&(text + "\n"));

@@ -92,8 +92,7 @@ impl Frontend {
             }
         };
         for subject in &subjects {
-            let question =
-                Question { caller, action, subject, tags: &Tags::default(), untagged: &[] };
+            let question = Question { caller, action, subject, tags: &Tags::default(), untagged: &[] };
             self.check(&policies, &question)?;
         }
         Ok(())
@@ -171,11 +170,8 @@ fn changed_tags(effect: &Effect) -> (Tags, Vec<String>) {
     else {
         return (Tags::default(), Vec::new());
     };
-    let lost: Vec<String> = before
-        .iter()
-        .filter(|(key, _)| after.get(key).is_none())
-        .map(|(key, _)| key.to_owned())
-        .collect();
+    let lost: Vec<String> =
+        before.iter().filter(|(key, _)| after.get(key).is_none()).map(|(key, _)| key.to_owned()).collect();
     let kept: Vec<String> = after
         .iter()
         .filter(|(key, value)| before.get(key) == Some(value))

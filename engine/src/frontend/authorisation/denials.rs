@@ -5,6 +5,7 @@
 //! first. It is written to a file every few seconds at most, away from every request and every commit, and read again at
 //! the start: a crash loses the denials of those seconds. The log has them at once.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::fs;
 use std::io::{self, Write};
@@ -108,7 +109,7 @@ impl Denials {
             .iter()
             .filter(|(denied, _)| mesh.is_none_or(|mesh| denied.mesh.as_deref() == Some(mesh)))
             .collect();
-        found.sort_unstable_by(|(_, one), (_, other)| other.place.cmp(&one.place));
+        found.sort_unstable_by_key(|(_, times)| Reverse(times.place));
         let denials = found.into_iter().take(limit).map(|(denied, times)| Denial {
             denied: denied.clone(),
             count: times.count,

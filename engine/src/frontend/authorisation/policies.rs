@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cedar_policy::{
-    AuthorizationError, Authorizer, Decision, Effect, ParseErrors, Policy, PolicyId, PolicySet, ValidationMode,
-    Validator,
+    AuthorizationError, Authorizer, Decision, Effect, ParseErrors, Policy, PolicyId, PolicySet,
+    ValidationMode, Validator,
 };
 use metrics::{counter, describe_counter};
 use miette::Diagnostic;
@@ -19,6 +19,9 @@ use crate::watched_files::{self, WatchedFile, WatchedFiles, WatchedFilesError};
 
 /// The extension of the files with policies in a directory.
 const EXTENSION: &str = "cedar";
+
+/// How many things that are wrong with policies are told one by one.
+const ERRORS_SHOWN: usize = 20;
 
 const ERRORS_TOTAL: &str = "legation_policy_errors_total";
 
@@ -40,7 +43,9 @@ pub enum PoliciesError {
     #[error("{}", .0.join("\n"))]
     Invalid(Vec<String>),
     /// There is no policy.
-    #[error("there is no policy in it, so nobody would be allowed anything; say forbid(principal, action, resource); if that is meant")]
+    #[error(
+        "there is no policy in it, so nobody would be allowed anything; say forbid(principal, action, resource); if that is meant"
+    )]
     Empty,
     /// The schema itself cannot be used.
     #[error("the schema of policies: {0}")]
@@ -92,8 +97,16 @@ impl Policies {
             return Err(PoliciesError::Empty);
         }
         let validation = Validator::new(vocabulary.schema.clone()).validate(&set, ValidationMode::Strict);
-        let errors: Vec<String> = validation.validation_errors().map(ToString::to_string).collect();
+        let mut errors: Vec<String> = validation.validation_errors().map(ToString::to_string).collect();
         if !errors.is_empty() {
+            // a policy is checked for each action and kind of resource, in no order
+            errors.sort_unstable();
+            errors.dedup();
+            if errors.len() > ERRORS_SHOWN {
+                let more = errors.len() - ERRORS_SHOWN;
+                errors.truncate(ERRORS_SHOWN);
+                errors.push(format!("and {more} more"));
+            }
             return Err(PoliciesError::Invalid(errors));
         }
         for warning in validation.validation_warnings() {

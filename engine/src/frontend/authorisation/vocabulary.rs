@@ -33,7 +33,8 @@ impl Vocabulary {
         let mut actions = HashMap::new();
         for action in Action::all() {
             let id = uid(&action_type, &action.to_string());
-            let entity = entities.get(&id).ok_or_else(|| PoliciesError::Schema(format!("{id} is missing")))?;
+            let entity =
+                entities.get(&id).ok_or_else(|| PoliciesError::Schema(format!("{id} is missing")))?;
             actions.insert(action, entity.clone());
         }
         let mut kinds = BTreeMap::new();

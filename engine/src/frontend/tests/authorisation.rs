@@ -380,16 +380,27 @@ async fn one_change_that_is_denied_denies_the_set() {
         (apply(&[own.clone(), others.clone()], &[]), "UpdateVirtualNode", "orders-node"),
         (apply(&[others, own.clone()], &[]), "UpdateVirtualNode", "orders-node"),
         (apply(&[own.clone(), route], &[]), "CreateRoute", "orders-router/route/payments-x"),
-        (apply(std::slice::from_ref(&own), &["mesh/shop/virtualNode/orders-node"]), "DeleteVirtualNode", "orders-node"),
+        (
+            apply(std::slice::from_ref(&own), &["mesh/shop/virtualNode/orders-node"]),
+            "DeleteVirtualNode",
+            "orders-node",
+        ),
         (apply(&[own.clone(), node("else", "payments")], &[]), "CreateVirtualNode", "virtualNode/else"),
-        (apply(&[own.clone(), node("payments-x", "orders")], &[]), "CreateVirtualNode", "virtualNode/payments-x"),
+        (
+            apply(&[own.clone(), node("payments-x", "orders")], &[]),
+            "CreateVirtualNode",
+            "virtualNode/payments-x",
+        ),
         // whatever is wrong with it besides is not told
         (apply(&[own.clone(), missing], &[]), "CreateVirtualService", "orders-x"),
         (apply(std::slice::from_ref(&own), &["mesh/shop/virtualNode/none"]), "DeleteVirtualNode", "none"),
         (apply(&[own.clone(), json!({"meshName": "none", "spec": {}})], &[]), "CreateMesh", "mesh/none"),
     ] {
         let message = world.denied("pat", &call).await;
-        assert!(message.contains(&format!("appmesh:{action} on")) && message.ends_with(resource), "{message}");
+        assert!(
+            message.contains(&format!("appmesh:{action} on")) && message.ends_with(resource),
+            "{message}"
+        );
     }
     // what is made in the set has its tags for what lies in it
     let (before, _) = world.state().await;
@@ -401,9 +412,8 @@ async fn one_change_that_is_denied_denies_the_set() {
 async fn one_effect_that_is_denied_denies_the_rollback() {
     let world = World::new(EXAMPLE).await;
     let (to, _) = world.state().await;
-    let rollback = |dry_run: bool| {
-        Call::post("rollback", &json!({"to": to, "mesh": "shop", "dryRun": dry_run}))
-    };
+    let rollback =
+        |dry_run: bool| Call::post("rollback", &json!({"to": to, "mesh": "shop", "dryRun": dry_run}));
     let (own, others) = (of_team(Kind::VirtualNode, "payments"), of_team(Kind::VirtualNode, "orders"));
     world.call("pat", &update(&own)).await.ok();
     world.call("oscar", &update(&others)).await.ok();
@@ -457,9 +467,14 @@ async fn a_history_is_read_where_the_mesh_allows_it() {
         world.denied("pat", &Call::get(&format!("history{query}"))).await;
     }
     let answer = world.call("oscar", &Call::get("denials?mesh=shop&limit=2")).await.ok();
-    let shown: Vec<String> = answer["denials"].as_array().unwrap().iter().map(|denial| {
-        format!("{} {} {} {}", denial["user"], denial["action"], denial["resource"], denial["count"])
-    }).collect();
+    let shown: Vec<String> = answer["denials"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|denial| {
+            format!("{} {} {} {}", denial["user"], denial["action"], denial["resource"], denial["count"])
+        })
+        .collect();
     let expected = r#""oscar" "legation:GetHistory" "arn:aws:appmesh:us-east-1:000000000000:mesh/shop" 3"#;
     assert_eq!(shown, [expected]);
     for refused in ["denials?limit=0", "denials?limit=1001", "denials?limit=x", "denials?mesh="] {
@@ -476,8 +491,8 @@ fn any_call() -> impl Strategy<Value = Call> {
     let kinds = prop::sample::select(Kind::ALL.to_vec());
     let teams = prop::sample::select(vec!["payments", "orders", "absent"]);
     let keys = prop::sample::select(vec!["team", "owner", "colour"]);
-    let single = (prop::sample::select(operations), kinds, teams, keys).prop_map(
-        |(operation, kind, team, key)| {
+    let single =
+        (prop::sample::select(operations), kinds, teams, keys).prop_map(|(operation, kind, team, key)| {
             let kind = match operation {
                 Operation::Create(kind)
                 | Operation::Describe(kind)
@@ -487,8 +502,7 @@ fn any_call() -> impl Strategy<Value = Call> {
                 _ => kind,
             };
             request(operation, &of_team(kind, team), key)
-        },
-    );
+        });
     let set = (prop::collection::vec(0..3_usize, 0..4), prop::collection::vec(0..3_usize, 0..3)).prop_map(
         |(puts, deletes)| {
             let team = |index: &usize| ["payments", "orders", "absent"][*index];

@@ -21,17 +21,30 @@ fn what_does_not_fit_is_refused_with_the_reason() {
         ("permit (principal, action, resource is Cluster);", "Cluster"),
         ("permit (principal, action, resource) when { resource.nam == \"x\" };", "nam"),
         ("permit (principal, action, resource) when { resource.name == 1 };", "p.cedar:policy0"),
-        ("permit (principal, action, resource) when { resource.getTag(\"t\") == \"1\" };", "getTag"),
-        ("@id(\"mine\") permit (principal, action, resource) when { context.tagKeys.contains(\"t\") };", "p.cedar:mine"),
-        ("@id(\"a\") permit (principal, action, resource); @id(\"a\") forbid (principal, action, resource);", "p.cedar:a"),
+        (
+            "permit (principal, action, resource) when { resource.getTag(\"t\") == \"1\" };",
+            "access to tag `\"t\"` on entity type",
+        ),
+        (
+            "@id(\"mine\") permit (principal, action, resource) when { context.tagKeys.contains(\"t\") };",
+            "p.cedar:mine",
+        ),
+        (
+            "@id(\"a\") permit (principal, action, resource); @id(\"a\") forbid (principal, action, resource);",
+            "p.cedar:a",
+        ),
     ] {
         let error = Policies::parse(&[file("p.cedar", text)]).err().expect(text).to_string();
         assert!(error.contains(expected), "{text}: {error}");
     }
-    let error = Policies::parse(&[WatchedFile { path: "p.cedar".into(), content: vec![0xff] }]).err().unwrap();
+    let error =
+        Policies::parse(&[WatchedFile { path: "p.cedar".into(), content: vec![0xff] }]).err().unwrap();
     assert!(matches!(error, PoliciesError::NotText(_)));
     // names are by file
-    let two = [file("a.cedar", "permit (principal, action, resource);"), file("b.cedar", "forbid (principal, action, resource);")];
+    let two = [
+        file("a.cedar", "permit (principal, action, resource);"),
+        file("b.cedar", "forbid (principal, action, resource);"),
+    ];
     assert_eq!(Policies::parse(&two).unwrap().len(), 2);
 }
 
