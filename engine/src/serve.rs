@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Admin};
 use crate::frontend::authentication::{AccessKeys, Authenticator};
+use crate::frontend::authorisation::{Authoriser, Denials, Policies};
 use crate::frontend::{self, Frontend, FrontendSettings};
 use crate::http_server::{self, Versions};
 use crate::management::compose::COMPOSER;
@@ -31,6 +32,9 @@ use crate::watched_files::WatchedFilesError;
 
 /// Largest body of an API request, in bytes.
 const BODY_BYTES_MAX: usize = 1 << 20;
+
+/// The file in the data directory that tells who was denied what.
+const DENIALS: &str = "denials.json";
 
 /// Why the process cannot run, or runs no longer.
 #[derive(Debug, Error)]
@@ -73,10 +77,26 @@ pub async fn serve(settings: ServeSettings) -> Result<(), ServeError> {
     let metrics = telemetry::record_metrics()?;
     let mut tasks: JoinSet<Result<(), ServeError>> = JoinSet::new();
     let mut authenticator = Authenticator::anonymous();
+    let is_anonymous = settings.access_keys.is_none();
     if let Some(path) = settings.access_keys {
         let (files, keys) = AccessKeys::watch(path)?;
         tasks.spawn(async move { Ok(files.keep_current().await?) });
         authenticator = Authenticator::new(keys, &settings.region);
+    }
+    let mut authoriser = Authoriser::permissive();
+    let denials_path = settings.data_dir.join(DENIALS);
+    let denials = Arc::new(Denials::load(&denials_path));
+    if let Some(path) = settings.policies {
+        if is_anonymous {
+            tracing::warn!(
+                "there are policies and no access keys: everybody is User::\"anonymous\" to them, in no group"
+            );
+        }
+        let (files, policies) = Policies::watch(path)?;
+        tasks.spawn(async move { Ok(files.keep_current().await?) });
+        let keeping = Arc::clone(&denials).keep(denials_path.clone());
+        tasks.spawn(async move { Ok(keeping.await?) });
+        authoriser = Authoriser::new(policies, Arc::clone(&denials));
     }
     let mut transport = Transport::clear_text();
     if let Some(certificate) = settings.api_certificate {
@@ -111,7 +131,8 @@ pub async fn serve(settings: ServeSettings) -> Result<(), ServeError> {
             rates: settings.rates,
         },
     )
-    .with_authenticator(authenticator);
+    .with_authenticator(authenticator)
+    .with_authoriser(authoriser);
     let admin_router = admin::router(Admin {
         fleet: Arc::clone(&fleet),
         store: Arc::clone(&store),
@@ -159,6 +180,7 @@ pub async fn serve(settings: ServeSettings) -> Result<(), ServeError> {
         ended?;
     }
     tasks.shutdown().await;
+    denials.save(&denials_path);
     Ok(())
 }
 

@@ -101,6 +101,11 @@ pub struct ServeOptions {
     #[arg(long, env = "LEGATION_ACCESS_KEYS", value_name = "FILE")]
     pub access_keys: Option<PathBuf>,
 
+    /// File with the Cedar policies that say who may do what, or directory with such files, *.cedar; without it everybody
+    /// may do everything
+    #[arg(long, env = "LEGATION_POLICIES", value_name = "FILE|DIR")]
+    pub policies: Option<PathBuf>,
+
     /// PEM file with the certificate of the API, and after it those that lead to its authority
     #[arg(long, env = "LEGATION_API_TLS_CERTIFICATE", value_name = "FILE")]
     pub api_tls_certificate: Option<PathBuf>,
@@ -202,6 +207,8 @@ pub struct ServeSettings {
     pub account_id: String,
     /// The file with the access keys; without one everybody is let in.
     pub access_keys: Option<PathBuf>,
+    /// The file or directory with the policies; without one everybody may do everything.
+    pub policies: Option<PathBuf>,
     /// The certificate of the API; without one it is served in clear text.
     pub api_certificate: Option<CertificateFiles>,
     /// How many resources there may be.
@@ -274,6 +281,7 @@ impl ServeOptions {
             region: self.region.or(other.region),
             account_id: self.account_id.or(other.account_id),
             access_keys: self.access_keys.or(other.access_keys),
+            policies: self.policies.or(other.policies),
             api_tls_certificate: self.api_tls_certificate.or(other.api_tls_certificate),
             api_tls_key: self.api_tls_key.or(other.api_tls_key),
             max_meshes: self.max_meshes.or(other.max_meshes),
@@ -337,6 +345,7 @@ impl ServeOptions {
                 writes: self.api_writes_per_second.map_or(rates.writes, NonZeroU32::new),
             },
             access_keys: self.access_keys,
+            policies: self.policies,
             api_certificate,
         };
         let store = self.store.as_deref().map_or(Ok(StoreKind::Embedded), str::parse)?;

@@ -6,9 +6,9 @@
 //! key, are looked at together, so that it does no harm that one is replaced before the other.
 
 use std::error::Error;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,8 +27,25 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// Largest file that is taken, in bytes.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 
-/// What makes something of the contents of files, in their order.
-type Make<T> = dyn Fn(&[Vec<u8>]) -> Result<T, Box<dyn Error + Send + Sync>> + Send;
+/// What makes something of files, in their order.
+type Make<T> = dyn Fn(&[WatchedFile]) -> Result<T, Box<dyn Error + Send + Sync>> + Send;
+
+/// A file as it was read.
+#[derive(Debug)]
+pub struct WatchedFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What is in it.
+    pub content: Vec<u8>,
+}
+
+/// Which files are watched.
+enum Watched {
+    /// These.
+    Files(Vec<PathBuf>),
+    /// This one, or if it is a directory those in it that have this extension.
+    FileOrDir(PathBuf, &'static str),
+}
 
 /// Files that cannot be used.
 #[derive(Debug, Error)]
@@ -54,7 +71,7 @@ pub enum WatchedFilesError {
 /// Files, and who has what is made of them.
 pub struct WatchedFiles<T> {
     name: &'static str,
-    paths: Vec<PathBuf>,
+    watched: Watched,
     make: Box<Make<T>>,
     current: watch::Sender<Arc<T>>,
     /// The hash of what was looked at last, if it could be read.
@@ -72,13 +89,42 @@ impl<T: Send + Sync + 'static> WatchedFiles<T> {
     where
         E: Error + Send + Sync + 'static,
     {
+        let make = move |files: &[WatchedFile]| {
+            let contents: Vec<Vec<u8>> = files.iter().map(|file| file.content.clone()).collect();
+            make(&contents)
+        };
+        Self::open_watched(name, Watched::Files(paths), make)
+    }
+
+    /// The same of the file at `path`; or if that is a directory, of the files in it with this `extension`, whose names
+    /// begin with no dot, in the order of their names.
+    pub fn open_file_or_dir<E>(
+        name: &'static str,
+        path: PathBuf,
+        extension: &'static str,
+        make: impl Fn(&[WatchedFile]) -> Result<T, E> + Send + 'static,
+    ) -> Result<(Self, watch::Receiver<Arc<T>>), WatchedFilesError>
+    where
+        E: Error + Send + Sync + 'static,
+    {
+        Self::open_watched(name, Watched::FileOrDir(path, extension), make)
+    }
+
+    fn open_watched<E>(
+        name: &'static str,
+        watched: Watched,
+        make: impl Fn(&[WatchedFile]) -> Result<T, E> + Send + 'static,
+    ) -> Result<(Self, watch::Receiver<Arc<T>>), WatchedFilesError>
+    where
+        E: Error + Send + Sync + 'static,
+    {
         describe_counter!(RELOADS_TOTAL, "changed files that were taken or refused, by what they hold");
-        let make: Box<Make<T>> = Box::new(move |contents| make(contents).map_err(Into::into));
-        let contents = read(&paths)?;
-        let made = make(&contents).map_err(|error| unusable(&paths, error.as_ref()))?;
+        let make: Box<Make<T>> = Box::new(move |files| make(files).map_err(Into::into));
+        let files = watched.read()?;
+        let made = make(&files).map_err(|error| watched.unusable(error.as_ref()))?;
         let (current, receiver) = watch::channel(Arc::new(made));
-        let seen = Some(hash(&contents));
-        Ok((Self { name, paths, make, current, seen, is_unreadable: false }, receiver))
+        let seen = Some(hash(&files));
+        Ok((Self { name, watched, make, current, seen, is_unreadable: false }, receiver))
     }
 
     /// Keeps what is made of the files current, for ever; the error says that making it has panicked.
@@ -97,8 +143,8 @@ impl<T: Send + Sync + 'static> WatchedFiles<T> {
     /// Looks at the files once.
     fn look(&mut self) {
         let name = self.name;
-        let contents = match read(&self.paths) {
-            Ok(contents) => contents,
+        let files = match self.watched.read() {
+            Ok(files) => files,
             Err(error) => {
                 if !self.is_unreadable {
                     self.is_unreadable = true;
@@ -108,18 +154,18 @@ impl<T: Send + Sync + 'static> WatchedFiles<T> {
             }
         };
         self.is_unreadable = false;
-        let hash = hash(&contents);
+        let hash = hash(&files);
         if self.seen == Some(hash) {
             return;
         }
         self.seen = Some(hash);
-        match (self.make)(&contents) {
+        match (self.make)(&files) {
             Ok(made) => {
                 self.current.send_replace(Arc::new(made));
                 counter!(RELOADS_TOTAL, "file" => name, "outcome" => "taken").increment(1);
                 tracing::info!(file = name, "a changed file was taken");
             }
-            Err(error) => self.refused(&unusable(&self.paths, error.as_ref())),
+            Err(error) => self.refused(&self.watched.unusable(error.as_ref())),
         }
     }
 
@@ -134,26 +180,56 @@ impl<T: Send + Sync + 'static> WatchedFiles<T> {
     }
 }
 
-fn unusable(paths: &[PathBuf], error: &(dyn Error + Send + Sync)) -> WatchedFilesError {
-    let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
-    WatchedFilesError::Unusable { paths: paths.join(", "), reason: error.to_string() }
-}
+impl Watched {
+    fn unusable(&self, error: &(dyn Error + Send + Sync)) -> WatchedFilesError {
+        let paths: Vec<String> = match self {
+            Self::Files(paths) => paths.iter().map(|path| path.display().to_string()).collect(),
+            Self::FileOrDir(path, _) => vec![path.display().to_string()],
+        };
+        WatchedFilesError::Unusable { paths: paths.join(", "), reason: error.to_string() }
+    }
 
-fn read(paths: &[PathBuf]) -> Result<Vec<Vec<u8>>, WatchedFilesError> {
-    let read = |path: &PathBuf| {
-        let mut content = Vec::new();
-        let reading = File::open(path).and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut content));
-        match reading {
-            Ok(_) => Ok(content),
-            Err(source) => Err(WatchedFilesError::Unreadable { path: path.clone(), source }),
+    fn read(&self) -> Result<Vec<WatchedFile>, WatchedFilesError> {
+        match self {
+            Self::Files(paths) => paths.iter().map(|path| read(path)).collect(),
+            Self::FileOrDir(path, extension) => read_file_or_dir(path, extension),
         }
-    };
-    paths.iter().map(read).collect()
+    }
 }
 
-/// The hash of all contents and of where each ends. Contents are not kept to be compared: they may be secret.
-fn hash(contents: &[Vec<u8>]) -> u64 {
-    let hashes: Vec<u8> = contents.iter().flat_map(|content| content_hash(content).to_be_bytes()).collect();
+/// The file at `path`; or if that is a directory, the files in it with this `extension`, whose names begin with no dot, in
+/// the order of their names.
+pub fn read_file_or_dir(path: &Path, extension: &str) -> Result<Vec<WatchedFile>, WatchedFilesError> {
+    if !path.is_dir() {
+        return Ok(vec![read(path)?]);
+    }
+    let unreadable = |source| WatchedFilesError::Unreadable { path: path.to_owned(), source };
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(path).map_err(unreadable)? {
+        let entry = entry.map_err(unreadable)?;
+        let is_hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+        let path = entry.path();
+        if !is_hidden && path.extension().is_some_and(|found| found == extension) {
+            paths.push(path);
+        }
+    }
+    paths.sort_unstable();
+    paths.iter().map(|path| read(path)).collect()
+}
+
+fn read(path: &Path) -> Result<WatchedFile, WatchedFilesError> {
+    let mut content = Vec::new();
+    let reading = File::open(path).and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut content));
+    match reading {
+        Ok(_) => Ok(WatchedFile { path: path.to_owned(), content }),
+        Err(source) => Err(WatchedFilesError::Unreadable { path: path.to_owned(), source }),
+    }
+}
+
+/// The hash of all names and contents and of where each ends. Contents are not kept to be compared: they may be secret.
+fn hash(files: &[WatchedFile]) -> u64 {
+    let parts = files.iter().flat_map(|file| [file.path.as_os_str().as_encoded_bytes(), &file.content]);
+    let hashes: Vec<u8> = parts.flat_map(|part| content_hash(part).to_be_bytes()).collect();
     content_hash(&hashes)
 }
 
@@ -261,5 +337,33 @@ mod tests {
         fs::write(&path, "x").unwrap();
         let error = open(&[&path]).map(|_| ()).unwrap_err().to_string();
         assert!(error.ends_with("file: invalid digit found in string"), "{error}");
+    }
+
+    #[test]
+    fn a_directory_is_all_files_in_it_that_have_the_extension() {
+        let dir = TempDir::new().unwrap();
+        let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
+        for (name, text) in [("b.n", "2"), ("a.n", "1"), (".hidden.n", "9"), ("README", "9"), ("c.n~", "9")] {
+            write(name, text);
+        }
+        let numbers = |files: &[WatchedFile]| {
+            let contents: Vec<Vec<u8>> = files.iter().map(|file| file.content.clone()).collect();
+            numbers(&contents)
+        };
+        let (mut watched, current) =
+            WatchedFiles::open_file_or_dir("test", dir.path().to_owned(), "n", numbers).unwrap();
+        let mut check = |expected: &[u32]| {
+            watched.look();
+            assert_eq!(**current.borrow(), expected);
+        };
+        check(&[1, 2]);
+        write("c.n", "3");
+        check(&[1, 2, 3]);
+        write("a.n", "x");
+        check(&[1, 2, 3]);
+        fs::remove_file(dir.path().join("a.n")).unwrap();
+        check(&[2, 3]);
+        fs::rename(dir.path().join("b.n"), dir.path().join("d.n")).unwrap();
+        check(&[3, 2]);
     }
 }

@@ -8,6 +8,7 @@ use ureq::http::Method;
 use super::changes::Renderer;
 use super::client::{ApiArgs, Client};
 use super::failure::{Failure, print};
+use crate::frontend::authorisation::DENIALS_MAX;
 use crate::frontend::path;
 
 /// How many transactions the API gives at once.
@@ -22,7 +23,8 @@ const PAGE_MAX: usize = 100;
 Examples:
   legation history
   legation history mesh/bookshop/virtualRouter/books/route/split
-  legation history --mesh bookshop --limit 100 -o json")]
+  legation history --mesh bookshop --limit 100 -o json
+  legation history --denied")]
 pub(super) struct HistoryArgs {
     /// Only of this resource: its path, such as mesh/<mesh>/virtualNode/<name>, or its ARN
     #[arg(value_name = "RESOURCE")]
@@ -32,7 +34,11 @@ pub(super) struct HistoryArgs {
     #[arg(long, value_name = "MESH")]
     mesh: Option<String>,
 
-    /// How many transactions
+    /// Show who was denied what instead, the newest first
+    #[arg(long, conflicts_with = "resource")]
+    denied: bool,
+
+    /// How many transactions, or denials
     #[arg(long, value_name = "COUNT", default_value = "20", value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
 
@@ -56,6 +62,9 @@ enum Output {
 /// Asks for the history and shows it.
 pub(super) fn run(args: &HistoryArgs) -> Result<(), Failure> {
     let client = Client::new(&args.api).map_err(|error| Failure::usage(&error))?;
+    if args.denied {
+        return show_denials(&client, args);
+    }
     let history = read(&client, args)?;
     if args.output == Output::Json {
         let text = serde_json::to_string_pretty(&history).map_err(|error| Failure::failed(&error))?;
@@ -63,6 +72,37 @@ pub(super) fn run(args: &HistoryArgs) -> Result<(), Failure> {
     }
     let is_coloured = std::env::var_os("NO_COLOR").is_none() && std::io::stdout().is_terminal();
     print(&render(&history, Renderer::new(is_coloured)))
+}
+
+/// Asks who was denied what and shows it.
+fn show_denials(client: &Client, args: &HistoryArgs) -> Result<(), Failure> {
+    let limit = args.limit.min(u32::try_from(DENIALS_MAX).unwrap_or(u32::MAX)).to_string();
+    let mut query = vec![("limit", limit.as_str())];
+    query.extend(args.mesh.as_deref().map(|mesh| ("mesh", mesh)));
+    let answer =
+        client.request(Method::GET, path::DENIALS, &query, None).map_err(|error| Failure::failed(&error))?;
+    if args.output == Output::Json {
+        let text = serde_json::to_string_pretty(&answer).map_err(|error| Failure::failed(&error))?;
+        return print(&(text + "\n"));
+    }
+    print(&render_denials(&answer))
+}
+
+fn render_denials(answer: &Value) -> String {
+    let denials = answer["denials"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if denials.is_empty() {
+        return "nobody was denied anything\n".to_owned();
+    }
+    let line = |denial: &Value| {
+        let word = |member: &str| denial[member].as_str().unwrap_or("-").to_owned();
+        let times = match denial["count"].as_u64() {
+            Some(count @ 2..) => format!("  {count} times since {}", word("firstAt")),
+            _ => String::new(),
+        };
+        let (at, user, action, resource) = (word("lastAt"), word("user"), word("action"), word("resource"));
+        format!("denied  {at}  {user}  {action}  {resource}{times}\n")
+    };
+    denials.iter().map(line).collect()
 }
 
 /// As many transactions as were asked for, if there are so many, from as many answers as that takes.
@@ -148,5 +188,19 @@ mod tests {
             |oldest: u64| render(&json!({"transactions": [], "oldest": oldest}), Renderer::new(false));
         assert_eq!(empty(0), "nothing was changed yet\n");
         assert_eq!(empty(5), "nothing was changed after transaction 5; what was before is not kept\n");
+    }
+
+    #[test]
+    fn each_denial_has_a_line() {
+        let denial = |count: u64| {
+            let (first, last) = ("2026-10-01T12:00:00.500Z", "2026-10-01T12:00:09.500Z");
+            json!({"user": "ann", "action": "appmesh:DeleteMesh", "resource": "arn:m", "count": count, "firstAt": first, "lastAt": last})
+        };
+        expect![[r#"
+            denied  2026-10-01T12:00:09.500Z  ann  appmesh:DeleteMesh  arn:m  3 times since 2026-10-01T12:00:00.500Z
+            denied  2026-10-01T12:00:09.500Z  ann  appmesh:DeleteMesh  arn:m
+        "#]]
+        .assert_eq(&render_denials(&json!({"denials": [denial(3), denial(1)]})));
+        assert_eq!(render_denials(&json!({"denials": []})), "nobody was denied anything\n");
     }
 }

@@ -2,6 +2,7 @@
 
 mod admin;
 pub mod apply;
+mod authorisation;
 pub mod bootstrap;
 mod changes;
 pub mod client;
@@ -43,6 +44,7 @@ enum Command {
     History(history::HistoryArgs),
     Rollback(rollback::RollbackArgs),
     Import(Box<import::ImportArgs>),
+    Authorisation(authorisation::AuthorisationArgs),
     Bootstrap(bootstrap::BootstrapArgs),
     Status(status::StatusArgs),
     Config(config::ConfigArgs),
@@ -63,6 +65,7 @@ impl Cli {
             Command::History(args) => exit_code(history::run(&args)),
             Command::Rollback(args) => exit_code(rollback::run(&args)),
             Command::Import(args) => import::run(&args),
+            Command::Authorisation(args) => exit_code(authorisation::run(&args)),
             Command::Bootstrap(args) => bootstrap::run(&args),
             Command::Status(args) => exit_code(status::run(&args)),
             Command::Config(args) => exit_code(config::run(&args)),

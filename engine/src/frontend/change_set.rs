@@ -257,11 +257,13 @@ impl ChangeSet {
         if !errors.is_empty() {
             return Err(Refusal::Wrong(errors));
         }
-        let mut effects = Vec::with_capacity(self.changes.len());
-        for change in &self.changes {
-            effects.push(effect(change, current, making)?);
-        }
+        let effects = self.effects(current, making)?;
         Ok(Written::of(&state, &effects).into_resolved(effects))
+    }
+
+    /// What each change would do to its resource, whether the set can be made or not.
+    pub fn effects(&self, current: &Current, making: &Making<'_>) -> Result<Vec<Effect>, DecodeError> {
+        self.changes.iter().map(|change| effect(change, current, making)).collect()
     }
 }
 

@@ -103,7 +103,6 @@ impl Command {
     }
 
     /// What is done.
-    #[expect(dead_code, reason = "authorisation asks for it")]
     pub(crate) fn operation(&self) -> Operation {
         match self {
             Command::Create { id, .. } => Operation::Create(id.kind()),
@@ -118,7 +117,6 @@ impl Command {
     }
 
     /// What it is done to.
-    #[expect(dead_code, reason = "authorisation asks for it")]
     pub(crate) fn subject(&self) -> Subject<'_> {
         match self {
             Command::List { collection, .. } => Subject::Collection(collection),

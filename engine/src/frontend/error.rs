@@ -11,6 +11,7 @@ use serde_json::json;
 use thiserror::Error;
 
 use super::authentication::AuthenticationError;
+use super::authorisation::Forbidden;
 use super::change_set::{ChangeError, Problem};
 use crate::model::tags::TAGS_MAX;
 use crate::model::{DecodeError, FieldError, Kind, ResourceId};
@@ -31,6 +32,9 @@ pub enum ApiError {
     /// The signature is missing or wrong.
     #[error(transparent)]
     Authentication(#[from] AuthenticationError),
+    /// The policies do not allow it.
+    #[error(transparent)]
+    Forbidden(#[from] Forbidden),
     /// Something is wrong with the request as such.
     #[error("{0}")]
     BadRequest(String),
@@ -168,6 +172,7 @@ impl ApiError {
             (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailableException");
         match self {
             Self::Authentication(error) => error.status_and_code(),
+            Self::Forbidden(_) => (StatusCode::FORBIDDEN, "ForbiddenException"),
             Self::BadRequest(_) | Self::Invalid(_) => (StatusCode::BAD_REQUEST, BAD_REQUEST),
             Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, BAD_REQUEST),
             Self::BodyTimeout { .. } => (StatusCode::REQUEST_TIMEOUT, BAD_REQUEST),

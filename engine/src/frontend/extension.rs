@@ -11,7 +11,10 @@ use serde_json::Value;
 use tokio::task::spawn_blocking;
 
 use super::Frontend;
+use super::authorisation::{Action, Scope};
+use super::change_set::Change;
 use super::command::{ATTEMPTS_MAX, Query};
+use super::denials::DenialsRequest;
 use super::error::ApiError;
 use super::history::HistoryRequest;
 use super::http::{Asked, observe};
@@ -29,6 +32,8 @@ pub(super) enum Extension {
     ApplyChanges,
     /// The history is shown.
     GetHistory,
+    /// It is shown who was denied what.
+    GetDenials,
     /// The definitions are made what they were.
     Rollback,
 }
@@ -39,13 +44,24 @@ impl Extension {
         match self {
             Self::ApplyChanges => "ApplyChanges",
             Self::GetHistory => "GetHistory",
+            Self::GetDenials => "GetDenials",
             Self::Rollback => "Rollback",
         }
     }
 
     /// Whether it changes anything.
     pub(super) fn is_write(self) -> bool {
-        self != Self::GetHistory
+        !matches!(self, Self::GetHistory | Self::GetDenials)
+    }
+
+    /// What must be allowed for it, besides each change that it makes.
+    fn action(self) -> Action {
+        match self {
+            Self::ApplyChanges => Action::ApplyChanges,
+            Self::GetHistory => Action::GetHistory,
+            Self::GetDenials => Action::GetDenials,
+            Self::Rollback => Action::Rollback,
+        }
     }
 }
 
@@ -53,7 +69,20 @@ impl Extension {
 enum Command {
     ApplyChanges(TransactionRequest),
     GetHistory(HistoryRequest),
+    GetDenials(DenialsRequest),
     Rollback(RollbackRequest),
+}
+
+impl Command {
+    /// What it is about.
+    fn scope(&self) -> Scope {
+        match self {
+            Self::ApplyChanges(request) => Scope::of_resources(request.set.changes.iter().map(Change::id)),
+            Self::GetHistory(request) => Scope::of(request.mesh()),
+            Self::GetDenials(request) => Scope::of(request.mesh.as_deref()),
+            Self::Rollback(request) => Scope::of(request.mesh.as_deref()),
+        }
+    }
 }
 
 /// Answers a request for `extension`.
@@ -87,12 +116,15 @@ async fn answer(frontend: &Frontend, extension: Extension, request: Request) -> 
             Command::ApplyChanges(decoded.map_err(|error| StoreError::Storage(Arc::new(error)))??)
         }
         Extension::GetHistory => Command::GetHistory(HistoryRequest::decode(&query)?),
+        Extension::GetDenials => Command::GetDenials(DenialsRequest::decode(&query)?),
         Extension::Rollback => Command::Rollback(RollbackRequest::decode(&body)?),
     };
+    frontend.authorise_scope(&caller, extension.action(), &command.scope()).await?;
     for _ in 0..ATTEMPTS_MAX {
         let outcome = match &command {
             Command::ApplyChanges(request) => frontend.apply_changes(&caller, request).await,
             Command::GetHistory(request) => frontend.history(request).await,
+            Command::GetDenials(request) => Ok(frontend.denials(request)),
             Command::Rollback(request) => frontend.rollback(&caller, request).await,
         };
         match outcome {

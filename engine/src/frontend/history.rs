@@ -89,6 +89,17 @@ impl HistoryRequest {
     }
 }
 
+impl HistoryRequest {
+    /// The mesh that it is about; nothing where that is everything.
+    pub(super) fn mesh(&self) -> Option<&str> {
+        match &self.concerning {
+            Concerning::Everything => None,
+            Concerning::Mesh(mesh) => Some(mesh),
+            Concerning::Resource(id) => Some(id.mesh_name()),
+        }
+    }
+}
+
 impl Concerning {
     fn is(&self, id: &ResourceId) -> bool {
         match self {
@@ -222,11 +233,16 @@ impl Changed<'_> {
     }
 }
 
+/// A time in milliseconds since 1970 in UTC, as people write it.
+pub(super) fn time(ms: i64) -> String {
+    let since_epoch = Duration::from_millis(u64::try_from(ms).unwrap_or(0));
+    humantime::format_rfc3339_millis(UNIX_EPOCH + since_epoch).to_string()
+}
+
 fn transaction(entry: &JournalEntry, changes: Vec<Value>) -> Value {
-    let since_epoch = Duration::from_millis(u64::try_from(entry.committed_at_ms).unwrap_or(0));
     json!({
         "transaction": entry.transaction,
-        "committedAt": humantime::format_rfc3339_millis(UNIX_EPOCH + since_epoch).to_string(),
+        "committedAt": time(entry.committed_at_ms),
         "author": entry.author,
         "operation": entry.operation,
         "changes": changes,

@@ -64,6 +64,7 @@ pub fn router(frontend: Frontend) -> Router {
         .route(path::TAGS, get(serve(Operation::ListTagsForResource)))
         .route(path::TRANSACTIONS, post(extension(Extension::ApplyChanges)))
         .route(path::HISTORY, get(extension(Extension::GetHistory)))
+        .route(path::DENIALS, get(extension(Extension::GetDenials)))
         .route(path::ROLLBACK, post(extension(Extension::Rollback)))
         .fallback(unknown_operation)
         .method_not_allowed_fallback(method_not_allowed)
@@ -113,6 +114,7 @@ async fn answer(
         .map_err(|error| ApiError::BadRequest(error.body_text()))?;
     frontend.check_owner(&query)?;
     let command = Command::decode(operation, &names, &query, &body, &frontend.settings)?;
+    frontend.authorise(&caller, &command).await?;
     frontend.execute(&caller, &command).await
 }
 

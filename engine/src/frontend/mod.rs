@@ -11,9 +11,10 @@
 //! | `operation`, `path` | what can be asked, and under which paths |
 //! | `http` | the edge: routes, logs, metrics, what a request becomes and what becomes of its answer |
 //! | `caller`, `authentication` | who makes a request, and how that is known |
+//! | [`authorisation`] | what they may do |
 //! | `body`, `request`, `command` | from bytes to something that can be executed |
 //! | `create`, `describe`, `list`, `update`, `delete`, `tagging` | the operations, over the store |
-//! | `extension` | what App Mesh never had: `transactions`, `history`, `rollback` |
+//! | `extension` | what App Mesh never had: `transactions`, `history`, `rollback`, and who was denied what |
 //! | [`change_set`] | several changes, checked as a whole |
 //! | `client_token` | who repeats a request is answered as the first time |
 //! | `quotas`, `throttle` | how many resources there may be, and how often a caller may ask |
@@ -28,6 +29,7 @@
 //! the operation starts over, a bounded number of times. There is no lock.
 
 pub mod authentication;
+pub mod authorisation;
 mod body;
 pub mod caller;
 pub mod change_set;
@@ -35,6 +37,7 @@ mod client_token;
 mod command;
 mod create;
 mod delete;
+mod denials;
 mod describe;
 mod error;
 mod extension;
@@ -65,6 +68,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use legation_proto::version::Transaction;
 
 use self::authentication::Authenticator;
+use self::authorisation::Authoriser;
 use self::caller::Caller;
 pub use self::error::ApiError;
 pub use self::http::router;
@@ -107,6 +111,7 @@ pub struct Frontend {
     store: Arc<dyn Store>,
     settings: Arc<FrontendSettings>,
     authenticator: Authenticator,
+    authoriser: Authoriser,
     throttle: Arc<Throttle>,
 }
 
@@ -115,12 +120,23 @@ impl Frontend {
     pub fn new(store: Arc<dyn Store>, settings: FrontendSettings) -> Self {
         metrics::describe();
         let throttle = Arc::new(Throttle::new(settings.rates));
-        Self { store, settings: Arc::new(settings), authenticator: Authenticator::anonymous(), throttle }
+        Self {
+            store,
+            settings: Arc::new(settings),
+            authenticator: Authenticator::anonymous(),
+            authoriser: Authoriser::permissive(),
+            throttle,
+        }
     }
 
     /// The same API for those whom `authenticator` lets in.
     pub fn with_authenticator(self, authenticator: Authenticator) -> Self {
         Self { authenticator, ..self }
+    }
+
+    /// The same API for what `authoriser` allows.
+    pub fn with_authoriser(self, authoriser: Authoriser) -> Self {
+        Self { authoriser, ..self }
     }
 
     /// An empty batch for an `operation` of `caller`.

@@ -13,6 +13,9 @@ pub const TRANSACTIONS: &str = "/legation/v1/transactions";
 /// Where the history is.
 pub const HISTORY: &str = "/legation/v1/history";
 
+/// Where it is told who was denied what.
+pub const DENIALS: &str = "/legation/v1/denials";
+
 /// Where changes are taken back.
 pub const ROLLBACK: &str = "/legation/v1/rollback";
 

@@ -28,7 +28,7 @@ pub(super) struct RollbackRequest {
     /// The definitions as they were right after this transaction.
     to: Transaction,
     /// Of this mesh only.
-    mesh: Option<String>,
+    pub(super) mesh: Option<String>,
     /// Only tell what would be done.
     dry_run: bool,
     /// Nothing of it must have changed after this transaction.
@@ -85,7 +85,7 @@ impl Frontend {
         if let Some(mesh) = request.mesh.as_ref().filter(|_| then.is_empty() && now.is_empty()) {
             return Err(ApiError::NotFound(ResourceId::mesh(mesh)));
         }
-        let resolved = self.resolve(&differences(&then, &now)?).await?;
+        let resolved = self.resolve(caller, &differences(&then, &now)?).await?;
         let transaction = if request.dry_run {
             newest
         } else {

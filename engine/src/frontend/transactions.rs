@@ -148,18 +148,22 @@ impl Frontend {
                 untouched.0.push((prefix, at));
             }
         }
-        let resolved = self.resolve(&request.set).await?;
+        let resolved = self.resolve(caller, &request.set).await?;
         let transaction = self.commit_set(caller, OPERATION, &resolved, untouched).await?;
         let changes: Vec<Value> =
             resolved.effects.iter().map(|effect| response::effect(effect, &self.settings)).collect();
         Ok(json!({"transaction": transaction, "changes": changes}))
     }
 
-    /// What a set does to the definitions as they are.
-    pub(super) async fn resolve(&self, set: &ChangeSet) -> Result<Resolved, ApiError> {
+    /// What a set of `caller` does to the definitions as they are, if the policies allow each change of it.
+    pub(super) async fn resolve(&self, caller: &Caller, set: &ChangeSet) -> Result<Resolved, ApiError> {
         let current = Current::read(self.store.as_ref(), set).await?;
         let new_uid = || Uuid::new_v4().to_string();
         let making = Making { account: &self.settings.account, now_ms: now_ms(), new_uid: &new_uid };
+        if let Some(policies) = self.authoriser.policies() {
+            // before anything is said about what exists
+            self.authorise_effects(caller, &policies, &set.effects(&current, &making)?).await?;
+        }
         set.resolve(&current, &making).map_err(|refusal| match refusal {
             Refusal::Wrong(errors) => ApiError::Changes(errors),
             Refusal::Damaged(error) => ApiError::Damaged(error),

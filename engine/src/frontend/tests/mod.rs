@@ -1,6 +1,7 @@
 //! Tests of the API through its router, over a real store.
 
 mod authentication;
+mod authorisation;
 mod change_sets;
 mod client_tokens;
 mod concurrency;

@@ -1,0 +1,181 @@
+//! Which questions a request is.
+
+use std::collections::HashMap;
+use std::iter::successors;
+
+use tokio::task::yield_now;
+
+use super::{Action, Forbidden, Policies, Question, Subject};
+use crate::frontend::caller::Caller;
+use crate::frontend::change_set::{Effect, Tagged};
+use crate::frontend::command::{Command, Subject as CommandSubject};
+use crate::frontend::error::ApiError;
+use crate::frontend::{Frontend, Operation};
+use crate::model::{ResourceId, Tags};
+
+/// After how many questions of a set others may use the thread.
+const QUESTIONS_AT_ONCE: usize = 64;
+
+/// What something that App Mesh does not have is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::frontend) enum Scope {
+    /// Everything.
+    Account,
+    /// These meshes.
+    Meshes(Vec<String>),
+}
+
+impl Scope {
+    /// One mesh, or everything.
+    pub(in crate::frontend) fn of(mesh: Option<&str>) -> Self {
+        mesh.map_or(Self::Account, |mesh| Self::Meshes(vec![mesh.to_owned()]))
+    }
+
+    /// The meshes of these resources.
+    pub(in crate::frontend) fn of_resources<'a>(ids: impl Iterator<Item = &'a ResourceId>) -> Self {
+        let mut meshes: Vec<String> = ids.map(|id| id.mesh_name().to_owned()).collect();
+        meshes.sort_unstable();
+        meshes.dedup();
+        Self::Meshes(meshes)
+    }
+}
+
+impl Frontend {
+    /// Refuses a `command` that the policies do not allow the caller.
+    pub(in crate::frontend) async fn authorise(
+        &self,
+        caller: &Caller,
+        command: &Command,
+    ) -> Result<(), ApiError> {
+        let Some(policies) = self.authoriser.policies() else {
+            return Ok(());
+        };
+        let none = Tags::default();
+        let subject = match (command, command.subject()) {
+            (Command::Create { tags, .. }, CommandSubject::Resource(id)) => {
+                self.subject(id, Some(tags), &mut HashMap::new()).await?
+            }
+            (_, CommandSubject::Resource(id)) => self.subject(id, None, &mut HashMap::new()).await?,
+            (_, CommandSubject::Collection(collection)) => match &collection.container {
+                Some(container) => self.subject(container, None, &mut HashMap::new()).await?,
+                None => Vec::new(),
+            },
+        };
+        let (tags, untagged) = match command {
+            Command::Create { tags, .. } | Command::Tag { tags, .. } => (tags, &[][..]),
+            Command::Untag { keys, .. } => (&none, keys.as_slice()),
+            _ => (&none, &[][..]),
+        };
+        let action = Action::AppMesh(command.operation());
+        let question = Question { caller, action, subject: &subject, tags, untagged };
+        Ok(self.check(&policies, &question)?)
+    }
+
+    /// Refuses an `action` of `scope` that the policies do not allow the caller.
+    pub(in crate::frontend) async fn authorise_scope(
+        &self,
+        caller: &Caller,
+        action: Action,
+        scope: &Scope,
+    ) -> Result<(), ApiError> {
+        let Some(policies) = self.authoriser.policies() else {
+            return Ok(());
+        };
+        let subjects = match scope {
+            Scope::Account => vec![Vec::new()],
+            Scope::Meshes(meshes) => {
+                let mut subjects = Vec::with_capacity(meshes.len());
+                for mesh in meshes {
+                    subjects.push(self.subject(&ResourceId::mesh(mesh), None, &mut HashMap::new()).await?);
+                }
+                subjects
+            }
+        };
+        for subject in &subjects {
+            let question = Question { caller, action, subject, tags: &Tags::default(), untagged: &[] };
+            self.check(&policies, &question)?;
+        }
+        Ok(())
+    }
+
+    /// Refuses a set of changes with these `effects`, unless the policies allow the caller each of them by itself.
+    pub(in crate::frontend) async fn authorise_effects(
+        &self,
+        caller: &Caller,
+        policies: &Policies,
+        effects: &[Effect],
+    ) -> Result<(), ApiError> {
+        // what is made in the set has the tags that it is made with, and what is there those that it has
+        let mut known: HashMap<ResourceId, Tags> =
+            effects.iter().map(|effect| (effect.id.clone(), tags_of(effect))).collect();
+        for (index, effect) in effects.iter().enumerate() {
+            let subject = self.subject(&effect.id, None, &mut known).await?;
+            let (tagged, untagged) = changed_tags(effect);
+            for operation in effect.operations() {
+                let question = Question {
+                    caller,
+                    action: Action::AppMesh(operation),
+                    subject: &subject,
+                    tags: if operation == Operation::TagResource { &tagged } else { &subject[0].tags },
+                    untagged: &untagged,
+                };
+                self.check(policies, &question)?;
+            }
+            if index % QUESTIONS_AT_ONCE == QUESTIONS_AT_ONCE - 1 {
+                yield_now().await;
+            }
+        }
+        Ok(())
+    }
+
+    fn check(&self, policies: &Policies, question: &Question<'_>) -> Result<(), Forbidden> {
+        self.authoriser.check(policies, question, &self.settings)
+    }
+
+    /// A resource and what it lies in, with their tags: of itself `tags` if they are given, of each what is `known`, or
+    /// else what is stored, which is known then.
+    async fn subject(
+        &self,
+        id: &ResourceId,
+        tags: Option<&Tags>,
+        known: &mut HashMap<ResourceId, Tags>,
+    ) -> Result<Vec<Subject>, ApiError> {
+        let mut subject = Vec::with_capacity(3);
+        for id in successors(Some(id.clone()), ResourceId::container) {
+            let tags = match (tags, known.get(&id)) {
+                (Some(tags), _) if subject.is_empty() => tags.clone(),
+                (_, Some(tags)) => tags.clone(),
+                (_, None) => {
+                    let stored = self.tags(&id).await?;
+                    known.insert(id.clone(), stored.clone());
+                    stored
+                }
+            };
+            subject.push(Subject { id, tags });
+        }
+        Ok(subject)
+    }
+}
+
+/// The tags that a resource has or, if it does not exist, is to have.
+fn tags_of(effect: &Effect) -> Tags {
+    let tagged = effect.before.as_ref().or(effect.after.as_ref());
+    tagged.map(|tagged| tagged.tags.clone()).unwrap_or_default()
+}
+
+/// The tags that a resource gets, and the keys of those that it loses.
+fn changed_tags(effect: &Effect) -> (Tags, Vec<String>) {
+    let (Some(Tagged { tags: before, .. }), Some(Tagged { tags: after, .. })) =
+        (&effect.before, &effect.after)
+    else {
+        return (Tags::default(), Vec::new());
+    };
+    let lost: Vec<String> =
+        before.iter().filter(|(key, _)| after.get(key).is_none()).map(|(key, _)| key.to_owned()).collect();
+    let kept: Vec<String> = after
+        .iter()
+        .filter(|(key, value)| before.get(key) == Some(value))
+        .map(|(key, _)| key.to_owned())
+        .collect();
+    (after.clone().without(&kept), lost)
+}
