@@ -1,5 +1,5 @@
-//! What App Mesh never had, under paths of its own: several changes as one transaction, the history, and taking changes
-//! back.
+//! What App Mesh never had, under paths of its own: several changes as one transaction, what they would do, the history, and
+//! taking changes back.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,6 +15,7 @@ use super::command::{ATTEMPTS_MAX, Query};
 use super::error::ApiError;
 use super::history::HistoryRequest;
 use super::http::{Asked, observe};
+use super::plan::PlanRequest;
 use super::rollback::RollbackRequest;
 use super::transactions::TransactionRequest;
 use crate::store::StoreError;
@@ -27,6 +28,8 @@ const SET_BODIES: usize = 16;
 pub(super) enum Extension {
     /// Several changes are made as one transaction.
     ApplyChanges,
+    /// It is told what such a transaction would do.
+    Plan,
     /// The history is shown.
     GetHistory,
     /// The definitions are made what they were.
@@ -38,6 +41,7 @@ impl Extension {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::ApplyChanges => "ApplyChanges",
+            Self::Plan => "Plan",
             Self::GetHistory => "GetHistory",
             Self::Rollback => "Rollback",
         }
@@ -45,13 +49,14 @@ impl Extension {
 
     /// Whether it changes anything.
     pub(super) fn is_write(self) -> bool {
-        self != Self::GetHistory
+        matches!(self, Self::ApplyChanges | Self::Rollback)
     }
 }
 
 /// Something to execute.
 enum Command {
     ApplyChanges(TransactionRequest),
+    Plan(PlanRequest),
     GetHistory(HistoryRequest),
     Rollback(RollbackRequest),
 }
@@ -74,7 +79,8 @@ pub(super) async fn serve(
 
 async fn answer(frontend: &Frontend, extension: Extension, request: Request) -> Result<Value, ApiError> {
     let (head, body) = request.into_parts();
-    let bodies = if extension == Extension::ApplyChanges { SET_BODIES } else { 1 };
+    let is_set = matches!(extension, Extension::ApplyChanges | Extension::Plan);
+    let bodies = if is_set { SET_BODIES } else { 1 };
     let limit = frontend.settings.body_bytes_max * bodies;
     let (caller, body) = frontend.authenticate(&head, body, limit).await?;
     frontend.throttle.admit(&caller, extension.is_write())?;
@@ -82,16 +88,16 @@ async fn answer(frontend: &Frontend, extension: Extension, request: Request) -> 
         .map_err(|error| ApiError::BadRequest(error.body_text()))?;
     let command = match extension {
         Extension::ApplyChanges => {
-            // thousands of documents take longer than others on this thread can wait
-            let decoded = spawn_blocking(move || TransactionRequest::decode(&body)).await;
-            Command::ApplyChanges(decoded.map_err(|error| StoreError::Storage(Arc::new(error)))??)
+            Command::ApplyChanges(decoded(move || TransactionRequest::decode(&body)).await?)
         }
+        Extension::Plan => Command::Plan(decoded(move || PlanRequest::decode(&body, &query)).await?),
         Extension::GetHistory => Command::GetHistory(HistoryRequest::decode(&query)?),
         Extension::Rollback => Command::Rollback(RollbackRequest::decode(&body)?),
     };
     for _ in 0..ATTEMPTS_MAX {
         let outcome = match &command {
             Command::ApplyChanges(request) => frontend.apply_changes(&caller, request).await,
+            Command::Plan(request) => frontend.plan(&caller, request).await,
             Command::GetHistory(request) => frontend.history(request).await,
             Command::Rollback(request) => frontend.rollback(&caller, request).await,
         };
@@ -101,4 +107,11 @@ async fn answer(frontend: &Frontend, extension: Extension, request: Request) -> 
         }
     }
     Err(ApiError::Raced)
+}
+
+/// Decodes where nobody waits: thousands of documents take longer than others on this thread can.
+async fn decoded<T: Send + 'static>(
+    decode: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    spawn_blocking(decode).await.map_err(|error| StoreError::Storage(Arc::new(error)))?
 }

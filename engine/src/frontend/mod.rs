@@ -13,7 +13,7 @@
 //! | `caller`, `authentication` | who makes a request, and how that is known |
 //! | `body`, `request`, `command` | from bytes to something that can be executed |
 //! | `create`, `describe`, `list`, `update`, `delete`, `tagging` | the operations, over the store |
-//! | `extension` | what App Mesh never had: `transactions`, `history`, `rollback` |
+//! | `extension` | what App Mesh never had: `transactions`, `plan`, `history`, `rollback` |
 //! | [`change_set`] | several changes, checked as a whole |
 //! | `client_token` | who repeats a request is answered as the first time |
 //! | `quotas`, `throttle` | how many resources there may be, and how often a caller may ask |
@@ -46,6 +46,7 @@ mod metrics;
 mod operation;
 mod page;
 pub mod path;
+mod plan;
 pub mod quotas;
 mod references;
 mod request;
@@ -69,6 +70,7 @@ use self::caller::Caller;
 pub use self::error::ApiError;
 pub use self::http::router;
 pub use self::operation::Operation;
+pub use self::plan::{ConnectedEnvoys, Planner};
 pub use self::quotas::Quotas;
 pub use self::throttle::Rates;
 use self::throttle::Throttle;
@@ -108,6 +110,7 @@ pub struct Frontend {
     settings: Arc<FrontendSettings>,
     authenticator: Authenticator,
     throttle: Arc<Throttle>,
+    planner: Arc<Planner>,
 }
 
 impl Frontend {
@@ -115,12 +118,18 @@ impl Frontend {
     pub fn new(store: Arc<dyn Store>, settings: FrontendSettings) -> Self {
         metrics::describe();
         let throttle = Arc::new(Throttle::new(settings.rates));
-        Self { store, settings: Arc::new(settings), authenticator: Authenticator::anonymous(), throttle }
+        let (settings, authenticator) = (Arc::new(settings), Authenticator::anonymous());
+        Self { store, settings, authenticator, throttle, planner: Arc::default() }
     }
 
     /// The same API for those whom `authenticator` lets in.
     pub fn with_authenticator(self, authenticator: Authenticator) -> Self {
         Self { authenticator, ..self }
+    }
+
+    /// The same API, whose plans know what `planner` knows.
+    pub fn with_planner(self, planner: Planner) -> Self {
+        Self { planner: Arc::new(planner), ..self }
     }
 
     /// An empty batch for an `operation` of `caller`.
