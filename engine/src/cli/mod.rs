@@ -9,6 +9,7 @@ mod config;
 mod confirm;
 mod failure;
 mod history;
+mod plan;
 mod rollback;
 mod serve;
 mod status;
@@ -39,6 +40,7 @@ pub struct Cli {
 enum Command {
     Serve(Box<serve::ServeArgs>),
     Apply(apply::ApplyArgs),
+    Plan(plan::PlanArgs),
     History(history::HistoryArgs),
     Rollback(rollback::RollbackArgs),
     Bootstrap(bootstrap::BootstrapArgs),
@@ -47,9 +49,16 @@ enum Command {
     Wait(wait::WaitArgs),
 }
 
-/// Does what the arguments of this process say. Arguments that make no sense end the process with code 2.
+/// Does what the arguments of this process say. Arguments that make no sense end the process with code 2, unless they say
+/// that this code means something else.
 pub fn run() -> ExitCode {
-    Cli::parse().run()
+    match Cli::try_parse() {
+        Ok(cli) => cli.run(),
+        Err(error) => {
+            let _ = error.print(); // whoever closed the output has read enough
+            ExitCode::from(plan::usage_code(std::env::args_os(), error.exit_code()))
+        }
+    }
 }
 
 impl Cli {
@@ -58,6 +67,10 @@ impl Cli {
         match self.command {
             Command::Serve(args) => exit_code(serve::run(*args)),
             Command::Apply(args) => apply::run(&args),
+            Command::Plan(args) => match plan::run(&args) {
+                Ok(code) => ExitCode::from(code),
+                Err(failure) => exit_code(Err(failure)),
+            },
             Command::History(args) => exit_code(history::run(&args)),
             Command::Rollback(args) => exit_code(rollback::run(&args)),
             Command::Bootstrap(args) => bootstrap::run(&args),
