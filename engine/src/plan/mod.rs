@@ -18,8 +18,6 @@ mod difference;
 mod envoy;
 mod fragments;
 
-#[cfg(test)]
-pub(crate) mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -36,7 +36,29 @@ fn check(plan: &Value, expected: Expect) {
 
 #[test]
 fn a_plan_tells_resources_nodes_and_configuration() {
-    check(&plan(), expect![[r#""#]]);
+    check(&plan(), expect![[r#"
+          updated mesh/m/virtualRouter/r/route/x, version 1 -> 2
+            @@ -1,2 +1,2 @@
+             spec:
+            -  weight: 1
+            +  weight: 2
+
+         NODE                  CHANGE   ENVOYS  CDS             RDS        BYTES EACH    BYTES
+         mesh/m/virtualNode/a  updated       3  +1 -2, 1.5 KiB  ~1, 500 B     2.0 KiB  5.9 KiB
+         mesh/m/virtualNode/b  deleted       1  -               -                 0 B      0 B
+
+        configuration of Envoys of mesh/m/virtualNode/a
+          updated RDS r
+            @@ -1,2 +1,2 @@
+             virtual_hosts:
+            -- name: b
+            +- name: c
+
+        mesh/m/virtualService/s: it has no listeners
+        mesh/m/virtualNode/a would lack something: it lacks b
+
+        1 resource changes; 2 of 40 virtual nodes, 4 Envoys, 2.0 KiB each
+    "#]]);
 }
 
 #[test]
@@ -50,6 +72,8 @@ fn what_is_unknown_or_nothing_is_told() {
     );
     let nothing = json!({"changes": [], "nodes": [], "problems": [], "summary": {"resources": 0, "nodes": 0}});
     check(&nothing, expect![[r#"
+        only ? virtual nodes are shown in detail
+
         nothing changes; no Envoy is sent anything
     "#]]);
 }
