@@ -103,8 +103,7 @@ pub async fn serve(settings: ServeSettings) -> Result<(), ServeError> {
     let fleet = Arc::new(Fleet::start(fleet_settings, Arc::new(feed_handle.clone()), COMPOSER)?);
     let feed = Feed::new(Arc::clone(&store), Arc::clone(&fleet));
     let connected = Arc::clone(&fleet);
-    let planner =
-        Planner::new(control_plane, Arc::new(move |node| connected.envoys_connected_of(node)));
+    let planner = Planner::new(control_plane, Arc::new(move |node| connected.envoys_connected_of(node)));
     let frontend = Frontend::new(
         Arc::clone(&store),
         FrontendSettings {

@@ -53,7 +53,8 @@ impl Renderer {
             _ => YELLOW,
         };
         let text = format!("  {} {} {}", word("change"), word("type").to_uppercase(), word("name"));
-        let whole = |side: &str| if resource[side].is_null() { String::new() } else { written(&resource[side]) };
+        let whole =
+            |side: &str| if resource[side].is_null() { String::new() } else { written(&resource[side]) };
         self.line(colour, &text) + &self.difference(&whole("before"), &whole("after"))
     }
 

@@ -16,7 +16,7 @@ use tokio::task::spawn_blocking;
 
 use self::shown::Shown;
 use super::caller::Caller;
-use super::change_set::Resolved;
+use super::change_set::{Effect, Outcome, Resolved};
 use super::command::Query;
 use super::error::ApiError;
 use super::transactions::{OPERATION, TransactionRequest};
@@ -92,7 +92,9 @@ impl PlanRequest {
         let configuration = match query.get("configuration").map(String::as_str) {
             None | Some("true") => true,
             Some("false") => false,
-            Some(_) => return Err(ApiError::BadRequest("configuration: is neither true nor false".to_owned())),
+            Some(_) => {
+                return Err(ApiError::BadRequest("configuration: is neither true nor false".to_owned()));
+            }
         };
         Ok(Self { transaction: TransactionRequest::decode(body)?, show: Show { node, configuration } })
     }
@@ -124,7 +126,7 @@ impl Frontend {
                 .effects
                 .iter()
                 .filter(|effect| !effect.is_unchanged())
-                .map(|effect| response::effect_in_full(effect, &self.settings))
+                .map(|effect| self.planned(effect))
                 .collect(),
             unchanged: resolved.effects.iter().filter(|effect| effect.is_unchanged()).count(),
             show: request.show.clone(),
@@ -141,6 +143,17 @@ impl Frontend {
             shown.render(&plan, |key| planner.connected(key))
         });
         planning.await.map_err(failed).map_err(ApiError::from)?
+    }
+
+    /// What would become of a resource. One that is created gets its uid when it is made.
+    fn planned(&self, effect: &Effect) -> Value {
+        let mut shown = response::effect_in_full(effect, &self.settings);
+        if effect.outcome == Outcome::Created
+            && let Some(metadata) = shown.pointer_mut("/after/metadata").and_then(Value::as_object_mut)
+        {
+            metadata.remove("uid");
+        }
+        shown
     }
 
     /// Refuses what there is no room for, as a commit would.

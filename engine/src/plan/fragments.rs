@@ -64,8 +64,7 @@ impl Fragments {
 
     /// How the fragment of `key` differs.
     pub(super) fn change(&self, key: &FragmentKey) -> FragmentChange {
-        let version =
-            |fragment: &Fragment| Version::of(fragment.transaction(), &fragment.encode());
+        let version = |fragment: &Fragment| Version::of(fragment.transaction(), &fragment.encode());
         FragmentChange {
             key: key.clone(),
             before: self.before(key).map(version),

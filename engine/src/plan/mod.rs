@@ -18,7 +18,6 @@ mod difference;
 mod envoy;
 mod fragments;
 
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 

@@ -36,7 +36,9 @@ fn check(plan: &Value, expected: Expect) {
 
 #[test]
 fn a_plan_tells_resources_nodes_and_configuration() {
-    check(&plan(), expect![[r#"
+    check(
+        &plan(),
+        expect![[r#"
           updated mesh/m/virtualRouter/r/route/x, version 1 -> 2
             @@ -1,2 +1,2 @@
              spec:
@@ -58,7 +60,8 @@ fn a_plan_tells_resources_nodes_and_configuration() {
         mesh/m/virtualNode/a would lack something: it lacks b
 
         1 resource changes; 2 of 40 virtual nodes, 4 Envoys, 2.0 KiB each
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -70,12 +73,16 @@ fn what_is_unknown_or_nothing_is_told() {
         summary(&unknown),
         "1 resource changes; 2 of 40 virtual nodes, an unknown number of Envoys, 2.0 KiB to 3.3 MiB each\n"
     );
-    let nothing = json!({"changes": [], "nodes": [], "problems": [], "summary": {"resources": 0, "nodes": 0}});
-    check(&nothing, expect![[r#"
+    let nothing =
+        json!({"changes": [], "nodes": [], "problems": [], "summary": {"resources": 0, "nodes": 0}});
+    check(
+        &nothing,
+        expect![[r#"
         only ? virtual nodes are shown in detail
 
         nothing changes; no Envoy is sent anything
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

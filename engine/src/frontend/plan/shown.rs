@@ -129,8 +129,7 @@ fn fragment(change: &FragmentChange) -> Value {
 fn shown_node(node: &NodeChange, envoys: Option<usize>) -> Map<String, Value> {
     let mut types = Map::new();
     for resource_type in ResourceType::ALL {
-        let (difference, sent) =
-            (&node.differences[resource_type.index()], node.sent[resource_type.index()]);
+        let (difference, sent) = (&node.differences[resource_type.index()], node.sent[resource_type.index()]);
         if sent.responses == 0 && lists(difference).iter().all(|(_, list)| list.is_empty()) {
             continue;
         }

@@ -273,7 +273,9 @@ fn observed(key: &FragmentKey, before: &Fragments, after: &Fragments) -> Option<
             json!({"added": added, "updated": updated, "removed": removed, "responses": sent, "bytes": sent_bytes}),
         );
     }
-    Some(json!({"node": key.to_string(), "change": word, "responses": responses, "bytes": bytes, "types": types}))
+    Some(
+        json!({"node": key.to_string(), "change": word, "responses": responses, "bytes": bytes, "types": types}),
+    )
 }
 
 /// Everything that became of nodes.
@@ -379,7 +381,8 @@ fn what_is_planned_is_what_happens() {
                 assert_eq!(predicted(&plan), observed, "{set:#}");
                 assert_eq!(plan["summary"]["nodes"], observed.len());
                 let changed: BTreeSet<_> = fragments.keys().chain(fragments_after.keys()).collect();
-                let changed = changed.into_iter().filter(|key| fragments.get(key) != fragments_after.get(key));
+                let changed =
+                    changed.into_iter().filter(|key| fragments.get(key) != fragments_after.get(key));
                 let changed: Vec<String> = changed.map(ToString::to_string).collect();
                 let fragments = plan["fragments"].as_array().unwrap().iter();
                 assert_eq!(fragments.map(|it| it["fragment"].clone()).collect::<Vec<_>>(), changed);
@@ -397,10 +400,8 @@ fn what_is_planned_is_what_happens() {
 /// A shop: `web` and `other` reach `books`, of which there are two versions; `alone` reaches nothing.
 fn shop() -> Value {
     let node = |name: &str, backend: Option<&str>| {
-        let backends: Vec<Value> = backend
-            .iter()
-            .map(|name| json!({"virtualService": {"virtualServiceName": name}}))
-            .collect();
+        let backends: Vec<Value> =
+            backend.iter().map(|name| json!({"virtualService": {"virtualServiceName": name}})).collect();
         let listeners = json!([{"portMapping": {"port": 80, "protocol": "http"}}]);
         let discovery = json!({"dns": {"hostname": format!("{name}.local")}});
         document(
@@ -463,12 +464,29 @@ async fn the_nodes_that_depend_on_a_change_are_told() {
             vec!["new created: cds +1 ~0 -0, lds +1 ~0 -0"],
         ),
         // nobody reaches it
-        (json!({"apply": [document(&ResourceId::virtual_service("m", "s"), &node_provider("alone"))]}), vec![]),
+        (
+            json!({"apply": [document(&ResourceId::virtual_service("m", "s"), &node_provider("alone"))]}),
+            vec![],
+        ),
     ] {
         let plan = host.plan(&body).await.ok();
         assert_eq!(in_short(&plan), expected, "{body}");
-        assert_eq!(plan["summary"]["nodesOfMeshes"], if body.to_string().contains("\"new\"") { 6 } else { 5 });
+        assert_eq!(
+            plan["summary"]["nodesOfMeshes"],
+            if body.to_string().contains("\"new\"") { 6 } else { 5 }
+        );
     }
+}
+
+#[tokio::test]
+async fn a_plan_knows_no_uid_of_what_does_not_exist() {
+    let host = host_with_shop().await;
+    let new = document(&ResourceId::virtual_node("m", "new"), &json!({}));
+    let plan = host.plan(&json!({"apply": [new, route(&["books-2"])]})).await.ok();
+    let metadata = |index: usize| plan["changes"][index]["after"]["metadata"].as_object().unwrap();
+    assert_eq!((metadata(0).get("uid"), &metadata(0)["version"]), (None, &json!(1)));
+    assert!(metadata(1)["uid"].is_string());
+    assert_eq!(metadata(1)["version"], 2);
 }
 
 #[tokio::test]
@@ -516,14 +534,21 @@ async fn a_plan_shows_configuration_and_counts_envoys() {
     let api = Api { router: router(frontend), ..host.api.clone() };
     let body = json!({"apply": [route(&["books-1", "books-2"])]});
     let plan = api.post("plan", &body).await.ok();
-    let bytes: Vec<u64> = plan["nodes"].as_array().unwrap().iter().map(|node| node["bytes"].as_u64().unwrap()).collect();
-    assert_eq!((plan["nodes"][0]["envoys"].clone(), plan["nodes"][1]["envoys"].clone()), (json!(1), json!(3)));
+    let bytes: Vec<u64> =
+        plan["nodes"].as_array().unwrap().iter().map(|node| node["bytes"].as_u64().unwrap()).collect();
+    assert_eq!(
+        (plan["nodes"][0]["envoys"].clone(), plan["nodes"][1]["envoys"].clone()),
+        (json!(1), json!(3))
+    );
     let summary = &plan["summary"];
     assert_eq!((&summary["envoys"], &summary["bytes"]), (&json!(4), &json!(bytes[0] + 3 * bytes[1])));
     assert_eq!((&summary["resources"], &summary["isConfigurationComplete"]), (&json!(1), &json!(true)));
 
     let configuration = plan["nodes"][1]["configuration"].as_array().unwrap();
-    let names: Vec<_> = configuration.iter().map(|it| (it["type"].as_str().unwrap(), it["change"].as_str().unwrap())).collect();
+    let names: Vec<_> = configuration
+        .iter()
+        .map(|it| (it["type"].as_str().unwrap(), it["change"].as_str().unwrap()))
+        .collect();
     assert_eq!(names, [("cds", "added"), ("rds", "updated")]);
     assert_eq!(configuration[0]["before"], Value::Null);
     assert_eq!(configuration[0]["after"]["name"], configuration[0]["name"]);
