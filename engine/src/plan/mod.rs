@@ -22,9 +22,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use legation_actors::composition::{Backend, Client, ComposeError, Composed};
-use legation_actors::snapshot::Snapshot;
-use legation_proto::fragment::{Fragment, NodeFragment};
+use legation_actors::composition::{Backend, Client, Composed};
+use legation_actors::snapshot::{ResourceSet, Snapshot};
+use legation_proto::fragment::Fragment;
 use legation_proto::id::{FragmentKey, FragmentKind};
 use legation_proto::resource_type::ResourceType;
 use legation_proto::version::Version;
@@ -176,9 +176,9 @@ impl Moved {
             (true, false) => NodeOutcome::Deleted,
             (false, false) => return None,
         };
-        let before = composed(key, was, |key| fragments.before(key), None);
+        let before = composed(&key.mesh, was, |key| fragments.before(key), None);
         let snapshot_before = before.as_ref().map(|before| before.snapshot.as_ref());
-        let after = composed(key, will_be, |key| fragments.after(key), snapshot_before);
+        let after = composed(&key.mesh, will_be, |key| fragments.after(key), snapshot_before);
         let differs = match (&before, &after) {
             (Some(before), Some(after)) => are_different(&before.snapshot, &after.snapshot),
             // what cannot be composed leaves Envoys with what they have
@@ -188,7 +188,6 @@ impl Moved {
     }
 
     fn into_change(self, key: FragmentKey, control_plane: &str) -> NodeChange {
-        let nothing = || Arc::new(Snapshot::new(ResourceType::ALL.map(|_| no_resources())));
         let problems = self.after.as_ref().map(|after| Arc::clone(&after.problems)).unwrap_or_default();
         let Some(after) = self.after.map(|after| after.snapshot) else {
             let (differences, sent) = (Default::default(), Default::default());
@@ -196,16 +195,14 @@ impl Moved {
         };
         let before = self.before.map(|before| before.snapshot);
         let sent = envoy::sent(before.as_ref(), &after, control_plane);
-        let before = before.unwrap_or_else(nothing);
-        let difference =
-            |resource_type| difference::difference(before.set(resource_type), after.set(resource_type));
+        let nothing = Arc::new(ResourceSet::new(Vec::new()));
+        let difference = |resource_type| {
+            let before = before.as_ref().map_or(&nothing, |before| before.set(resource_type));
+            difference::difference(before, after.set(resource_type))
+        };
         let differences = ResourceType::ALL.map(difference);
         NodeChange { key, outcome: self.outcome, differences, sent, problems }
     }
-}
-
-fn no_resources() -> legation_actors::snapshot::ResourceSet {
-    legation_actors::snapshot::ResourceSet::new(Vec::new())
 }
 
 fn are_different(before: &Snapshot, after: &Snapshot) -> bool {
@@ -216,27 +213,18 @@ fn are_different(before: &Snapshot, after: &Snapshot) -> bool {
     !ResourceType::ALL.into_iter().all(is_same)
 }
 
-/// What an Envoy of the node should have, if that can be composed.
+/// What an Envoy of a node of this mesh should have, if `node` is one and that can be composed.
 fn composed<'a>(
-    key: &FragmentKey,
+    mesh: &Arc<str>,
     node: Option<&'a Fragment>,
     fragment: impl Fn(&FragmentKey) -> Option<&'a Fragment>,
     before: Option<&Snapshot>,
 ) -> Option<Composed> {
     let Some(Fragment::Node(node)) = node else { return None };
-    compose(key, node, fragment, before).ok()
-}
-
-fn compose<'a>(
-    key: &FragmentKey,
-    node: &'a NodeFragment,
-    fragment: impl Fn(&FragmentKey) -> Option<&'a Fragment>,
-    before: Option<&Snapshot>,
-) -> Result<Composed, ComposeError> {
-    let backend = |name: &'a Arc<str>| match fragment(&FragmentKey::virtual_service(&key.mesh, name))? {
+    let backend = |name: &'a Arc<str>| match fragment(&FragmentKey::virtual_service(mesh, name))? {
         Fragment::Service(fragment) => Some(Backend { name, fragment }),
         Fragment::Node(_) => None,
     };
     let backends: Vec<Backend<'_>> = node.backends.iter().filter_map(backend).collect();
-    (COMPOSER.compose)(Client::Envoy, node, &backends, before)
+    (COMPOSER.compose)(Client::Envoy, node, &backends, before).ok()
 }

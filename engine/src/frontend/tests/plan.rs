@@ -219,6 +219,9 @@ fn find_all(value: &Value, member: &str, found: &mut BTreeSet<String>) {
     }
 }
 
+/// Whether a resource that was this, if there was one, and is that, is wanted.
+type Wanted = dyn Fn(Option<&Vec<u8>>, Option<&Vec<u8>>) -> bool;
+
 /// What became of a node, in the form of a plan.
 fn observed(key: &FragmentKey, before: &Fragments, after: &Fragments) -> Option<Value> {
     let of = |fragments: &Fragments| match fragments.get(key) {
@@ -247,7 +250,7 @@ fn observed(key: &FragmentKey, before: &Fragments, after: &Fragments) -> Option<
         let (sent, sent_bytes) = envoy.received.get(resource_type.label()).copied().unwrap_or_default();
         responses += sent;
         bytes += sent_bytes;
-        let list = |wanted: &dyn Fn(Option<&Vec<u8>>, Option<&Vec<u8>>) -> bool| {
+        let list = |wanted: &Wanted| {
             let keys: BTreeSet<_> = had.keys().chain(envoy.state.keys()).collect();
             let of_type = keys.into_iter().filter(|(of_type, _)| *of_type == resource_type);
             let wanted = of_type.filter(|key| wanted(had.get(key), envoy.state.get(key)));
