@@ -76,6 +76,11 @@ impl Admission {
         self.connected.load(Ordering::Relaxed)
     }
 
+    /// How many of `node` are connected.
+    pub(crate) fn connected_of(&self, node: &NodeId) -> usize {
+        self.by_node.get(node).map_or(0, |count| *count)
+    }
+
     /// Whether a balancer had better send Envoys elsewhere.
     pub(crate) fn is_nearly_full(&self) -> bool {
         self.connected() * 100 >= self.limits.envoys * SOFT_LIMIT_PERCENT
@@ -161,7 +166,9 @@ mod tests {
         assert_eq!(admission.admit(&node("a")).unwrap_err(), Refused::NodeFull { node: node("a"), limit: 1 });
         assert_eq!(admission.connected(), 1, "the refused one holds no place");
         let _other = admission.admit(&node("b")).unwrap();
+        assert_eq!(["a", "b", "c"].map(|name| admission.connected_of(&node(name))), [1, 1, 0]);
         drop(place);
+        assert_eq!(admission.connected_of(&node("a")), 0);
         assert!(admission.admit(&node("a")).is_ok());
     }
 

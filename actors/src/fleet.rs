@@ -157,6 +157,11 @@ impl Fleet {
         self.admission.connected()
     }
 
+    /// How many Envoys of `node` are connected.
+    pub fn envoys_connected_of(&self, node: &NodeId) -> usize {
+        self.admission.connected_of(node)
+    }
+
     /// Whether a balancer had better send Envoys elsewhere; those that come nevertheless are taken until the limit.
     pub fn is_nearly_full(&self) -> bool {
         self.admission.is_nearly_full()

@@ -70,6 +70,7 @@ class SimulatedEnvoys:
         returns         the same of those whose Envoys have a stream again, and how many seconds they had none
         received        responses that carried anything, {protocol: {type: number}}
         receivers       how many Envoys had any, the same way
+        bytes           how many bytes these responses had, with what gRPC puts before each, the same way
         again           how much of it they had already as it is: resources in delta, responses in state of the world
         last_received   when the last response came
         """

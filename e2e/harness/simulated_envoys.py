@@ -34,6 +34,9 @@ BACK_OFF_MAX_SECONDS = 30.0
 
 READ_SIZE = 1 << 16
 
+# what gRPC puts before each message
+GRPC_PREFIX_SIZE = 5
+
 
 class Delta:
     """What one Envoy has, and its messages, in the delta form."""
@@ -116,7 +119,7 @@ class Envoy:
         self.stream = None
         self.connected = False  # the stream was taken
         self.away_since = None
-        self.received, self.again = Counter(), Counter()
+        self.received, self.again, self.bytes = Counter(), Counter(), Counter()
 
     def attempt(self):
         """A new stream, on the connection if there still is one, as Envoys do."""
@@ -189,6 +192,7 @@ class Envoy:
             return
         self.received[TYPES[url]] += 1
         self.again[TYPES[url]] += again
+        self.bytes[TYPES[url]] += GRPC_PREFIX_SIZE + len(message)
         self.swarm.last_received = time.monotonic()
 
     def stream_ended(self, failure):
@@ -282,13 +286,15 @@ class Swarm:
         for envoy in self.envoys:
             envoy.received.clear()
             envoy.again.clear()
+            envoy.bytes.clear()
 
     def report(self):
-        received, again, receivers = ({protocol: Counter() for protocol in FORMS} for _ in range(3))
+        received, again, receivers, size = ({protocol: Counter() for protocol in FORMS} for _ in range(4))
         for envoy in self.envoys:
             received[envoy.protocol].update(envoy.received)
             again[envoy.protocol].update(envoy.again)
             receivers[envoy.protocol].update(envoy.received.keys())
+            size[envoy.protocol].update(envoy.bytes)
         return {
             "connected": sum(envoy.connected for envoy in self.envoys),
             "given_up": sum(envoy.given_up for envoy in self.envoys),
@@ -299,6 +305,7 @@ class Swarm:
             "received": _tables(received),
             "again": _tables(again),
             "receivers": _tables(receivers),
+            "bytes": _tables(size),
             "last_received": self.last_received,
         }
 

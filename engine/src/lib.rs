@@ -8,6 +8,7 @@
 //! | [`transformer`] | from definitions to fragments |
 //! | [`management`] | from fragments to the streams of Envoys |
 //! | [`envoy`] | builders of Envoy's messages |
+//! | [`plan`] | what a change would do to Envoys |
 //! | [`serve`] | the process that holds them together; [`admin`], [`settings`], [`telemetry`], [`http_server`] are its edges |
 //! | [`tls`], [`watched_files`] | certificates and other files, taken anew when they change |
 //! | [`cli`] | the commands |
@@ -19,6 +20,7 @@ pub mod frontend;
 pub mod http_server;
 pub mod management;
 pub mod model;
+pub mod plan;
 pub mod serve;
 pub mod settings;
 pub mod store;

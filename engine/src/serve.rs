@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::{self, Admin};
 use crate::frontend::authentication::{AccessKeys, Authenticator};
 use crate::frontend::authorisation::{Authoriser, Denials, Policies};
-use crate::frontend::{self, Frontend, FrontendSettings};
+use crate::frontend::{self, Frontend, FrontendSettings, Planner};
 use crate::http_server::{self, Versions};
 use crate::management::compose::COMPOSER;
 use crate::management::connection::Keepalive;
@@ -113,14 +113,17 @@ pub async fn serve(settings: ServeSettings) -> Result<(), ServeError> {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let (passes, transformed) = Passes::new(Arc::clone(&store), Workers::start(cores)?);
     let (feed_handle, requests) = feed::requests();
+    let control_plane = format!("legation/{}", uuid::Uuid::new_v4());
     let fleet_settings = FleetSettings {
         arbiters: cores,
         limits: Limits { envoys: settings.max_envoys, envoys_per_node: settings.max_envoys_per_node },
         stall_timeout: settings.stall_timeout,
-        control_plane: format!("legation/{}", uuid::Uuid::new_v4()),
+        control_plane: control_plane.clone(),
     };
     let fleet = Arc::new(Fleet::start(fleet_settings, Arc::new(feed_handle.clone()), COMPOSER)?);
     let feed = Feed::new(Arc::clone(&store), Arc::clone(&fleet));
+    let connected = Arc::clone(&fleet);
+    let planner = Planner::new(control_plane, Arc::new(move |node| connected.envoys_connected_of(node)));
     let frontend = Frontend::new(
         Arc::clone(&store),
         FrontendSettings {
@@ -132,7 +135,8 @@ pub async fn serve(settings: ServeSettings) -> Result<(), ServeError> {
         },
     )
     .with_authenticator(authenticator)
-    .with_authoriser(authoriser);
+    .with_authoriser(authoriser)
+    .with_planner(planner);
     let admin_router = admin::router(Admin {
         fleet: Arc::clone(&fleet),
         store: Arc::clone(&store),

@@ -88,6 +88,11 @@ impl NodeId {
     pub fn key(&self) -> &FragmentKey {
         &self.0
     }
+
+    /// The node whose own fragment this is; none if it is that of a virtual service.
+    pub fn of(key: FragmentKey) -> Option<Self> {
+        (key.kind != FragmentKind::VirtualService).then_some(Self(key))
+    }
 }
 
 impl FromStr for NodeId {

@@ -21,6 +21,7 @@ use std::io::{IsTerminal, Write, stderr, stdout};
 use std::process::ExitCode;
 
 use clap::Args;
+use serde_json::Value;
 
 use self::document::{Document, Malformed, Place};
 use self::report::Report;
@@ -151,6 +152,22 @@ fn apply<W: Write, E: Write>(
         errors.hint(hint);
     }
     u8::from(failed.is_some())
+}
+
+/// What apply would do with these files, as the body of one transaction.
+pub(super) fn set(files: &[String], prune: bool, client: &Client) -> Result<Value, Failure> {
+    let (documents, malformed) = read(files);
+    if !malformed.is_empty() {
+        let lines: Vec<String> =
+            malformed.iter().map(|Malformed { place, problem }| format!("{place}: {problem}")).collect();
+        return Err(Failure { message: lines.join("\n"), exit_code: 2 });
+    }
+    if documents.is_empty() {
+        return Err(Failure { message: report::NOTHING_FOUND.to_owned(), exit_code: 2 });
+    }
+    let surplus = prune.then(|| prune::surplus(client, &documents)).transpose();
+    let surplus = surplus.map_err(|error| Failure::failed(&error))?.unwrap_or_default();
+    Ok(transaction::body(&documents, &surplus))
 }
 
 /// Every document of the files, in the order in which they are to be applied, and what is no document.

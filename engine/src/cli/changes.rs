@@ -44,6 +44,20 @@ impl Renderer {
         self.line(colour, &text) + &self.difference(&yaml(&change["before"]), &yaml(&change["after"]))
     }
 
+    /// A resource of Envoy's as a plan tells it, in a line for its name and the difference below it.
+    pub(super) fn message(self, resource: &Value) -> String {
+        let word = |member: &str| resource[member].as_str().unwrap_or_default();
+        let colour = match word("change") {
+            "added" => GREEN,
+            "removed" => RED,
+            _ => YELLOW,
+        };
+        let text = format!("  {} {} {}", word("change"), word("type").to_uppercase(), word("name"));
+        let whole =
+            |side: &str| if resource[side].is_null() { String::new() } else { written(&resource[side]) };
+        self.line(colour, &text) + &self.difference(&whole("before"), &whole("after"))
+    }
+
     fn difference(self, before: &str, after: &str) -> String {
         let diff = TextDiff::from_lines(before, after);
         let mut shown = String::new();
@@ -81,16 +95,19 @@ fn yaml(content: &Value) -> String {
     let Value::Object(content) = content else {
         return String::new();
     };
-    let mut written = Map::new();
+    let mut shown = Map::new();
     for name in ["spec", "tags"] {
         if let Some(member) = content.get(name).filter(|member| *member != &Value::Array(Vec::new())) {
-            written.insert(name.to_owned(), member.clone());
+            shown.insert(name.to_owned(), member.clone());
         }
     }
+    written(&Value::Object(shown))
+}
+
+/// As YAML; what cannot be written so can be written as JSON.
+fn written(value: &Value) -> String {
     let options = ser_options! { prefer_block_scalars: false };
-    // what cannot be written as YAML can be written as JSON
-    serde_saphyr::to_string_with_options(&written, options)
-        .unwrap_or_else(|_| format!("{}\n", Value::Object(written)))
+    serde_saphyr::to_string_with_options(value, options).unwrap_or_else(|_| format!("{value}\n"))
 }
 
 #[cfg(test)]

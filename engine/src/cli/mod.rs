@@ -11,6 +11,7 @@ mod confirm;
 mod failure;
 mod history;
 pub mod import;
+mod plan;
 mod rollback;
 mod serve;
 mod status;
@@ -41,6 +42,7 @@ pub struct Cli {
 enum Command {
     Serve(Box<serve::ServeArgs>),
     Apply(apply::ApplyArgs),
+    Plan(plan::PlanArgs),
     History(history::HistoryArgs),
     Rollback(rollback::RollbackArgs),
     Import(Box<import::ImportArgs>),
@@ -51,9 +53,16 @@ enum Command {
     Wait(wait::WaitArgs),
 }
 
-/// Does what the arguments of this process say. Arguments that make no sense end the process with code 2.
+/// Does what the arguments of this process say. Arguments that make no sense end the process with code 2, unless they say
+/// that this code means something else.
 pub fn run() -> ExitCode {
-    Cli::parse().run()
+    match Cli::try_parse() {
+        Ok(cli) => cli.run(),
+        Err(error) => {
+            let _ = error.print(); // whoever closed the output has read enough
+            ExitCode::from(plan::usage_code(std::env::args_os(), error.exit_code()))
+        }
+    }
 }
 
 impl Cli {
@@ -62,6 +71,10 @@ impl Cli {
         match self.command {
             Command::Serve(args) => exit_code(serve::run(*args)),
             Command::Apply(args) => apply::run(&args),
+            Command::Plan(args) => match plan::run(&args) {
+                Ok(code) => ExitCode::from(code),
+                Err(failure) => exit_code(Err(failure)),
+            },
             Command::History(args) => exit_code(history::run(&args)),
             Command::Rollback(args) => exit_code(rollback::run(&args)),
             Command::Import(args) => import::run(&args),

@@ -114,6 +114,11 @@ pub struct Tagged {
 }
 
 impl Effect {
+    /// Whether the resource is as it should be already.
+    pub fn is_unchanged(&self) -> bool {
+        self.outcome == Outcome::Unchanged
+    }
+
     /// The operations of the API that do this to one resource. What is unchanged was asked to be so, as by an update.
     pub fn operations(&self) -> Vec<Operation> {
         let kind = self.id.kind();
@@ -238,6 +243,11 @@ impl Change {
 }
 
 impl ChangeSet {
+    /// The names of the meshes that it changes something of, in order.
+    pub fn meshes(&self) -> BTreeSet<&str> {
+        self.changes.iter().map(|change| change.id().mesh_name()).collect()
+    }
+
     /// What the set does to the definitions as they are, or everything that is wrong with it.
     pub fn resolve(&self, current: &Current, making: &Making<'_>) -> Result<Resolved, Refusal> {
         let mut by_id: HashMap<&ResourceId, &Change> = HashMap::with_capacity(self.changes.len());
@@ -471,6 +481,12 @@ impl Resolved {
     /// The resources that come of it, or go, with this outcome.
     pub fn with_outcome(&self, outcome: Outcome) -> impl Iterator<Item = &ResourceId> {
         self.effects.iter().filter(move |effect| effect.outcome == outcome).map(|effect| &effect.id)
+    }
+
+    /// What is written to the store: keys with their new values, `None` where one goes.
+    pub fn written(&self) -> impl Iterator<Item = (&str, Option<&Bytes>)> {
+        let puts = self.puts.iter().map(|(key, value)| (key.as_str(), Some(value)));
+        puts.chain(self.deletions.iter().map(|key| (key.as_str(), None)))
     }
 
     /// What is to be committed for it. `author` and `operation` go into the journal.

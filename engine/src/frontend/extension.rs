@@ -1,5 +1,5 @@
-//! What App Mesh never had, under paths of its own: several changes as one transaction, the history, and taking changes
-//! back.
+//! What App Mesh never had, under paths of its own: several changes as one transaction, what they would do, the history, and
+//! taking changes back.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -18,6 +18,7 @@ use super::denials::DenialsRequest;
 use super::error::ApiError;
 use super::history::HistoryRequest;
 use super::http::{Asked, observe};
+use super::plan::PlanRequest;
 use super::rollback::RollbackRequest;
 use super::transactions::TransactionRequest;
 use crate::store::StoreError;
@@ -30,6 +31,8 @@ const SET_BODIES: usize = 16;
 pub(super) enum Extension {
     /// Several changes are made as one transaction.
     ApplyChanges,
+    /// It is told what such a transaction would do.
+    Plan,
     /// The history is shown.
     GetHistory,
     /// It is shown who was denied what.
@@ -43,6 +46,7 @@ impl Extension {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::ApplyChanges => "ApplyChanges",
+            Self::Plan => "Plan",
             Self::GetHistory => "GetHistory",
             Self::GetDenials => "GetDenials",
             Self::Rollback => "Rollback",
@@ -51,13 +55,14 @@ impl Extension {
 
     /// Whether it changes anything.
     pub(super) fn is_write(self) -> bool {
-        !matches!(self, Self::GetHistory | Self::GetDenials)
+        matches!(self, Self::ApplyChanges | Self::Rollback)
     }
 
     /// What must be allowed for it, besides each change that it makes.
     fn action(self) -> Action {
         match self {
             Self::ApplyChanges => Action::ApplyChanges,
+            Self::Plan => Action::Plan,
             Self::GetHistory => Action::GetHistory,
             Self::GetDenials => Action::GetDenials,
             Self::Rollback => Action::Rollback,
@@ -68,6 +73,7 @@ impl Extension {
 /// Something to execute.
 enum Command {
     ApplyChanges(TransactionRequest),
+    Plan(PlanRequest),
     GetHistory(HistoryRequest),
     GetDenials(DenialsRequest),
     Rollback(RollbackRequest),
@@ -78,6 +84,7 @@ impl Command {
     fn scope(&self) -> Scope {
         match self {
             Self::ApplyChanges(request) => Scope::of_resources(request.set.changes.iter().map(Change::id)),
+            Self::Plan(request) => Scope::of_resources(request.set().changes.iter().map(Change::id)),
             Self::GetHistory(request) => Scope::of(request.mesh()),
             Self::GetDenials(request) => Scope::of(request.mesh.as_deref()),
             Self::Rollback(request) => Scope::of(request.mesh.as_deref()),
@@ -103,7 +110,8 @@ pub(super) async fn serve(
 
 async fn answer(frontend: &Frontend, extension: Extension, request: Request) -> Result<Value, ApiError> {
     let (head, body) = request.into_parts();
-    let bodies = if extension == Extension::ApplyChanges { SET_BODIES } else { 1 };
+    let is_set = matches!(extension, Extension::ApplyChanges | Extension::Plan);
+    let bodies = if is_set { SET_BODIES } else { 1 };
     let limit = frontend.settings.body_bytes_max * bodies;
     let (caller, body) = frontend.authenticate(&head, body, limit).await?;
     frontend.throttle.admit(&caller, extension.is_write())?;
@@ -111,10 +119,9 @@ async fn answer(frontend: &Frontend, extension: Extension, request: Request) -> 
         .map_err(|error| ApiError::BadRequest(error.body_text()))?;
     let command = match extension {
         Extension::ApplyChanges => {
-            // thousands of documents take longer than others on this thread can wait
-            let decoded = spawn_blocking(move || TransactionRequest::decode(&body)).await;
-            Command::ApplyChanges(decoded.map_err(|error| StoreError::Storage(Arc::new(error)))??)
+            Command::ApplyChanges(decoded(move || TransactionRequest::decode(&body)).await?)
         }
+        Extension::Plan => Command::Plan(decoded(move || PlanRequest::decode(&body, &query)).await?),
         Extension::GetHistory => Command::GetHistory(HistoryRequest::decode(&query)?),
         Extension::GetDenials => Command::GetDenials(DenialsRequest::decode(&query)?),
         Extension::Rollback => Command::Rollback(RollbackRequest::decode(&body)?),
@@ -123,6 +130,7 @@ async fn answer(frontend: &Frontend, extension: Extension, request: Request) -> 
     for _ in 0..ATTEMPTS_MAX {
         let outcome = match &command {
             Command::ApplyChanges(request) => frontend.apply_changes(&caller, request).await,
+            Command::Plan(request) => frontend.plan(&caller, request).await,
             Command::GetHistory(request) => frontend.history(request).await,
             Command::GetDenials(request) => Ok(frontend.denials(request)),
             Command::Rollback(request) => frontend.rollback(&caller, request).await,
@@ -133,4 +141,11 @@ async fn answer(frontend: &Frontend, extension: Extension, request: Request) -> 
         }
     }
     Err(ApiError::Raced)
+}
+
+/// Decodes where nobody waits: thousands of documents take longer than others on this thread can.
+async fn decoded<T: Send + 'static>(
+    decode: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    spawn_blocking(decode).await.map_err(|error| StoreError::Storage(Arc::new(error)))?
 }

@@ -63,6 +63,7 @@ pub fn router(frontend: Frontend) -> Router {
         .route(path::UNTAG, put(serve(Operation::UntagResource)))
         .route(path::TAGS, get(serve(Operation::ListTagsForResource)))
         .route(path::TRANSACTIONS, post(extension(Extension::ApplyChanges)))
+        .route(path::PLAN, post(extension(Extension::Plan)))
         .route(path::HISTORY, get(extension(Extension::GetHistory)))
         .route(path::DENIALS, get(extension(Extension::GetDenials)))
         .route(path::ROLLBACK, post(extension(Extension::Rollback)))

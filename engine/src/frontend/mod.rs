@@ -14,7 +14,7 @@
 //! | [`authorisation`] | what they may do |
 //! | `body`, `request`, `command` | from bytes to something that can be executed |
 //! | `create`, `describe`, `list`, `update`, `delete`, `tagging` | the operations, over the store |
-//! | `extension` | what App Mesh never had: `transactions`, `history`, `rollback`, and who was denied what |
+//! | `extension` | what App Mesh never had: `transactions`, `plan`, `history`, `rollback`, and who was denied what |
 //! | [`change_set`] | several changes, checked as a whole |
 //! | `client_token` | who repeats a request is answered as the first time |
 //! | `quotas`, `throttle` | how many resources there may be, and how often a caller may ask |
@@ -49,6 +49,7 @@ mod metrics;
 mod operation;
 mod page;
 pub mod path;
+mod plan;
 pub mod quotas;
 pub(crate) mod references;
 mod request;
@@ -73,6 +74,7 @@ use self::caller::Caller;
 pub use self::error::ApiError;
 pub use self::http::router;
 pub use self::operation::Operation;
+pub use self::plan::{ConnectedEnvoys, Planner};
 pub use self::quotas::Quotas;
 pub use self::throttle::Rates;
 use self::throttle::Throttle;
@@ -113,6 +115,7 @@ pub struct Frontend {
     authenticator: Authenticator,
     authoriser: Authoriser,
     throttle: Arc<Throttle>,
+    planner: Arc<Planner>,
 }
 
 impl Frontend {
@@ -126,6 +129,7 @@ impl Frontend {
             authenticator: Authenticator::anonymous(),
             authoriser: Authoriser::permissive(),
             throttle,
+            planner: Arc::default(),
         }
     }
 
@@ -137,6 +141,11 @@ impl Frontend {
     /// The same API for what `authoriser` allows.
     pub fn with_authoriser(self, authoriser: Authoriser) -> Self {
         Self { authoriser, ..self }
+    }
+
+    /// The same API, whose plans know what `planner` knows.
+    pub fn with_planner(self, planner: Planner) -> Self {
+        Self { planner: Arc::new(planner), ..self }
     }
 
     /// An empty batch for an `operation` of `caller`.

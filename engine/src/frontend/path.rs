@@ -10,6 +10,9 @@ pub const PREFIX: &str = "/v20190125";
 /// Where several changes are made as one transaction.
 pub const TRANSACTIONS: &str = "/legation/v1/transactions";
 
+/// Where it is told what such a transaction would do.
+pub const PLAN: &str = "/legation/v1/plan";
+
 /// Where the history is.
 pub const HISTORY: &str = "/legation/v1/history";
 

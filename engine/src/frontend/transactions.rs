@@ -13,10 +13,10 @@ use crate::model::key::mesh_prefix;
 use crate::model::shape::error::{excerpt, quote};
 use crate::model::shape::json;
 use crate::model::{FieldError, Path, ResourceId};
-use crate::store::{At, Record};
+use crate::store::{At, Batch, Precondition, Record};
 
 /// What this is called in the journal.
-const OPERATION: &str = "ApplyChanges";
+pub(super) const OPERATION: &str = "ApplyChanges";
 
 /// A set of changes that is asked for.
 #[derive(Debug)]
@@ -131,6 +131,19 @@ impl Frontend {
         caller: &Caller,
         request: &TransactionRequest,
     ) -> Result<Value, ApiError> {
+        let (resolved, untouched) = self.resolve_request(caller, request).await?;
+        let transaction = self.commit_set(caller, OPERATION, &resolved, untouched).await?;
+        let changes: Vec<Value> =
+            resolved.effects.iter().map(|effect| response::effect(effect, &self.settings)).collect();
+        Ok(json!({"transaction": transaction, "changes": changes}))
+    }
+
+    /// What a request of `caller` does to the definitions as they are, and what must not have changed for it.
+    pub(super) async fn resolve_request(
+        &self,
+        caller: &Caller,
+        request: &TransactionRequest,
+    ) -> Result<(Resolved, Untouched), ApiError> {
         for change in &request.set.changes {
             if let Change::Put { spec, .. } = change {
                 self.settings.quotas.check(spec)?;
@@ -138,21 +151,13 @@ impl Frontend {
         }
         let mut untouched = Untouched::default();
         if let Some(since) = request.if_transaction {
-            let mut meshes: Vec<&str> =
-                request.set.changes.iter().map(|change| change.id().mesh_name()).collect();
-            meshes.sort_unstable();
-            meshes.dedup();
-            for mesh in meshes {
+            for mesh in request.set.meshes() {
                 let prefix = mesh_prefix(mesh);
                 let (_, at) = self.list_unless_changed(&prefix, Some(since)).await?;
                 untouched.0.push((prefix, at));
             }
         }
-        let resolved = self.resolve(caller, &request.set).await?;
-        let transaction = self.commit_set(caller, OPERATION, &resolved, untouched).await?;
-        let changes: Vec<Value> =
-            resolved.effects.iter().map(|effect| response::effect(effect, &self.settings)).collect();
-        Ok(json!({"transaction": transaction, "changes": changes}))
+        Ok((self.resolve(caller, &request.set).await?, untouched))
     }
 
     /// What a set of `caller` does to the definitions as they are, if the policies allow each change of it.
@@ -182,17 +187,33 @@ impl Frontend {
         if resolved.changes_nothing() {
             return self.newest().await;
         }
+        self.commit(self.set_batch(caller, operation, resolved, untouched)).await
+    }
+
+    /// What is committed for what was resolved.
+    pub(super) fn set_batch(
+        &self,
+        caller: &Caller,
+        operation: &str,
+        resolved: &Resolved,
+        untouched: Untouched,
+    ) -> Batch {
         let mut batch = resolved.batch(caller.name(), operation);
         for (prefix, since) in untouched.0 {
             batch = batch.if_untouched(prefix, since);
         }
-        let (created, deleted) =
-            (resolved.with_outcome(Outcome::Created), resolved.with_outcome(Outcome::Deleted));
         // last: what has changed since it was read may have made room, or taken it
-        for room in self.settings.quotas.room(created, deleted) {
+        for room in self.room(resolved) {
             batch = batch.require(room);
         }
-        self.commit(batch).await
+        batch
+    }
+
+    /// That there is room for what is created.
+    pub(super) fn room(&self, resolved: &Resolved) -> Vec<Precondition> {
+        let (created, deleted) =
+            (resolved.with_outcome(Outcome::Created), resolved.with_outcome(Outcome::Deleted));
+        self.settings.quotas.room(created, deleted)
     }
 
     /// The records under `prefix` and the transaction that they are the state of. Refused if they changed after

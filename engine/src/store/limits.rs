@@ -118,7 +118,7 @@ pub enum InvalidBatch {
 
 impl Limits {
     /// Checks a batch by itself, without a look at what is stored.
-    pub(super) fn check(&self, batch: &Batch) -> Result<(), InvalidBatch> {
+    pub fn check(&self, batch: &Batch) -> Result<(), InvalidBatch> {
         let count = batch.changes.len();
         if count == 0 {
             return Err(InvalidBatch::NoChanges);

@@ -35,6 +35,11 @@ pub fn fragment(key: &FragmentKey) -> String {
     format!("{FRAGMENTS}{}/{}/{}", escape(&key.mesh), key.kind.as_str(), escape(&key.name))
 }
 
+/// The prefix of the fragments of a mesh.
+pub fn fragments_of(mesh: &str) -> String {
+    format!("{FRAGMENTS}{}/", escape(mesh))
+}
+
 /// The key of the mark of a mesh.
 pub fn transformed(mesh: &str) -> String {
     format!("{TRANSFORMED}{}", escape(mesh))

@@ -12,6 +12,9 @@ const DIM: &str = "\x1b[2m";
 const RED: &str = "\x1b[31m";
 const PLAIN: &str = "\x1b[0m";
 
+/// What is said where files hold no document.
+pub(super) const NOTHING_FOUND: &str = "there is no document in what -f names";
+
 /// The printer. What cannot be printed is not printed: it is no reason not to apply the rest.
 pub(super) struct Report<'a, W: Write> {
     out: &'a mut W,
@@ -61,7 +64,7 @@ impl<'a, W: Write> Report<'a, W> {
 
     /// There was nothing to apply.
     pub(super) fn nothing_found(&mut self) {
-        let _ = writeln!(self.out, "there is no document in what -f names");
+        let _ = writeln!(self.out, "{NOTHING_FOUND}");
     }
 
     /// The API cannot be called.

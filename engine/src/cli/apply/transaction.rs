@@ -15,12 +15,17 @@ pub(super) fn apply(
     documents: &[Document],
     surplus: &[ResourceId],
 ) -> Result<Vec<(Change, ResourceId)>, ClientError> {
-    let apply: Vec<Value> = documents.iter().map(Document::to_json).collect();
-    let delete: Vec<String> = surplus.iter().map(ResourceId::path).collect();
-    let body = json!({"apply": apply, "delete": delete});
+    let body = body(documents, surplus);
     let answer = client.request(Method::POST, path::TRANSACTIONS, &[], Some(&body))?;
     let changes = answer["changes"].as_array().map(Vec::as_slice).unwrap_or_default();
     Ok(changes.iter().filter_map(change).collect())
+}
+
+/// The body of the request: what is to be made, and what is to be deleted.
+pub(super) fn body(documents: &[Document], surplus: &[ResourceId]) -> Value {
+    let apply: Vec<Value> = documents.iter().map(Document::to_json).collect();
+    let delete: Vec<String> = surplus.iter().map(ResourceId::path).collect();
+    json!({"apply": apply, "delete": delete})
 }
 
 fn change(shown: &Value) -> Option<(Change, ResourceId)> {

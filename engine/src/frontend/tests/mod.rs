@@ -9,6 +9,7 @@ mod failures;
 mod history;
 mod lists;
 mod operations;
+mod plan;
 mod quotas;
 mod references;
 mod refusals;

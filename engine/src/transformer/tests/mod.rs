@@ -1,6 +1,7 @@
 //! Tests of `transform`, through its result.
 
 pub(crate) mod fixture;
+pub(crate) mod properties;
 pub(crate) mod render;
 pub(crate) mod snapshot;
 
@@ -13,6 +14,5 @@ mod nodes;
 mod order;
 mod policies;
 mod problems;
-mod properties;
 mod services;
 mod targets;

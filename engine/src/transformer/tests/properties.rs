@@ -15,7 +15,7 @@ use crate::model::{Kind, ResourceId, Spec};
 /// Names are few, so that definitions refer to each other. Some differ in case only, or look like others with a port.
 const NAMES: [&str; 6] = ["a", "A", "b", "a:80", "c.local", "100%"];
 
-pub(super) fn name() -> impl Strategy<Value = &'static str> {
+pub(crate) fn name() -> impl Strategy<Value = &'static str> {
     select(NAMES.to_vec())
 }
 
@@ -180,7 +180,7 @@ fn children(
 }
 
 /// The specification of a resource of this kind.
-pub(super) fn spec(kind: Kind) -> BoxedStrategy<Value> {
+pub(crate) fn spec(kind: Kind) -> BoxedStrategy<Value> {
     match kind {
         Kind::Mesh => mesh().boxed(),
         Kind::VirtualNode => virtual_node().boxed(),
@@ -193,7 +193,7 @@ pub(super) fn spec(kind: Kind) -> BoxedStrategy<Value> {
 }
 
 prop_compose! {
-    pub(super) fn definitions()(
+    pub(crate) fn definitions()(
         mesh in mesh(), nodes in each(virtual_node()), routers in each(virtual_router()), routes in children(route()),
         services in each(virtual_service()), gateways in each(virtual_gateway()),
         gateway_routes in children(gateway_route()),
