@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::caller::Caller;
-use super::change_set::{Change, ChangeSet, Current, Making, Refusal, Resolved};
+use super::change_set::{Change, ChangeSet, Current, Effect, Making, Outcome, Refusal, Resolved};
 use super::error::ApiError;
 use super::{Frontend, now_ms, request, response};
 use crate::model::document::{self, Document};
@@ -13,7 +13,7 @@ use crate::model::key::mesh_prefix;
 use crate::model::shape::error::{excerpt, quote};
 use crate::model::shape::json;
 use crate::model::{FieldError, Path, ResourceId};
-use crate::store::{At, Batch, Record};
+use crate::store::{At, Precondition, Record};
 
 /// What this is called in the journal.
 const OPERATION: &str = "ApplyChanges";
@@ -173,13 +173,27 @@ impl Frontend {
         if resolved.changes_nothing() {
             return self.newest().await;
         }
-        let batch = untouched
-            .0
-            .into_iter()
-            .fold(resolved.batch(caller.name(), operation), |batch: Batch, (prefix, since)| {
-                batch.if_untouched(prefix, since)
-            });
+        let mut batch = resolved.batch(caller.name(), operation);
+        for (prefix, since) in untouched.0 {
+            batch = batch.if_untouched(prefix, since);
+        }
+        for room in self.room(&resolved.effects)? {
+            batch = batch.require(room);
+        }
         self.commit(batch).await
+    }
+
+    /// That there is room for what a set creates. Refuses it if some of it is too large for itself.
+    fn room(&self, effects: &[Effect]) -> Result<Vec<Precondition>, ApiError> {
+        let quotas = &self.settings.quotas;
+        for effect in effects.iter().filter(|effect| effect.after != effect.before) {
+            effect.after.as_ref().map_or(Ok(()), |after| quotas.check(&after.definition.spec))?;
+        }
+        let ids = |outcome| {
+            let effects = effects.iter().filter(move |effect| effect.outcome == outcome);
+            effects.map(|effect| &effect.id)
+        };
+        Ok(quotas.room(ids(Outcome::Created), ids(Outcome::Deleted)))
     }
 
     /// The records under `prefix` and the transaction that they are the state of. Refused if they changed after
