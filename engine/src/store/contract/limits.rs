@@ -48,7 +48,7 @@ pub(crate) async fn what_breaks_a_limit_is_refused(fresh: &Fresh) {
     let too_many = InvalidBatch::TooManyChanges { key: format!("definitions/{limit}"), count, limit };
     assert_eq!(refusal(store, many).await, too_many);
     let (count, limit) = (limits.definition_preconditions + 1, limits.definition_preconditions);
-    let demanding = with(count, good(), |batch, key| batch.if_absent(key));
+    let demanding = with(count, good(), Batch::if_absent);
     let too_many = InvalidBatch::TooManyPreconditions { key: format!("definitions/{limit}"), count, limit };
     assert_eq!(refusal(store, demanding).await, too_many);
 
