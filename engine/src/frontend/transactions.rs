@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::caller::Caller;
-use super::change_set::{Change, ChangeSet, Current, Effect, Making, Outcome, Refusal, Resolved};
+use super::change_set::{Change, ChangeSet, Current, Making, Outcome, Refusal, Resolved};
 use super::error::ApiError;
 use super::{Frontend, now_ms, request, response};
 use crate::model::document::{self, Document};
@@ -13,7 +13,7 @@ use crate::model::key::mesh_prefix;
 use crate::model::shape::error::{excerpt, quote};
 use crate::model::shape::json;
 use crate::model::{FieldError, Path, ResourceId};
-use crate::store::{At, Precondition, Record};
+use crate::store::{At, Record};
 
 /// What this is called in the journal.
 const OPERATION: &str = "ApplyChanges";
@@ -131,6 +131,11 @@ impl Frontend {
         caller: &Caller,
         request: &TransactionRequest,
     ) -> Result<Value, ApiError> {
+        for change in &request.set.changes {
+            if let Change::Put { spec, .. } = change {
+                self.settings.quotas.check(spec)?;
+            }
+        }
         let mut untouched = Untouched::default();
         if let Some(since) = request.if_transaction {
             let mut meshes: Vec<&str> =
@@ -177,23 +182,13 @@ impl Frontend {
         for (prefix, since) in untouched.0 {
             batch = batch.if_untouched(prefix, since);
         }
-        for room in self.room(&resolved.effects)? {
+        let (created, deleted) =
+            (resolved.with_outcome(Outcome::Created), resolved.with_outcome(Outcome::Deleted));
+        // last: what has changed since it was read may have made room, or taken it
+        for room in self.settings.quotas.room(created, deleted) {
             batch = batch.require(room);
         }
         self.commit(batch).await
-    }
-
-    /// That there is room for what a set creates. Refuses it if some of it is too large for itself.
-    fn room(&self, effects: &[Effect]) -> Result<Vec<Precondition>, ApiError> {
-        let quotas = &self.settings.quotas;
-        for effect in effects.iter().filter(|effect| effect.after != effect.before) {
-            effect.after.as_ref().map_or(Ok(()), |after| quotas.check(&after.definition.spec))?;
-        }
-        let ids = |outcome| {
-            let effects = effects.iter().filter(move |effect| effect.outcome == outcome);
-            effects.map(|effect| &effect.id)
-        };
-        Ok(quotas.room(ids(Outcome::Created), ids(Outcome::Deleted)))
     }
 
     /// The records under `prefix` and the transaction that they are the state of. Refused if they changed after

@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use super::{Answer, Api, node_provider, route_spec, router_provider, router_spec};
+use crate::frontend::quotas::Quotas;
+use crate::frontend::{Frontend, FrontendSettings, router};
 use crate::store::Store;
 
 fn node(name: &str) -> Value {
@@ -195,6 +197,38 @@ async fn a_set_is_made_only_if_nothing_changed() {
     api.delete("/meshes/m/virtualNodes/b").await.ok();
     let late = json!({"apply": [node("z")], "ifTransaction": now});
     api.post("transactions", &late).await.refused(409, "ConflictException");
+}
+
+#[tokio::test]
+async fn quotas_hold_for_sets_and_rollbacks() {
+    let quotas = Quotas { virtual_nodes: 3, backends: 1, ..Quotas::default() };
+    let api = Api::with_settings(FrontendSettings { quotas, ..FrontendSettings::default() });
+    let mesh = json!({"meshName": "m", "spec": {}});
+    let nodes = |names: &[&str]| names.iter().map(|name| node(name)).collect::<Vec<_>>();
+    api.post("transactions", &json!({"apply": [mesh, node("a"), node("b")]})).await.ok();
+    let to = api.transaction().await;
+    let set = json!({"apply": nodes(&["c", "d"])});
+    let message = api.post("transactions", &set).await.refused(400, "LimitExceededException");
+    assert!(message.contains("virtual node"), "{message}");
+    assert_eq!(api.transaction().await, to);
+    api.post("transactions", &json!({"apply": nodes(&["c", "d"]), "delete": ["mesh/m/virtualNode/a"]}))
+        .await
+        .ok();
+
+    let backends: Vec<Value> =
+        ["x", "y"].iter().map(|name| json!({"virtualService": {"virtualServiceName": name}})).collect();
+    let many = json!({"meshName": "m", "virtualNodeName": "b", "spec": {"backends": backends}});
+    api.post("transactions", &json!({"apply": [many]})).await.refused(400, "LimitExceededException");
+
+    // under a quota that was lowered since, what was cannot all come back
+    let quotas = Quotas { virtual_nodes: 1, ..Quotas::default() };
+    let names = ["b", "c", "d"].map(|name| format!("mesh/m/virtualNode/{name}"));
+    api.post("transactions", &json!({"delete": names})).await.ok();
+    let settings = FrontendSettings { quotas, ..FrontendSettings::default() };
+    let stricter = Api { router: router(Frontend::new(api.store.clone(), settings)), ..api.clone() };
+    stricter.post("rollback", &json!({"to": to})).await.refused(400, "LimitExceededException");
+    api.post("rollback", &json!({"to": to})).await.ok();
+    assert_eq!(api.records().await.len(), 3);
 }
 
 /// What becomes of `count` calls at the same time.

@@ -114,22 +114,3 @@ async fn a_quota_holds_exactly_under_concurrency() {
     let listed = api.get("/meshes/m/virtualNodes").await.ok();
     assert_eq!(listed["virtualNodes"].as_array().unwrap().len(), QUOTA);
 }
-
-#[tokio::test]
-async fn a_set_of_changes_has_no_more_room_than_its_changes_one_by_one() {
-    let api = api().await;
-    let node = |name: &str| json!({"meshName": "m", "virtualNodeName": name, "spec": {}});
-    let before = (api.transaction().await, api.records().await);
-    let two = json!({"apply": [node("c"), node("d")]});
-    api.post("transactions", &two).await.refused(LIMIT.0, LIMIT.1);
-    let backends = ["s1", "s2", "s3"].map(|name| json!({"virtualService": {"virtualServiceName": name}}));
-    let large = json!({"meshName": "m", "virtualNodeName": "a", "spec": {"backends": backends}});
-    let large = json!({"apply": [large]});
-    api.post("transactions", &large).await.refused(LIMIT.0, LIMIT.1);
-    assert_eq!((api.transaction().await, api.records().await), before);
-    // what goes makes room for what comes
-    let swap = json!({"apply": [node("c"), node("d")], "delete": ["mesh/m/virtualNode/a"]});
-    api.post("transactions", &swap).await.ok();
-    let one = json!({"apply": [node("e")]});
-    api.post("transactions", &one).await.refused(LIMIT.0, LIMIT.1);
-}
