@@ -1,5 +1,7 @@
 //! How many resources there may be.
 
+use std::collections::BTreeMap;
+
 use super::error::ApiError;
 use crate::model::{Kind, ResourceId, Spec};
 use crate::store::{Family, Precondition};
@@ -59,21 +61,18 @@ impl Quotas {
         created: impl IntoIterator<Item = &'a ResourceId>,
         deleted: impl IntoIterator<Item = &'a ResourceId>,
     ) -> Vec<Precondition> {
-        let mut needs: Vec<Need> = Vec::new();
+        let mut needs: BTreeMap<Family, Need> = BTreeMap::new();
         for id in created {
-            let family = id.family();
-            match needs.iter_mut().find(|need| need.family == family) {
-                Some(need) => need.created += 1,
-                None => needs.push(Need { family, quota: self.of(id.kind()), created: 1, deleted: 0 }),
-            }
+            let need = Need { quota: self.of(id.kind()), created: 0, deleted: 0 };
+            needs.entry(id.family()).or_insert(need).created += 1;
         }
         for id in deleted {
-            let key = id.key();
-            if let Some(need) = needs.iter_mut().find(|need| need.family.contains(&key)) {
+            if let Some(need) = needs.get_mut(&id.family()) {
                 need.deleted += 1;
             }
         }
-        needs.into_iter().map(Need::into_precondition).collect()
+        let precondition = |(family, need): (Family, Need)| Precondition::Fewer { family, than: need.than() };
+        needs.into_iter().map(precondition).collect()
     }
 
     /// Refuses a specification that names too many others.
@@ -91,16 +90,15 @@ impl Quotas {
 
 /// What one commit does to a family.
 struct Need {
-    family: Family,
     quota: usize,
     created: usize,
     deleted: usize,
 }
 
 impl Need {
-    fn into_precondition(self) -> Precondition {
-        let than = (self.quota + self.deleted + 1).saturating_sub(self.created);
-        Precondition::Fewer { family: self.family, than }
+    /// How many there must be fewer than before, so that there are no more than the quota afterwards.
+    fn than(&self) -> usize {
+        (self.quota + self.deleted + 1).saturating_sub(self.created)
     }
 }
 
@@ -125,9 +123,9 @@ mod tests {
         let deleted = [node("d"), ResourceId::virtual_node("n", "d"), ResourceId::mesh("o")];
         let room: Vec<String> = quotas.room(&created, &deleted).iter().map(ToString::to_string).collect();
         let expected = [
-            "there must be fewer than 9 definitions/m/virtualNode/*",
-            "there must be fewer than 5 definitions/m/route/r/*",
             "there must be fewer than 5 definitions/m/route/q/*",
+            "there must be fewer than 5 definitions/m/route/r/*",
+            "there must be fewer than 9 definitions/m/virtualNode/*",
         ];
         assert_eq!(room, expected);
         assert_eq!(quotas.room([], &deleted), []);

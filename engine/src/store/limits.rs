@@ -16,13 +16,21 @@ pub struct Limits {
     pub value_bytes: usize,
     /// The most changes in a batch of derived data, and the most preconditions.
     pub changes: usize,
-    /// The same for a batch of definitions.
+    /// The most changes in a batch of definitions.
     pub definition_changes: usize,
+    /// The most preconditions of a batch of definitions: more than changes, as some are about what does not change.
+    pub definition_preconditions: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { key_bytes: 10 * 1024, value_bytes: 1024 * 1024, changes: 100, definition_changes: 100 }
+        Self {
+            key_bytes: 10 * 1024,
+            value_bytes: 1024 * 1024,
+            changes: 100,
+            definition_changes: 100,
+            definition_preconditions: 100,
+        }
     }
 }
 
@@ -129,6 +137,7 @@ impl Limits {
             let key = excess.key().to_string();
             return Err(InvalidBatch::TooManyChanges { key, count, limit });
         }
+        let limit = if definitions { self.definition_preconditions } else { self.changes };
         if let Some(excess) = batch.preconditions.get(limit) {
             let key = excess.key().to_string();
             let count = batch.preconditions.len();

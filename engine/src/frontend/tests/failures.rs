@@ -13,8 +13,9 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use super::Api;
-use crate::frontend::{Frontend, FrontendSettings, router};
+use super::{Api, gateway_route_spec, gateway_spec, route_spec, router_spec};
+use crate::frontend::{Frontend, FrontendSettings, Operation, router};
+use crate::model::Kind;
 use crate::store::{
     At, Batch, CommitError, Kept, LeaseId, Limits, Listing, Precondition, Pruned, Record, Store, StoreError,
     Watch,
@@ -33,7 +34,15 @@ impl Store for Failing {
     }
 
     async fn list(&self, _: &str, _: At) -> Result<Listing, StoreError> {
-        unreachable!("no test lists")
+        // a record for each kind, of which a list takes those that are its own
+        let keys =
+            ["m/mesh", "m/virtualNode/x", "m/virtualRouter/x", "m/virtualService/x", "m/virtualGateway/x"];
+        let keys = keys.into_iter().chain(["m/route/x/x", "m/gatewayRoute/x/x"]);
+        let record =
+            |record: &Record, key| Record { key: format!("definitions/{key}").into(), ..record.clone() };
+        let read = self.read.as_ref().map_err(Clone::clone)?.as_ref();
+        let records = read.map_or_else(Vec::new, |found| keys.map(|key| record(found, key)).collect());
+        Ok(Listing { transaction: 1, records })
     }
 
     async fn get(&self, _: &str) -> Result<Option<Record>, StoreError> {
@@ -131,6 +140,86 @@ async fn the_client_is_not_told_what_is_wrong_with_the_store() {
     let router = router(Frontend::new(Arc::new(store), FrontendSettings::default()));
     let request = Request::get("/v20190125/meshes/m").body(Body::empty()).unwrap();
     assert_eq!(router.oneshot(request).await.unwrap().status(), 500);
+}
+
+/// Method, path and body of every operation; what exists or should be created is called `x`, in a mesh `m`.
+fn every_operation() -> Vec<(Operation, &'static str, String, Value)> {
+    let in_mesh = |collection| format!("/meshes/m/{collection}");
+    let arn = "arn%3Aaws%3Aappmesh%3Aus-east-1%3A000000000000%3Amesh%2Fm";
+    let collections = [
+        ("/meshes".to_owned(), json!({}), "m"),
+        (in_mesh("virtualNodes"), json!({}), "x"),
+        (in_mesh("virtualRouters"), router_spec(), "x"),
+        (in_mesh("virtualRouter/x/routes"), route_spec(&["x"]), "x"),
+        (in_mesh("virtualServices"), json!({}), "x"),
+        (in_mesh("virtualGateways"), gateway_spec(), "x"),
+        (in_mesh("virtualGateway/x/gatewayRoutes"), gateway_route_spec("x"), "x"),
+    ];
+    let mut all = vec![
+        (
+            Operation::TagResource,
+            "PUT",
+            format!("/tag?resourceArn={arn}"),
+            json!({"tags": [{"key": "k", "value": ""}]}),
+        ),
+        (Operation::UntagResource, "PUT", format!("/untag?resourceArn={arn}"), json!({"tagKeys": ["k"]})),
+        (Operation::ListTagsForResource, "GET", format!("/tags?resourceArn={arn}"), Value::Null),
+    ];
+    for (kind, (collection, spec, name)) in Kind::ALL.into_iter().zip(collections) {
+        let item = format!("{collection}/{name}");
+        let create = json!({kind.name_key(): name, "spec": spec});
+        all.extend([
+            (Operation::Create(kind), "PUT", collection.clone(), create),
+            (Operation::List(kind), "GET", collection, Value::Null),
+            (Operation::Update(kind), "PUT", item.clone(), json!({"spec": spec})),
+            (Operation::Describe(kind), "GET", item.clone(), Value::Null),
+            (Operation::Delete(kind), "DELETE", item, Value::Null),
+        ]);
+    }
+    all
+}
+
+/// Status and code of the answer to each operation over a store that reads this.
+async fn answers(read: Result<Option<Record>, StoreError>) -> Vec<(Operation, u16, String)> {
+    let store = Failing { read, commit: conflict() };
+    let router = router(Frontend::new(Arc::new(store), FrontendSettings::default()));
+    let mut answers = Vec::new();
+    for (operation, method, path, body) in every_operation() {
+        let request = Request::builder().method(method).uri(format!("/v20190125{path}"));
+        let request = request.body(Body::from(body.to_string())).unwrap();
+        let response = router.clone().oneshot(request).await.unwrap();
+        let code = response.headers().get("x-amzn-errortype");
+        let code = code.map_or("OK".to_owned(), |code| code.to_str().unwrap().to_owned());
+        answers.push((operation, response.status().as_u16(), code));
+    }
+    answers
+}
+
+#[tokio::test]
+async fn every_operation_tells_that_the_store_fails() {
+    let operations: Vec<Operation> = every_operation().iter().map(|(operation, ..)| *operation).collect();
+    assert_eq!(operations.len(), Operation::all().count());
+    assert!(Operation::all().all(|operation| operations.contains(&operation)));
+    for (operation, status, code) in answers(Err(on_fire())).await {
+        assert_eq!((status, code.as_str()), (503, "ServiceUnavailableException"), "{operation}");
+    }
+    let damaged = StoreError::Damaged { detail: "secret".to_owned() };
+    for (operation, status, code) in answers(Err(damaged)).await {
+        assert_eq!((status, code.as_str()), (500, "InternalServerErrorException"), "{operation}");
+    }
+}
+
+#[tokio::test]
+async fn who_reads_a_damaged_definition_is_told() {
+    let record = Record { key: "definitions/m/mesh".into(), value: "secret".into(), transaction: 1 };
+    for (operation, status, code) in answers(Ok(Some(record))).await {
+        let expected = match operation {
+            // it is there, whatever it is
+            Operation::Create(_) => (409, "ConflictException"),
+            _ => (500, "InternalServerErrorException"),
+        };
+        assert_eq!((status, code.as_str()), expected, "{operation}");
+    }
 }
 
 #[tokio::test]

@@ -40,17 +40,16 @@ pub(crate) async fn what_breaks_a_limit_is_refused(fresh: &Fresh) {
     let too_many = InvalidBatch::TooManyChanges { key: format!("derived/{limit}"), count, limit };
     assert_eq!(refusal(store, derived).await, too_many);
 
+    let with = |count: usize, batch: Batch, add: fn(Batch, String) -> Batch| {
+        (0..count).fold(batch, |batch, index| add(batch, format!("definitions/{index}")))
+    };
     let (count, limit) = (limits.definition_changes + 1, limits.definition_changes);
-    let mut many = definitions();
-    let mut demanding = good();
-    for index in 0..count {
-        many = many.put(format!("definitions/{index}"), "x");
-        demanding = demanding.if_absent(format!("definitions/{index}"));
-    }
-    let key = format!("definitions/{limit}");
-    let too_many = InvalidBatch::TooManyChanges { key: key.clone(), count, limit };
+    let many = with(count, definitions(), |batch, key| batch.put(key, "x"));
+    let too_many = InvalidBatch::TooManyChanges { key: format!("definitions/{limit}"), count, limit };
     assert_eq!(refusal(store, many).await, too_many);
-    let too_many = InvalidBatch::TooManyPreconditions { key, count, limit };
+    let (count, limit) = (limits.definition_preconditions + 1, limits.definition_preconditions);
+    let demanding = with(count, good(), Batch::if_absent);
+    let too_many = InvalidBatch::TooManyPreconditions { key: format!("definitions/{limit}"), count, limit };
     assert_eq!(refusal(store, demanding).await, too_many);
 
     let twice = InvalidBatch::ChangedTwice { key: "definitions/good".into() };

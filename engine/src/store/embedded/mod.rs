@@ -66,8 +66,13 @@ use super::{Store, metrics};
 
 /// Definitions that are changed together are written together, whatever their number: the bound is on how long others
 /// wait for it.
-const LIMITS: Limits =
-    Limits { key_bytes: 10 * 1024, value_bytes: 1024 * 1024, changes: 100, definition_changes: 10_000 };
+const LIMITS: Limits = Limits {
+    key_bytes: 10 * 1024,
+    value_bytes: 1024 * 1024,
+    changes: 100,
+    definition_changes: 10_000,
+    definition_preconditions: 20_000,
+};
 
 /// The store of one process, in a directory of its own.
 ///
