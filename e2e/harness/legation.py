@@ -20,7 +20,7 @@ READY = re.compile(r'legation is ready\b.*?\bapi="?([^\s",]+)"?.*?\bxds="?([^\s"
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 SAMPLE = re.compile(r'^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)')
 LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
-SUMMARY = re.compile(r"^(\d+) created, (\d+) updated, (\d+) unchanged, (\d+) failed$")
+SUMMARY = re.compile(r"^(\d+) created, (\d+) updated, (?:(\d+) deleted, )?(\d+) unchanged, (\d+) failed$")
 
 # pushes must not have moved for this long before a count of them is believed
 QUIET_SECONDS = 0.4
@@ -41,9 +41,18 @@ class Applied:
     @property
     def counts(self):
         """(created, updated, unchanged, failed) from the last line."""
+        created, updated, _, unchanged, failed = self._summary()
+        return tuple(map(int, (created, updated, unchanged, failed)))
+
+    @property
+    def deleted(self):
+        """How many were deleted, by the last line; none where nothing could be."""
+        return int(self._summary()[2] or 0)
+
+    def _summary(self):
         match = SUMMARY.match(self.lines[-1]) if self.lines else None
         assert match, f"no summary line\nstdout: {self.stdout}\nstderr: {self.stderr}"
-        return tuple(int(number) for number in match.groups())
+        return match.groups()
 
 
 class Legation:

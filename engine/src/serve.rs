@@ -22,7 +22,7 @@ use crate::management::discovery::DiscoveryService;
 use crate::management::feed::{self, Feed};
 use crate::management::server::{self, ServerSettings};
 use crate::settings::ServeSettings;
-use crate::store::{EmbeddedStore, OpenError, Store, StoreError};
+use crate::store::{EmbeddedStore, OpenError, Store, StoreError, retention};
 use crate::telemetry;
 use crate::tls::server::Transport;
 use crate::transformer::passes::Passes;
@@ -119,6 +119,8 @@ pub async fn serve(settings: ServeSettings) -> Result<(), ServeError> {
     });
 
     let shutdown = CancellationToken::new();
+    let journal = retention::keep(Arc::clone(&store), settings.retention);
+    tasks.spawn(async move { match journal.await {} });
     tasks.spawn(async move { Ok(passes.run().await?) });
     tasks.spawn(async move { Ok(feed.run(requests).await?) });
     tasks.spawn(async move {

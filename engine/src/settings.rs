@@ -8,6 +8,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::store::Retention;
+
 use crate::tls::certificate::CertificateFiles;
 
 /// What may be said of how a process is to run. Each member is a flag of `legation serve`, a variable
@@ -18,6 +20,15 @@ pub struct ServeOptions {
     /// Directory for definitions and their journal, with the embedded store [default: legation-data]
     #[arg(long, env = "LEGATION_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+
+    /// How long the journal keeps who changed what, and what the definitions were; 0 for ever [default: 90 days]
+    #[arg(long, env = "LEGATION_JOURNAL_RETENTION", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[serde(with = "humantime_serde::option")]
+    pub journal_retention: Option<Duration>,
+
+    /// Most transactions that the journal keeps; 0 for any number [default: 1000000]
+    #[arg(long, env = "LEGATION_JOURNAL_ENTRIES_MAX", value_name = "COUNT")]
+    pub journal_entries_max: Option<u64>,
 
     /// Where definitions are kept: "embedded", or etcd://HOST:PORT,... [default: embedded]
     #[arg(long, env = "LEGATION_STORE", value_name = "STORE")]
@@ -120,6 +131,8 @@ pub enum Role {
 pub struct ServeSettings {
     /// Directory of the embedded store.
     pub data_dir: PathBuf,
+    /// How much of the past is kept.
+    pub retention: Retention,
     /// Address of the App Mesh API.
     pub api_addr: SocketAddr,
     /// Address that Envoys connect to.
@@ -198,6 +211,8 @@ impl ServeOptions {
     pub fn or(self, other: Self) -> Self {
         Self {
             data_dir: self.data_dir.or(other.data_dir),
+            journal_retention: self.journal_retention.or(other.journal_retention),
+            journal_entries_max: self.journal_entries_max.or(other.journal_entries_max),
             store: self.store.or(other.store),
             roles: self.roles.or(other.roles),
             api_addr: self.api_addr.or(other.api_addr),
@@ -232,6 +247,12 @@ impl ServeOptions {
         };
         let settings = ServeSettings {
             data_dir: self.data_dir.unwrap_or_else(|| "legation-data".into()),
+            retention: Retention {
+                age_max: Some(self.journal_retention.unwrap_or(JOURNAL_RETENTION))
+                    .filter(|age| !age.is_zero()),
+                entries_max: Some(self.journal_entries_max.unwrap_or(JOURNAL_ENTRIES_MAX))
+                    .filter(|max| *max > 0),
+            },
             api_addr: self.api_addr.unwrap_or(loopback(8080)),
             xds_addr: self.xds_addr.unwrap_or(loopback(18000)),
             admin_addr: self.admin_addr.unwrap_or(loopback(8081)),
@@ -294,6 +315,9 @@ impl ServeOptions {
                 return Err(invalid(setting, "give at least 1s and at most 365 days"));
             }
         }
+        if settings.retention.age_max.is_some_and(|age| age < TIME_MIN) {
+            return Err(invalid("--journal-retention", "give at least 1s, or 0 to keep everything"));
+        }
         if settings.account_id.len() != 12 || !settings.account_id.bytes().all(|digit| digit.is_ascii_digit())
         {
             return Err(invalid("--account-id", format!("{:?} is not 12 digits", settings.account_id)));
@@ -317,6 +341,10 @@ const OTHER_MISSING: &str = "there is no TLS and no authentication";
 /// Shortest and longest time that a setting takes.
 const TIME_MIN: Duration = Duration::from_secs(1);
 const TIME_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// How much of the past is kept if nobody says so.
+const JOURNAL_RETENTION: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+const JOURNAL_ENTRIES_MAX: u64 = 1_000_000;
 
 impl Role {
     const ALL: [Self; 3] = [Self::Frontend, Self::Transformer, Self::Management];
@@ -373,6 +401,21 @@ mod tests {
         let settings = from_toml(text).unwrap();
         assert_eq!(settings.data_dir, Path::new("/srv/legation"));
         assert_eq!((settings.max_envoys, settings.reconnect_interval.as_secs()), (7, 90));
+    }
+
+    #[test]
+    fn the_journal_is_bounded_unless_somebody_says_otherwise() {
+        let days = |days: u64| Some(Duration::from_secs(days * 24 * 60 * 60));
+        for (text, age_max, entries_max) in [
+            ("", days(90), Some(1_000_000)),
+            ("journal-retention = '7 days'", days(7), Some(1_000_000)),
+            ("journal-entries-max = 5", days(90), Some(5)),
+            ("journal-retention = '0s'\njournal-entries-max = 0", None, None),
+        ] {
+            assert_eq!(from_toml(text).unwrap().retention, Retention { age_max, entries_max }, "{text}");
+        }
+        let error = from_toml("journal-retention = '1ms'").unwrap_err();
+        assert!(error.contains("--journal-retention: give at least 1s, or 0"), "{error}");
     }
 
     #[test]

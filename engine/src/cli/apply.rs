@@ -1,15 +1,19 @@
-//! `legation apply`: create or update what files define.
+//! `legation apply`: make the definitions what files say.
 //!
 //! | module | holds |
 //! |---|---|
 //! | `source` | finding and reading the files |
 //! | `document` | what a document is about, and what is wrong with it |
 //! | `upsert` | making one resource what its document says |
+//! | `prune` | what the files no longer have |
+//! | `transaction` | everything as one transaction |
 //! | `report` | what is printed |
 
 mod document;
+mod prune;
 mod report;
 mod source;
+mod transaction;
 mod upsert;
 
 use std::collections::HashMap;
@@ -20,8 +24,9 @@ use clap::Args;
 
 use self::document::{Document, Malformed, Place};
 use self::report::Report;
-use self::upsert::upsert;
+use self::upsert::{Change, upsert};
 use super::client::{ApiArgs, Client, ClientError};
+use super::confirm::{self, Consent};
 use super::failure::Failure;
 use crate::model::ResourceId;
 
@@ -30,6 +35,7 @@ Examples:
   legation apply -f mesh.yaml
   legation apply -f definitions/ -f extra.json
   render-definitions | legation apply -f - --endpoint http://10.0.0.5:8080
+  legation apply -f definitions/ --prune --atomic --yes
 
 A document is what the App Mesh API takes, and its name keys say what it is:
   meshName: shop
@@ -38,20 +44,40 @@ A document is what the App Mesh API takes, and its name keys say what it is:
 
 Exit codes:
   0  everything is as the files say
-  1  something was refused, or the endpoint was not reached; the rest was applied
+  1  something was refused, or the endpoint was not reached; the rest was applied, with --atomic nothing. Apply again
+     to go on: what is as it should be is left alone
   2  wrong usage, or something in the files cannot be read; nothing was applied";
+
+/// What to do when some of it failed.
+const GO_ON: &str = "what is above as created, updated or deleted stays; correct the rest and apply again, which goes on from there";
+const ALL_OR_NONE: &str = "nothing was applied: it is one transaction, all of it or none";
+const UNANSWERED: &str =
+    "it was applied as a whole or not at all; apply again, which changes nothing where it was";
 
 /// Create or update what files define.
 ///
 /// Reads documents in YAML or JSON, several in a file if need be, and applies them in the order in which they depend
 /// on each other. What is already as defined is left alone. Where something cannot be read nothing is applied; where the
-/// API refuses something the others are still applied.
+/// API refuses something the others are still applied. With --prune, what is in the meshes of the files and in no file is
+/// deleted afterwards, if all could be applied.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct ApplyArgs {
     /// A file, a directory (its *.yaml, *.yml and *.json files, and those below it), or - for standard input
     #[arg(short = 'f', long = "file", value_name = "FILE|DIR|-", required = true, num_args = 1..)]
     files: Vec<String>,
+
+    /// Delete what is in the meshes that the files name and in none of the files. A mesh itself is never deleted
+    #[arg(long)]
+    prune: bool,
+
+    /// Do not ask before something is deleted
+    #[arg(long, requires = "prune")]
+    yes: bool,
+
+    /// Apply everything as one transaction, or nothing
+    #[arg(long)]
+    atomic: bool,
 
     #[command(flatten)]
     api: ApiArgs,
@@ -64,11 +90,16 @@ pub fn run(args: &ApplyArgs) -> ExitCode {
     let is_coloured = wants_colour && out.is_terminal();
     let are_errors_coloured = wants_colour && errors.is_terminal();
     let report = &mut Report::new(&mut out, is_coloured);
-    ExitCode::from(apply(args, report, &mut Report::new(&mut errors, are_errors_coloured)))
+    ExitCode::from(apply(args, report, &mut Report::new(&mut errors, are_errors_coloured), confirm::ask))
 }
 
-/// Reports to `errors` where nothing can be applied.
-fn apply<W: Write, E: Write>(args: &ApplyArgs, report: &mut Report<'_, W>, errors: &mut Report<'_, E>) -> u8 {
+/// Reports to `errors` where nothing can be applied, and how to go on. `ask` is asked before something is deleted.
+fn apply<W: Write, E: Write>(
+    args: &ApplyArgs,
+    report: &mut Report<'_, W>,
+    errors: &mut Report<'_, E>,
+    ask: impl FnOnce(&str) -> Consent,
+) -> u8 {
     let (documents, malformed) = read(&args.files);
     if documents.is_empty() && malformed.is_empty() {
         errors.nothing_found();
@@ -88,9 +119,38 @@ fn apply<W: Write, E: Write>(args: &ApplyArgs, report: &mut Report<'_, W>, error
             return 2;
         }
     };
-    let is_all_applied = apply_all(&documents, &client, report);
-    report.summary();
-    u8::from(!is_all_applied)
+    let surplus = match args.prune.then(|| prune::surplus(&client, &documents)).transpose() {
+        Ok(surplus) => surplus.unwrap_or_default(),
+        Err(error) => {
+            errors.unusable(&Failure::failed(&error).message);
+            return 1;
+        }
+    };
+    if !surplus.is_empty() && !args.yes {
+        errors.surplus(&surplus);
+        match ask(&format!("Delete these {} resources?", surplus.len())) {
+            Consent::Given => {}
+            Consent::Refused => {
+                errors.unusable("it was not agreed to");
+                return 1;
+            }
+            Consent::NobodyToAsk => {
+                errors.unusable("there is no terminal to ask at; say --yes");
+                return 2;
+            }
+        }
+    }
+    let failed = if args.atomic {
+        apply_atomically(&documents, &surplus, &client, report).err()
+    } else {
+        let is_all_applied = apply_one_by_one(&documents, &surplus, &client, report);
+        (!is_all_applied).then_some(GO_ON)
+    };
+    report.summary(args.prune);
+    if let Some(hint) = failed {
+        errors.hint(hint);
+    }
+    u8::from(failed.is_some())
 }
 
 /// Every document of the files, in the order in which they are to be applied, and what is no document.
@@ -136,25 +196,73 @@ fn without_repeats(documents: Vec<Document>) -> (Vec<Document>, Vec<Malformed>) 
     (first, repeated)
 }
 
-/// Whether every document could be applied.
-fn apply_all<W: Write>(documents: &[Document], client: &Client, report: &mut Report<'_, W>) -> bool {
-    let mut is_all_applied = true;
-    let mut is_reachable = true;
+/// Whether everything could be applied and deleted. Deletions come last, as what is updated may need something no longer,
+/// and only if everything else could be applied.
+fn apply_one_by_one<W: Write>(
+    documents: &[Document],
+    surplus: &[ResourceId],
+    client: &Client,
+    report: &mut Report<'_, W>,
+) -> bool {
+    let mut progress = Progress { report, is_all_applied: true, is_reachable: true };
     for document in documents {
-        if !is_reachable {
-            report.failed(&document.id, "not tried, since the endpoint was not reached");
-            continue;
+        progress.make(&document.id, || upsert(client, document));
+    }
+    let is_all_applied = progress.is_all_applied;
+    for id in surplus {
+        if is_all_applied {
+            progress.make(id, || prune::delete(client, id).map(|()| Change::Deleted));
+        } else {
+            progress.report.failed(id, "not deleted, since not everything could be applied");
         }
-        match upsert(client, document) {
-            Ok(change) => report.applied(change, &document.id),
+    }
+    progress.is_all_applied
+}
+
+/// How far it has come.
+struct Progress<'r, 'w, W: Write> {
+    report: &'r mut Report<'w, W>,
+    is_all_applied: bool,
+    is_reachable: bool,
+}
+
+impl<W: Write> Progress<'_, '_, W> {
+    /// Makes one change, unless the endpoint was not reached for an earlier one.
+    fn make(&mut self, id: &ResourceId, change: impl FnOnce() -> Result<Change, ClientError>) {
+        if !self.is_reachable {
+            return self.report.failed(id, "not tried, since the endpoint was not reached");
+        }
+        match change() {
+            Ok(change) => self.report.applied(change, id),
             Err(failure) => {
-                is_all_applied = false;
-                is_reachable = !matches!(failure, ClientError::Unreachable { .. });
-                report.failed(&document.id, &failure.to_string());
+                self.is_all_applied = false;
+                self.is_reachable = !matches!(failure, ClientError::Unreachable { .. });
+                self.report.failed(id, &failure.to_string());
             }
         }
     }
-    is_all_applied
+}
+
+/// Makes everything as one transaction; the error is how to go on.
+fn apply_atomically<W: Write>(
+    documents: &[Document],
+    surplus: &[ResourceId],
+    client: &Client,
+    report: &mut Report<'_, W>,
+) -> Result<(), &'static str> {
+    match transaction::apply(client, documents, surplus) {
+        Ok(changes) => {
+            for (change, id) in changes {
+                report.applied(change, &id);
+            }
+            Ok(())
+        }
+        Err(failure) => {
+            report.failed(&"the transaction", &failure.to_string());
+            let is_unanswered = matches!(failure, ClientError::Unreachable { .. });
+            Err(if is_unanswered { UNANSWERED } else { ALL_OR_NONE })
+        }
+    }
 }
 
 #[cfg(test)]

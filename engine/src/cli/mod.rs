@@ -3,9 +3,13 @@
 mod admin;
 pub mod apply;
 pub mod bootstrap;
+mod changes;
 pub mod client;
 mod config;
+mod confirm;
 mod failure;
+mod history;
+mod rollback;
 mod serve;
 mod status;
 mod wait;
@@ -35,6 +39,8 @@ pub struct Cli {
 enum Command {
     Serve(Box<serve::ServeArgs>),
     Apply(apply::ApplyArgs),
+    History(history::HistoryArgs),
+    Rollback(rollback::RollbackArgs),
     Bootstrap(bootstrap::BootstrapArgs),
     Status(status::StatusArgs),
     Config(config::ConfigArgs),
@@ -52,6 +58,8 @@ impl Cli {
         match self.command {
             Command::Serve(args) => exit_code(serve::run(*args)),
             Command::Apply(args) => apply::run(&args),
+            Command::History(args) => exit_code(history::run(&args)),
+            Command::Rollback(args) => exit_code(rollback::run(&args)),
             Command::Bootstrap(args) => bootstrap::run(&args),
             Command::Status(args) => exit_code(status::run(&args)),
             Command::Config(args) => exit_code(config::run(&args)),

@@ -8,15 +8,16 @@ use serde_json::{Map, Value, json};
 use super::caller::Caller;
 use super::error::ApiError;
 use super::list::Collection;
-use super::page::Page;
+use super::page::{self, Page};
 use super::request::{self, CreateBody};
 use super::response::{self, Status};
-use super::{Frontend, Operation, Verb};
-use crate::model::{Definition, Kind, ResourceId, Spec, Tag, check_name};
+use super::{Frontend, FrontendSettings, Operation};
+use crate::model::shape::error::{excerpt, quote};
+use crate::model::{Definition, Kind, ResourceId, Spec, Tags, check_name};
 
 /// How often an operation starts over when what it relied on has changed. Each time somebody else got on, so it
 /// takes this many changes of one resource at the same time to lose for good.
-const ATTEMPTS_MAX: usize = 100;
+pub(super) const ATTEMPTS_MAX: usize = 100;
 
 /// The names in a path.
 #[derive(Debug, Default, Deserialize)]
@@ -31,9 +32,9 @@ pub(super) type Query = HashMap<String, String>;
 
 /// Something to execute.
 #[derive(Debug)]
-pub(super) enum Command {
+pub(crate) enum Command {
     /// Create a resource.
-    Create { id: ResourceId, spec: Spec, tags: Vec<Tag> },
+    Create { id: ResourceId, spec: Spec, tags: Tags },
     /// Show a resource.
     Describe { id: ResourceId },
     /// Show a page of a collection.
@@ -42,6 +43,21 @@ pub(super) enum Command {
     Update { id: ResourceId, spec: Spec },
     /// Delete a resource.
     Delete { id: ResourceId },
+    /// Add tags to a resource.
+    Tag { id: ResourceId, tags: Tags },
+    /// Take tags from a resource.
+    Untag { id: ResourceId, keys: Vec<String> },
+    /// Show a page of the tags of a resource.
+    ListTags { id: ResourceId, page: Page },
+}
+
+/// What a command is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Subject<'a> {
+    /// One resource, which need not exist yet.
+    Resource(&'a ResourceId),
+    /// All resources of a kind that lie in one other, or all meshes.
+    Collection(&'a Collection),
 }
 
 impl Command {
@@ -51,28 +67,81 @@ impl Command {
         names: &Names,
         query: &Query,
         body: &[u8],
+        settings: &FrontendSettings,
     ) -> Result<Command, ApiError> {
-        let kind = operation.kind;
-        match operation.verb {
-            Verb::Create => {
+        let named = |kind| id(kind, names, names.name.as_deref());
+        match operation {
+            Operation::Create(kind) => {
                 let CreateBody { name, spec, tags } = request::create(kind, body)?;
                 let id = id(kind, names, Some(&name))?;
                 Ok(Command::Create { id, spec, tags })
             }
-            Verb::Describe => Ok(Command::Describe { id: id(kind, names, names.name.as_deref())? }),
-            Verb::List => {
+            Operation::Describe(kind) => Ok(Command::Describe { id: named(kind)? }),
+            Operation::List(kind) => {
                 let collection = collection(kind, names)?;
-                let parameter = |name| query.get(name).map(String::as_str);
-                let page = Page::parse(parameter("limit"), parameter("nextToken"), &collection.prefix())?;
+                let page = Page::parse(query, &collection.prefix(), page::RESOURCES_MAX)?;
                 Ok(Command::List { collection, page })
             }
-            Verb::Update => Ok(Command::Update {
-                id: id(kind, names, names.name.as_deref())?,
-                spec: request::update(kind, body)?,
-            }),
-            Verb::Delete => Ok(Command::Delete { id: id(kind, names, names.name.as_deref())? }),
+            Operation::Update(kind) => {
+                Ok(Command::Update { id: named(kind)?, spec: request::update(kind, body)? })
+            }
+            Operation::Delete(kind) => Ok(Command::Delete { id: named(kind)? }),
+            Operation::TagResource => {
+                Ok(Command::Tag { id: of_arn(query, settings)?, tags: request::tag(body)? })
+            }
+            Operation::UntagResource => {
+                Ok(Command::Untag { id: of_arn(query, settings)?, keys: request::untag(body)? })
+            }
+            Operation::ListTagsForResource => {
+                let id = of_arn(query, settings)?;
+                let page = Page::parse(query, &id.tags_key(), page::TAGS_MAX)?;
+                Ok(Command::ListTags { id, page })
+            }
         }
     }
+
+    /// What is done.
+    #[expect(dead_code, reason = "authorisation asks for it")]
+    pub(crate) fn operation(&self) -> Operation {
+        match self {
+            Command::Create { id, .. } => Operation::Create(id.kind()),
+            Command::Describe { id } => Operation::Describe(id.kind()),
+            Command::List { collection, .. } => Operation::List(collection.kind),
+            Command::Update { id, .. } => Operation::Update(id.kind()),
+            Command::Delete { id } => Operation::Delete(id.kind()),
+            Command::Tag { .. } => Operation::TagResource,
+            Command::Untag { .. } => Operation::UntagResource,
+            Command::ListTags { .. } => Operation::ListTagsForResource,
+        }
+    }
+
+    /// What it is done to.
+    #[expect(dead_code, reason = "authorisation asks for it")]
+    pub(crate) fn subject(&self) -> Subject<'_> {
+        match self {
+            Command::List { collection, .. } => Subject::Collection(collection),
+            Command::Create { id, .. }
+            | Command::Describe { id }
+            | Command::Update { id, .. }
+            | Command::Delete { id }
+            | Command::Tag { id, .. }
+            | Command::Untag { id, .. }
+            | Command::ListTags { id, .. } => Subject::Resource(id),
+        }
+    }
+}
+
+/// The resource that the parameter `resourceArn` is about. It must be its ARN here, to the letter.
+fn of_arn(query: &Query, settings: &FrontendSettings) -> Result<ResourceId, ApiError> {
+    let refuse = |problem: String| ApiError::BadRequest(format!("resourceArn: {problem}"));
+    let arn = query.get("resourceArn").ok_or_else(|| refuse("is required".to_owned()))?;
+    let is_not = || refuse(format!("{} is not the ARN of a resource of App Mesh's", quote(arn)));
+    let id = ResourceId::from_arn(arn).ok_or_else(is_not)?;
+    let here = id.arn(&settings.region, &settings.account);
+    if *arn != here {
+        return Err(ApiError::OtherArn { arn: excerpt(arn), here });
+    }
+    Ok(id)
 }
 
 /// The resource that a path, and the name in it or in the body, are about.
@@ -109,6 +178,16 @@ fn nameless(kind: Kind) -> ApiError {
     ApiError::BadRequest(format!("{}: is required", kind.name_key()))
 }
 
+/// The answer that shows one page of a list.
+fn page_of(member: &str, items: Vec<Value>, next_token: Option<String>) -> Value {
+    let mut body = Map::new();
+    body.insert(member.to_owned(), Value::Array(items));
+    if let Some(token) = next_token {
+        body.insert("nextToken".to_owned(), json!(token));
+    }
+    Value::Object(body)
+}
+
 impl Frontend {
     /// Executes a `command` of `caller` and gives the body of the answer.
     pub(super) async fn execute(&self, caller: &Caller, command: &Command) -> Result<Value, ApiError> {
@@ -138,15 +217,17 @@ impl Frontend {
                         response::reference(&definition.id, &definition.metadata, &self.settings)
                     })
                     .collect();
-                let mut body = Map::new();
-                body.insert(collection.kind.plural().to_owned(), Value::Array(references));
-                if let Some(token) = listed.next_token {
-                    body.insert("nextToken".to_owned(), json!(token));
-                }
-                Ok(Value::Object(body))
+                Ok(page_of(collection.kind.plural(), references, listed.next_token))
             }
             Command::Update { id, spec } => Ok(shown(&self.update(caller, id, spec).await?, Status::Active)),
             Command::Delete { id } => Ok(shown(&self.delete(caller, id).await?, Status::Deleted)),
+            Command::Tag { id, tags } => self.tag(caller, id, tags).await.map(|()| json!({})),
+            Command::Untag { id, keys } => self.untag(caller, id, keys).await.map(|()| json!({})),
+            Command::ListTags { id, page } => {
+                let listed = self.list_tags(id, page).await?;
+                let tags = listed.tags.into_iter().map(|(key, value)| json!({"key": key, "value": value}));
+                Ok(page_of("tags", tags.collect(), listed.next_token))
+            }
         }
     }
 }

@@ -6,8 +6,8 @@ use super::caller::Caller;
 use super::error::ApiError;
 use super::lookup::containers;
 use super::references::referrer_key;
-use super::{Frontend, Operation, Verb, now_ms};
-use crate::model::{Definition, Metadata, ResourceId, Spec, Tag};
+use super::{Frontend, Operation, now_ms};
+use crate::model::{Definition, Metadata, ResourceId, Spec, Tags};
 
 impl Frontend {
     /// Creates `id`. What it lies in and what it refers to must exist, it must not.
@@ -16,7 +16,7 @@ impl Frontend {
         caller: &Caller,
         id: &ResourceId,
         spec: &Spec,
-        tags: &[Tag],
+        tags: &Tags,
     ) -> Result<Definition, ApiError> {
         self.require_containers(id).await?;
         let key = id.key();
@@ -30,11 +30,13 @@ impl Frontend {
             id: id.clone(),
             spec: spec.clone(),
             metadata: Metadata::created(uid.clone(), &self.settings.account, now_ms()),
-            tags: tags.to_vec(),
         };
-        let operation = Operation { verb: Verb::Create, kind: id.kind() };
-        let mut batch =
-            Self::batch(caller, operation).if_absent(key.clone()).put(key.clone(), definition.encode());
+        let mut batch = Self::batch(caller, Operation::Create(id.kind()))
+            .if_absent(key.clone())
+            .put(key.clone(), definition.encode());
+        if !tags.is_empty() {
+            batch = batch.put(id.tags_key(), tags.encode());
+        }
         for container in containers(id) {
             batch = batch.if_present(container.key());
         }

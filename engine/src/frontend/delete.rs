@@ -4,7 +4,7 @@ use super::caller::Caller;
 use super::error::ApiError;
 use super::lookup::children_prefixes;
 use super::references::{referrer_key, referrers_prefix, targets};
-use super::{Frontend, Operation, Verb};
+use super::{Frontend, Operation};
 use crate::model::{Definition, ResourceId};
 
 impl Frontend {
@@ -17,12 +17,12 @@ impl Frontend {
         }
 
         let deleted = found.definition;
-        let operation = Operation { verb: Verb::Delete, kind: id.kind() };
         let key = id.key();
-        let mut batch = Self::batch(caller, operation)
+        let mut batch = Self::batch(caller, Operation::Delete(id.kind()))
             .if_equal(key.clone(), found.record.value)
             .if_empty(referrers_prefix(id))
-            .delete(key);
+            .delete(key)
+            .delete(id.tags_key());
         for prefix in children_prefixes(id) {
             batch = batch.if_empty(prefix);
         }

@@ -4,15 +4,21 @@ use axum::Json;
 use axum::http::header::CONNECTION;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
+use legation_proto::version::Transaction;
 use serde_json::json;
 use thiserror::Error;
 
 use super::authentication::AuthenticationError;
+use super::change_set::{ChangeError, Problem};
+use crate::model::tags::TAGS_MAX;
 use crate::model::{DecodeError, FieldError, ResourceId};
 use crate::store::{InvalidBatch, StoreError};
 
 /// The header that App Mesh's clients read the type of an error from.
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
+
+/// How many of the errors of a set of changes are told one by one.
+const ERRORS_SHOWN: usize = 100;
 
 /// How many of the resources that use another are named.
 const USERS_SHOWN: usize = 5;
@@ -57,15 +63,20 @@ pub enum ApiError {
         /// The path of the request.
         path: String,
     },
-    /// An operation of App Mesh's that is not built yet.
-    #[error("operations on tags are not supported yet")]
-    NotSupported,
     /// The resource, or one that it lies in, does not exist.
     #[error("{0} does not exist")]
     NotFound(ResourceId),
     /// Resources that the specification refers to do not exist.
     #[error("{}", lines(.0))]
     TargetsNotFound(Vec<FieldError>),
+    /// A resource of another account, region or partition was asked for.
+    #[error("there is no {arn} here; what is here has ARNs such as {here}")]
+    OtherArn {
+        /// The ARN that was asked for.
+        arn: String,
+        /// What it would be here.
+        here: String,
+    },
     /// A mesh of another account was asked for.
     #[error("no mesh here belongs to the account {owner}; the account is {account}")]
     OtherOwner {
@@ -77,6 +88,14 @@ pub enum ApiError {
     /// What should be created exists.
     #[error("{0} exists already")]
     AlreadyExists(ResourceId),
+    /// A resource would have too many tags.
+    #[error("{id} would have {count} tags; at most {TAGS_MAX} are allowed")]
+    TooManyTags {
+        /// The resource.
+        id: ResourceId,
+        /// How many it would have.
+        count: usize,
+    },
     /// What should be deleted is needed.
     #[error("{id} is in use by {}", users(.by))]
     InUse {
@@ -88,6 +107,18 @@ pub enum ApiError {
     /// What the operation relied on changed while it ran. It starts over; who is told this lost too often.
     #[error("too many changes at the same time; try again")]
     Raced,
+    /// A set of changes cannot be made: everything that is wrong with it, a line each.
+    #[error("{}", change_lines(.0))]
+    Changes(Vec<ChangeError>),
+    /// What should not have changed has.
+    #[error("something here has changed since transaction {since}; look again at what is to be done")]
+    ChangedSince {
+        /// The transaction of what the caller has seen.
+        since: Transaction,
+    },
+    /// The past that was asked for is not known.
+    #[error("{0}")]
+    Past(StoreError),
     /// The store refuses this for good.
     #[error("the store cannot hold this: {0}")]
     Batch(InvalidBatch),
@@ -115,15 +146,31 @@ impl ApiError {
             Self::BodyTimeout { .. } => (StatusCode::REQUEST_TIMEOUT, BAD_REQUEST),
             Self::UnknownOperation { .. } => (StatusCode::NOT_FOUND, UNKNOWN_OPERATION),
             Self::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, UNKNOWN_OPERATION),
-            Self::NotSupported => (StatusCode::NOT_IMPLEMENTED, UNKNOWN_OPERATION),
-            Self::NotFound(_) | Self::TargetsNotFound(_) | Self::OtherOwner { .. } => {
-                (StatusCode::NOT_FOUND, "NotFoundException")
+            Self::NotFound(_)
+            | Self::TargetsNotFound(_)
+            | Self::OtherArn { .. }
+            | Self::OtherOwner { .. } => (StatusCode::NOT_FOUND, "NotFoundException"),
+            Self::TooManyTags { .. } => (StatusCode::BAD_REQUEST, "TooManyTagsException"),
+            Self::Changes(errors) => {
+                let is_use = |error: &ChangeError| matches!(error.problem, Problem::InUse(_));
+                if errors.iter().any(|error| error.problem == Problem::Repeated) {
+                    (StatusCode::BAD_REQUEST, BAD_REQUEST)
+                } else if errors.iter().all(is_use) {
+                    (StatusCode::CONFLICT, "ResourceInUseException")
+                } else {
+                    (StatusCode::NOT_FOUND, "NotFoundException")
+                }
             }
+            Self::ChangedSince { .. } => (StatusCode::CONFLICT, "ConflictException"),
+            Self::Past(_) => (StatusCode::BAD_REQUEST, BAD_REQUEST),
             Self::AlreadyExists(_) => (StatusCode::CONFLICT, "ConflictException"),
             Self::InUse { .. } => (StatusCode::CONFLICT, "ResourceInUseException"),
-            Self::Batch(InvalidBatch::KeyTooLong { .. } | InvalidBatch::ValueTooLarge { .. }) => {
-                (StatusCode::BAD_REQUEST, BAD_REQUEST)
-            }
+            Self::Batch(
+                InvalidBatch::KeyTooLong { .. }
+                | InvalidBatch::ValueTooLarge { .. }
+                | InvalidBatch::TooManyChanges { .. }
+                | InvalidBatch::TooManyPreconditions { .. },
+            ) => (StatusCode::BAD_REQUEST, BAD_REQUEST),
             Self::Raced | Self::Store(StoreError::Storage(_) | StoreError::Closed) => UNAVAILABLE,
             Self::Batch(_) | Self::Store(_) | Self::Damaged(_) => INTERNAL,
         }
@@ -142,6 +189,24 @@ impl IntoResponse for ApiError {
         }
         response
     }
+}
+
+impl ApiError {
+    /// What a failed look into the past is to the client, who may have asked for too old a transaction.
+    pub(super) fn past(error: StoreError) -> Self {
+        match error {
+            StoreError::TooOld { .. } | StoreError::InFuture { .. } => Self::Past(error),
+            other => Self::Store(other),
+        }
+    }
+}
+
+fn change_lines(errors: &[ChangeError]) -> String {
+    let mut lines: Vec<String> = errors.iter().take(ERRORS_SHOWN).map(ToString::to_string).collect();
+    if errors.len() > ERRORS_SHOWN {
+        lines.push(format!("and {} more", errors.len() - ERRORS_SHOWN));
+    }
+    lines.join("\n")
 }
 
 fn lines(errors: &[FieldError]) -> String {

@@ -1,5 +1,6 @@
 //! The edge of the API: what a request becomes, and what becomes of its answer.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{self, Path, Request, State};
 use axum::http::{Method, Uri};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get, put};
+use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use bytes::Bytes;
 use http::request::Parts;
@@ -17,7 +18,8 @@ use serde_json::Value;
 use super::caller::Caller;
 use super::command::{Command, Names, Query};
 use super::error::ApiError;
-use super::{Frontend, Operation, Verb, body, metrics, path};
+use super::extension::{self, Extension};
+use super::{Frontend, Operation, body, metrics, path};
 use crate::model::Kind;
 
 /// What the type of an error is in logs and metrics where there is none.
@@ -28,25 +30,38 @@ const LOGGED_BYTES_MAX: usize = 512;
 
 /// The API as a service.
 pub fn router(frontend: Frontend) -> Router {
+    let serve = |operation| {
+        move |state: State<Frontend>, names: Result<Path<Names>, PathRejection>, request: Request| {
+            serve(state, operation, names, request)
+        }
+    };
     let mut router = Router::new();
     for kind in Kind::ALL {
-        let serve = |verb| {
-            let operation = Operation { verb, kind };
-            move |state: State<Frontend>, names: Result<Path<Names>, PathRejection>, request: Request| {
-                serve(state, operation, names, request)
-            }
-        };
         router = router
-            .route(&path::collection_template(kind), put(serve(Verb::Create)).get(serve(Verb::List)))
+            .route(
+                &path::collection_template(kind),
+                put(serve(Operation::Create(kind))).get(serve(Operation::List(kind))),
+            )
             .route(
                 &path::item_template(kind),
-                get(serve(Verb::Describe)).put(serve(Verb::Update)).delete(serve(Verb::Delete)),
+                get(serve(Operation::Describe(kind)))
+                    .put(serve(Operation::Update(kind)))
+                    .delete(serve(Operation::Delete(kind))),
             );
     }
-    for tags in ["tags", "tag", "untag"] {
-        router = router.route(&format!("{}/{tags}", path::PREFIX), any(not_supported));
-    }
-    router.fallback(unknown_operation).method_not_allowed_fallback(method_not_allowed).with_state(frontend)
+    let extension = |extension| {
+        move |state: State<Frontend>, request: Request| extension::serve(state, extension, request)
+    };
+    router
+        .route(path::TAG, put(serve(Operation::TagResource)))
+        .route(path::UNTAG, put(serve(Operation::UntagResource)))
+        .route(path::TAGS, get(serve(Operation::ListTagsForResource)))
+        .route(path::TRANSACTIONS, post(extension(Extension::ApplyChanges)))
+        .route(path::HISTORY, get(extension(Extension::GetHistory)))
+        .route(path::ROLLBACK, post(extension(Extension::Rollback)))
+        .fallback(unknown_operation)
+        .method_not_allowed_fallback(method_not_allowed)
+        .with_state(frontend)
 }
 
 async fn serve(
@@ -58,7 +73,7 @@ async fn serve(
     let started = Instant::now();
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let outcome = answer(&frontend, operation, names, request).await;
-    observe(Some(operation), &method, &uri, outcome.as_ref().err(), started.elapsed());
+    observe(Some(operation.into()), &method, &uri, outcome.as_ref().err(), started.elapsed());
     match outcome {
         Ok(body) => Json(body).into_response(),
         Err(error) => error.into_response(),
@@ -72,19 +87,23 @@ async fn answer(
     request: Request,
 ) -> Result<Value, ApiError> {
     let (head, body) = request.into_parts();
-    let (caller, body) = frontend.authenticate(&head, body).await?;
+    let (caller, body) = frontend.authenticate(&head, body, frontend.settings.body_bytes_max).await?;
     let Path(names) = names.map_err(|error| ApiError::BadRequest(error.body_text()))?;
     let extract::Query(query) = extract::Query::<Query>::try_from_uri(&head.uri)
         .map_err(|error| ApiError::BadRequest(error.body_text()))?;
     frontend.check_owner(&query)?;
-    let command = Command::decode(operation, &names, &query, &body)?;
+    let command = Command::decode(operation, &names, &query, &body, &frontend.settings)?;
     frontend.execute(&caller, &command).await
 }
 
 impl Frontend {
-    /// Who makes the request of `head` and `body`, and its body.
-    async fn authenticate(&self, head: &Parts, body: Body) -> Result<(Caller, Bytes), ApiError> {
-        let limit = self.settings.body_bytes_max;
+    /// Who makes the request of `head` and `body`, and its body, which may have `limit` bytes.
+    pub(super) async fn authenticate(
+        &self,
+        head: &Parts,
+        body: Body,
+        limit: usize,
+    ) -> Result<(Caller, Bytes), ApiError> {
         let examined = match self.authenticator.examine(head) {
             Ok(examined) => examined,
             Err(error) => {
@@ -113,10 +132,6 @@ impl Frontend {
     }
 }
 
-async fn not_supported(method: Method, uri: Uri) -> ApiError {
-    refuse(&method, &uri, ApiError::NotSupported)
-}
-
 async fn unknown_operation(method: Method, uri: Uri) -> ApiError {
     let path = beginning(uri.path()).to_owned();
     let error = ApiError::UnknownOperation { method: method.clone(), path };
@@ -134,9 +149,27 @@ fn refuse(method: &Method, uri: &Uri, error: ApiError) -> ApiError {
     error
 }
 
+/// What a request asks for, as logs and metrics tell it.
+pub(super) struct Asked {
+    name: Cow<'static, str>,
+    is_write: bool,
+}
+
+impl From<Operation> for Asked {
+    fn from(operation: Operation) -> Self {
+        Self { name: operation.to_string().into(), is_write: operation.is_write() }
+    }
+}
+
+impl From<Extension> for Asked {
+    fn from(extension: Extension) -> Self {
+        Self { name: extension.name().into(), is_write: extension.is_write() }
+    }
+}
+
 /// Counts and logs what became of a request. Queries and bodies are not logged.
-fn observe(
-    operation: Option<Operation>,
+pub(super) fn observe(
+    asked: Option<Asked>,
     method: &Method,
     uri: &Uri,
     error: Option<&ApiError>,
@@ -144,8 +177,8 @@ fn observe(
 ) {
     let (method, path) = (beginning(method.as_str()), beginning(uri.path()));
     let code = error.map_or(OK, |error| error.status_and_code().1);
-    metrics::answered(operation, code, took);
-    let name = operation.map(|operation| operation.to_string());
+    let name = asked.as_ref().map(|asked| asked.name.as_ref());
+    metrics::answered(name, code, took);
     let seconds = took.as_secs_f64();
     match error {
         Some(error) if error.status_and_code().0.is_server_error() => {
@@ -156,7 +189,7 @@ fn observe(
             let error = error.to_string();
             tracing::info!(operation = name, method, path, code, seconds, error, "request refused");
         }
-        None if operation.is_some_and(Operation::is_write) => {
+        None if asked.as_ref().is_some_and(|asked| asked.is_write) => {
             tracing::info!(operation = name, method, path, code, seconds, "request answered");
         }
         None => tracing::debug!(operation = name, method, path, code, seconds, "request answered"),

@@ -9,11 +9,11 @@ use crate::store::{At, Record};
 
 /// All resources of a kind that lie in one other resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Collection {
+pub(crate) struct Collection {
     /// Their kind.
-    pub(super) kind: Kind,
+    pub(crate) kind: Kind,
     /// What they lie in; nothing for meshes.
-    pub(super) container: Option<ResourceId>,
+    pub(crate) container: Option<ResourceId>,
 }
 
 /// Some of a collection, and the token for the next.

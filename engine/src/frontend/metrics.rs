@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use metrics::{counter, describe_counter, describe_histogram, histogram};
 
-use super::Operation;
-
 const REQUESTS_TOTAL: &str = "legation_api_requests_total";
 const REQUEST_SECONDS: &str = "legation_api_request_seconds";
 
@@ -20,8 +18,8 @@ pub(super) fn describe() {
 }
 
 /// A request was answered; `operation` is absent where it asked for none that there is.
-pub(super) fn answered(operation: Option<Operation>, code: &'static str, took: Duration) {
-    let operation = operation.map_or_else(|| "Unknown".to_owned(), |operation| operation.to_string());
+pub(super) fn answered(operation: Option<&str>, code: &'static str, took: Duration) {
+    let operation = operation.unwrap_or("Unknown").to_owned();
     counter!(REQUESTS_TOTAL, "operation" => operation.clone(), "code" => code).increment(1);
     histogram!(REQUEST_SECONDS, "operation" => operation).record(took);
 }

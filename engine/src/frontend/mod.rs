@@ -8,11 +8,13 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `operation`, `path` | what can be asked, and under which paths: one table for the seven kinds |
+//! | `operation`, `path` | what can be asked, and under which paths |
 //! | `http` | the edge: routes, logs, metrics, what a request becomes and what becomes of its answer |
 //! | `caller`, `authentication` | who makes a request, and how that is known |
 //! | `body`, `request`, `command` | from bytes to something that can be executed |
-//! | `create`, `describe`, `list`, `update`, `delete` | the operations, over the store |
+//! | `create`, `describe`, `list`, `update`, `delete`, `tagging` | the operations, over the store |
+//! | `extension` | what App Mesh never had: `transactions`, `history`, `rollback` |
+//! | [`change_set`] | several changes, checked as a whole |
 //! | `lookup` | what they all read from it |
 //! | `references` | which resources a resource needs, and who needs it |
 //! | `page` | a piece of a list, and the token for the next |
@@ -26,11 +28,14 @@
 pub mod authentication;
 mod body;
 pub mod caller;
+pub mod change_set;
 mod command;
 mod create;
 mod delete;
 mod describe;
 mod error;
+mod extension;
+mod history;
 mod http;
 mod list;
 mod lookup;
@@ -41,6 +46,9 @@ pub mod path;
 mod references;
 mod request;
 mod response;
+mod rollback;
+mod tagging;
+mod transactions;
 mod update;
 
 #[cfg(test)]
@@ -49,11 +57,13 @@ mod tests;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use legation_proto::version::Transaction;
+
 use self::authentication::Authenticator;
 use self::caller::Caller;
 pub use self::error::ApiError;
 pub use self::http::router;
-pub use self::operation::{Operation, Verb};
+pub use self::operation::Operation;
 use crate::store::{Batch, CommitError, Store};
 
 /// What the operator decides about the API.
@@ -103,9 +113,9 @@ impl Frontend {
     }
 
     /// Commits `batch`; [`ApiError::Raced`] says that what it relied on has changed.
-    async fn commit(&self, batch: Batch) -> Result<(), ApiError> {
+    async fn commit(&self, batch: Batch) -> Result<Transaction, ApiError> {
         match self.store.commit(batch).await {
-            Ok(_) => Ok(()),
+            Ok(transaction) => Ok(transaction),
             Err(CommitError::Conflict { .. }) => Err(ApiError::Raced),
             Err(CommitError::Invalid(error)) => Err(ApiError::Batch(error)),
             Err(CommitError::Store(error)) => Err(ApiError::Store(error)),

@@ -1,21 +1,25 @@
 //! A piece of a list, and the token for the next.
 //!
-//! A token says after which name to go on, so whatever is created or deleted meanwhile, nothing that stays is
+//! A token says after which name or key to go on, so whatever is created or deleted meanwhile, nothing that stays is
 //! left out or shown twice. It is bound to its list by a hash.
 
 use legation_proto::version::content_hash;
 
+use super::command::Query;
 use super::error::ApiError;
 
-/// The most items of a page, and how many there are if the client does not say.
-const ITEMS_MAX: usize = 100;
+/// The most resources on a page, and how many there are if the client does not say.
+pub(super) const RESOURCES_MAX: usize = 100;
+
+/// The same, for tags.
+pub(super) const TAGS_MAX: usize = 50;
 
 /// How many characters of a token are the hash.
 const HASH_CHARS: usize = 16;
 
 /// Which piece of a list is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Page {
+pub(crate) struct Page {
     /// How many items at most.
     pub(super) limit: usize,
     /// The name after which it starts.
@@ -23,19 +27,20 @@ pub(super) struct Page {
 }
 
 impl Page {
-    /// The page that the parameters `limit` and `nextToken` ask for, of the list that `list` names.
-    pub(super) fn parse(limit: Option<&str>, token: Option<&str>, list: &str) -> Result<Page, ApiError> {
-        let limit = match limit {
-            None => ITEMS_MAX,
+    /// The page that the parameters `limit` and `nextToken` of a query ask for, of the list that `list` names;
+    /// it has at most `items_max` items.
+    pub(super) fn parse(query: &Query, list: &str, items_max: usize) -> Result<Page, ApiError> {
+        let limit = match query.get("limit") {
+            None => items_max,
             Some(given) => match given.parse() {
-                Ok(limit @ 1..=ITEMS_MAX) => limit,
+                Ok(limit) if (1..=items_max).contains(&limit) => limit,
                 _ => {
-                    let problem = format!("limit: {given:?} is not an integer in 1..={ITEMS_MAX}");
+                    let problem = format!("limit: {given:?} is not an integer in 1..={items_max}");
                     return Err(ApiError::BadRequest(problem));
                 }
             },
         };
-        let Some(token) = token else {
+        let Some(token) = query.get("nextToken") else {
             return Ok(Page { limit, after: None });
         };
         match name_in(token, list) {

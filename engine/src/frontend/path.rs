@@ -7,13 +7,35 @@ use crate::model::{Kind, ResourceId};
 /// What every path starts with: the version of the API.
 pub const PREFIX: &str = "/v20190125";
 
+/// Where several changes are made as one transaction.
+pub const TRANSACTIONS: &str = "/legation/v1/transactions";
+
+/// Where the history is.
+pub const HISTORY: &str = "/legation/v1/history";
+
+/// Where changes are taken back.
+pub const ROLLBACK: &str = "/legation/v1/rollback";
+
+/// Where tags are added; the parameter `resourceArn` says of what.
+pub const TAG: &str = "/v20190125/tag";
+
+/// Where tags are taken away.
+pub const UNTAG: &str = "/v20190125/untag";
+
+/// Where tags are listed.
+pub const TAGS: &str = "/v20190125/tags";
+
 /// Everything is escaped in a name but the characters that RFC 3986 calls unreserved.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The path of the collection that `id` belongs to: where it is created.
 pub fn collection(id: &ResourceId) -> String {
-    let parent = id.parent_name().map(escape).unwrap_or_default();
-    collection_with(id.kind(), &escape(id.mesh_name()), &parent)
+    collection_of(id.kind(), id.mesh_name(), id.parent_name())
+}
+
+/// The path of the collection of `kind` in `mesh`, and in the router or gateway `parent` where the kind has one.
+pub fn collection_of(kind: Kind, mesh: &str, parent: Option<&str>) -> String {
+    collection_with(kind, &escape(mesh), &parent.map(escape).unwrap_or_default())
 }
 
 /// The path of `id`: where it is described, updated and deleted.

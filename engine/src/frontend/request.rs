@@ -5,18 +5,16 @@ use serde_json::{Map, Value};
 use super::error::ApiError;
 use crate::model::shape::error::{excerpt, quote};
 use crate::model::shape::{Errors, List, Path, Shape, Text, json, parse};
-use crate::model::{FieldError, Kind, Spec, Tag, check_name};
+use crate::model::tags::{TAGS_MAX, TagKey};
+use crate::model::{FieldError, Kind, Spec, Tags, check_name};
 
 /// The name, the specification and the tags of what is to be created.
 #[derive(Debug)]
 pub(super) struct CreateBody {
     pub(super) name: String,
     pub(super) spec: Spec,
-    pub(super) tags: Vec<Tag>,
+    pub(super) tags: Tags,
 }
-
-/// The tags of a resource, as the API takes them.
-type Tags = List<Tag, 0, 50>;
 
 /// The body of a request to create, or everything that is wrong with it.
 pub(super) fn create(kind: Kind, body: &[u8]) -> Result<CreateBody, ApiError> {
@@ -32,12 +30,54 @@ pub(super) fn create(kind: Kind, body: &[u8]) -> Result<CreateBody, ApiError> {
     }
 }
 
+/// The specification and the tags of a document that is about a resource of `kind`, or everything that is wrong with them.
+pub(super) fn spec_and_tags(
+    kind: Kind,
+    members: &Map<String, Value>,
+) -> Result<(Spec, Tags), Vec<FieldError>> {
+    let mut errors = Vec::new();
+    let spec = collect(spec(kind, members.get("spec")), &mut errors);
+    let tags = collect(tags(members.get("tags")), &mut errors);
+    match (spec, tags) {
+        (Some(spec), Some(tags)) => Ok((spec, tags)),
+        _ => Err(errors),
+    }
+}
+
 /// The specification in the body of a request to update, or everything that is wrong with it.
 pub(super) fn update(kind: Kind, body: &[u8]) -> Result<Spec, ApiError> {
     let members = object(body)?;
     let mut errors = check_members(&members, &["spec", "clientToken"]);
     match collect(spec(kind, members.get("spec")), &mut errors) {
         Some(spec) if errors.is_empty() => Ok(spec),
+        _ => Err(ApiError::Invalid(errors)),
+    }
+}
+
+/// The tags in the body of a request to tag, or everything that is wrong with it. There may be too many.
+pub(super) fn tag(body: &[u8]) -> Result<Tags, ApiError> {
+    let parse = |tags: &Value| Tags::parse_any_number(tags, &Path::root("tags"));
+    only_member(body, "tags", parse)
+}
+
+/// The keys in the body of a request to untag, or everything that is wrong with it.
+pub(super) fn untag(body: &[u8]) -> Result<Vec<String>, ApiError> {
+    let at = Path::root("tagKeys");
+    let keys = only_member(body, "tagKeys", |keys| parse::<List<TagKey, 0, TAGS_MAX>>(keys, &at))?;
+    Ok(keys.iter().map(ToString::to_string).collect())
+}
+
+/// What `parse` makes of the member `name` of `body`, which has no other.
+fn only_member<T>(
+    body: &[u8],
+    name: &str,
+    parse: impl FnOnce(&Value) -> Result<T, Vec<FieldError>>,
+) -> Result<T, ApiError> {
+    let members = object(body)?;
+    let mut errors = check_members(&members, &[name]);
+    let missing = || Err(vec![Path::root(name).error("is required")]);
+    match collect(members.get(name).map_or_else(missing, parse), &mut errors) {
+        Some(found) if errors.is_empty() => Ok(found),
         _ => Err(ApiError::Invalid(errors)),
     }
 }
@@ -95,21 +135,8 @@ fn spec(kind: Kind, spec: Option<&Value>) -> Result<Spec, Vec<FieldError>> {
     }
 }
 
-fn tags(tags: Option<&Value>) -> Result<Vec<Tag>, Vec<FieldError>> {
-    let Some(tags) = tags else {
-        return Ok(Vec::new());
-    };
-    let at = Path::root("tags");
-    let tags = parse::<Tags>(tags, &at)?.to_vec();
-    let mut errors = Errors::default();
-    for (index, tag) in tags.iter().enumerate() {
-        if tags[..index].iter().any(|earlier| earlier.key == tag.key) {
-            let problem = format!("{} is the key of an earlier tag", quote(&tag.key));
-            errors.report(&at.index(index).field("key"), problem);
-        }
-    }
-    errors.into_result()?;
-    Ok(tags)
+fn tags(tags: Option<&Value>) -> Result<Tags, Vec<FieldError>> {
+    tags.map_or_else(|| Ok(Tags::default()), |tags| Tags::parse(tags, &Path::root("tags")))
 }
 
 fn required<T: Shape>(name: &str, member: Option<&Value>) -> Result<T, Vec<FieldError>> {

@@ -3,7 +3,7 @@
 use super::caller::Caller;
 use super::error::ApiError;
 use super::references::{referrer_key, targets};
-use super::{Frontend, Operation, Verb, now_ms};
+use super::{Frontend, Operation, now_ms};
 use crate::model::{Definition, ResourceId, Spec};
 
 impl Frontend {
@@ -26,10 +26,9 @@ impl Frontend {
         let now_ms = now_ms().max(current.metadata.last_updated_at_ms);
         let updated =
             Definition { spec: spec.clone(), metadata: current.metadata.updated(now_ms), ..current };
-        let operation = Operation { verb: Verb::Update, kind: id.kind() };
         let key = id.key();
         let uid = &updated.metadata.uid;
-        let mut batch = Self::batch(caller, operation)
+        let mut batch = Self::batch(caller, Operation::Update(id.kind()))
             .if_equal(key.clone(), found.record.value)
             .put(key.clone(), updated.encode());
         for target in old_targets.difference(&new_targets) {

@@ -11,8 +11,7 @@ use super::kind::Kind;
 use super::mesh::MeshSpec;
 use super::route::RouteSpec;
 use super::rules;
-use super::shape::declare::shape;
-use super::shape::{Errors, FieldError, Path, Text, parse};
+use super::shape::{Errors, FieldError, Path, parse};
 use super::unsupported;
 use super::virtual_gateway::VirtualGatewaySpec;
 use super::virtual_node::VirtualNodeSpec;
@@ -126,17 +125,7 @@ impl Metadata {
     }
 }
 
-shape! {
-    /// A label of the user's.
-    pub struct Tag {
-        /// Its name, unique among the tags of a resource.
-        pub key: Text<1, 128>,
-        /// What it says.
-        pub value: Text<0, 256>,
-    }
-}
-
-/// A resource as the store keeps it.
+/// A resource as the store keeps it. Its tags stand beside it: see [`Tags`](super::Tags).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Definition {
     /// Which resource; its kind is the specification's.
@@ -145,8 +134,6 @@ pub struct Definition {
     pub spec: Spec,
     /// What the control plane itself knows of it.
     pub metadata: Metadata,
-    /// The user's labels.
-    pub tags: Vec<Tag>,
 }
 
 /// A definition without its id, which is its key.
@@ -154,8 +141,6 @@ pub struct Definition {
 struct Record<'a> {
     spec: Cow<'a, Spec>,
     metadata: Cow<'a, Metadata>,
-    #[serde(default)]
-    tags: Cow<'a, [Tag]>,
 }
 
 impl Definition {
@@ -164,7 +149,6 @@ impl Definition {
         encoded(serde_json::to_vec(&Record {
             spec: Cow::Borrowed(&self.spec),
             metadata: Cow::Borrowed(&self.metadata),
-            tags: Cow::Borrowed(&self.tags),
         }))
     }
 
@@ -177,12 +161,7 @@ impl Definition {
         if spec.kind() != id.kind() {
             return Err(DecodeError::OtherKind { id: id.clone(), found: spec.kind() });
         }
-        Ok(Definition {
-            id: id.clone(),
-            spec,
-            metadata: record.metadata.into_owned(),
-            tags: record.tags.into_owned(),
-        })
+        Ok(Definition { id: id.clone(), spec, metadata: record.metadata.into_owned() })
     }
 }
 
@@ -209,7 +188,7 @@ pub enum DecodeError {
 
 /// The outcome of encoding something of the model in JSON, which cannot fail: there are only plain structs,
 /// enums, lists, texts and integers in it.
-fn encoded<T>(outcome: Result<T, serde_json::Error>) -> T {
+pub(super) fn encoded<T>(outcome: Result<T, serde_json::Error>) -> T {
     match outcome {
         Ok(encoded) => encoded,
         Err(error) => unreachable!("the model is always encodable in JSON: {error}"),

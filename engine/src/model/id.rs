@@ -162,6 +162,11 @@ impl ResourceId {
         }
         ResourceId::from_path(path)
     }
+
+    /// The resource that a user names, by its path or its ARN.
+    pub fn from_name(name: &str) -> Option<ResourceId> {
+        ResourceId::from_path(name).or_else(|| ResourceId::from_arn(name))
+    }
 }
 
 impl Display for ResourceId {

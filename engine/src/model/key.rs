@@ -5,7 +5,8 @@
 //! definitions/<mesh>/virtualNode/<name>          likewise virtualRouter, virtualService, virtualGateway
 //! definitions/<mesh>/route/<router>/<name>
 //! definitions/<mesh>/gatewayRoute/<gateway>/<name>
-//! definitions/<mesh>/referrer/<kind and name of a target>/<uid>        not a definition: who refers to the target
+//! definitions/<mesh>/referrer/<kind and name of a target>/<uid>        beside a definition: who refers to the target
+//! definitions/<mesh>/tags/<kind and name>                              beside a definition: its tags
 //! ```
 //! In a name, whatever is not plain visible ASCII is percent-encoded, and so are `/` and `%`: a segment holds
 //! no `/`, so that every prefix here, ending with one, covers exactly what it says.
@@ -38,12 +39,15 @@ pub fn referrers_prefix(mesh: &str) -> String {
     format!("{}{REFERRER}/", mesh_prefix(mesh))
 }
 
-/// Whether this is the key of an entry that says which resource refers to which, and not that of a definition.
-pub fn is_referrer(key: &str) -> bool {
-    key.strip_prefix(ALL_DEFINITIONS).and_then(|key| key.split('/').nth(1)) == Some(REFERRER)
+/// Whether this is the key of what stands beside a definition: referrers or tags. Nothing of that is in any
+/// fragment.
+pub fn is_beside(key: &str) -> bool {
+    let segment = key.strip_prefix(ALL_DEFINITIONS).and_then(|key| key.split('/').nth(1));
+    matches!(segment, Some(REFERRER | TAGS))
 }
 
 const REFERRER: &str = "referrer";
+const TAGS: &str = "tags";
 
 impl ResourceId {
     /// The key of the definition in the store.
@@ -57,6 +61,22 @@ impl ResourceId {
             key += &escape(self.name());
         }
         key
+    }
+
+    /// The key of the tags in the store. They have a record of their own, so that a change of tags changes no
+    /// definition: fragments carry the transactions of the definitions that they are made of.
+    pub fn tags_key(&self) -> String {
+        let mesh = mesh_prefix(self.mesh_name());
+        let key = self.key();
+        let kind_and_name = key.strip_prefix(&mesh).unwrap_or(&key);
+        [&mesh, TAGS, "/", kind_and_name].concat()
+    }
+
+    /// The resource whose tags have this key.
+    pub fn from_tags_key(key: &str) -> Option<ResourceId> {
+        let (mesh, kind_and_name) = key.strip_prefix(ALL_DEFINITIONS)?.split_once('/')?;
+        let kind_and_name = kind_and_name.strip_prefix(TAGS)?.strip_prefix('/')?;
+        ResourceId::from_key(&[ALL_DEFINITIONS, mesh, "/", kind_and_name].concat())
     }
 
     /// The prefix of what belongs to this resource: the routes of a router, the gateway routes of a gateway,

@@ -8,13 +8,15 @@
 //! - [`shape`]: how JSON is checked against a type, and the limits that types carry.
 //! - `rules` and `unsupported`: what a type cannot say, and what is not built yet.
 //! - [`kind`], [`id`], [`key`]: what a resource is called, by people, by ARN and in the store.
-//! - [`definition`]: a specification with its metadata and tags, as the store keeps it.
+//! - [`document`]: a resource as users write it down.
+//! - [`definition`]: a specification with its metadata, as the store keeps it; [`tags`] stand beside it.
 //!
 //! The names of types are the API's, except where several of the API's types have one shape: those are one
 //! type here. The way in is [`Spec::parse`].
 
 pub mod connection_pool;
 pub mod definition;
+pub mod document;
 pub mod duration;
 pub mod gateway_route;
 pub mod health_check;
@@ -29,6 +31,7 @@ pub mod retry;
 pub mod route;
 pub mod service_discovery;
 pub mod shape;
+pub mod tags;
 pub mod timeout;
 pub mod tls;
 pub mod virtual_gateway;
@@ -42,7 +45,7 @@ mod unsupported;
 #[cfg(test)]
 mod tests;
 
-pub use definition::{DecodeError, Definition, Metadata, Spec, Tag};
+pub use definition::{DecodeError, Definition, Metadata, Spec};
 pub use gateway_route::{GatewayRouteKind, GatewayRouteSpec, GrpcGatewayRoute, HttpGatewayRoute};
 pub use id::{ResourceId, check_name};
 pub use kind::Kind;
@@ -51,6 +54,7 @@ pub use port_mapping::{Port, PortMapping, Protocol};
 pub use route::{GrpcRoute, HttpRoute, RouteKind, RouteSpec, TcpRoute, WeightedTarget};
 pub use service_discovery::{DnsResponseType, IpPreference, ServiceDiscovery};
 pub use shape::{FieldError, Path};
+pub use tags::Tags;
 pub use virtual_gateway::{VirtualGatewayListener, VirtualGatewaySpec};
 pub use virtual_node::{Backend, Listener, VirtualNodeSpec, VirtualServiceBackend};
 pub use virtual_router::{VirtualRouterListener, VirtualRouterSpec};

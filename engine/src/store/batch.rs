@@ -73,6 +73,14 @@ pub enum Precondition {
         /// The prefix.
         prefix: Arc<str>,
     },
+    /// Nothing under the prefix was created, changed or deleted after this transaction. For definitions only. A
+    /// transaction that is not recent may conflict although nothing was: list again, and ask with that number.
+    Untouched {
+        /// The prefix.
+        prefix: Arc<str>,
+        /// The transaction of the listing that the caller has seen.
+        since: Transaction,
+    },
 }
 
 impl Precondition {
@@ -83,7 +91,8 @@ impl Precondition {
             | Self::Present { key }
             | Self::Unchanged { key, .. }
             | Self::Equal { key, .. }
-            | Self::Empty { prefix: key } => key,
+            | Self::Empty { prefix: key }
+            | Self::Untouched { prefix: key, .. } => key,
         }
     }
 }
@@ -98,6 +107,9 @@ impl fmt::Display for Precondition {
             }
             Self::Equal { key, .. } => write!(f, "{key} must have the expected value"),
             Self::Empty { prefix } => write!(f, "nothing may exist under {prefix}"),
+            Self::Untouched { prefix, since } => {
+                write!(f, "nothing under {prefix} may have changed since transaction {since}")
+            }
         }
     }
 }
@@ -148,6 +160,11 @@ impl Batch {
     /// Requires that no key begins with `prefix`.
     pub fn if_empty(self, prefix: impl Into<Arc<str>>) -> Self {
         self.require(Precondition::Empty { prefix: prefix.into() })
+    }
+
+    /// Requires that nothing under the `prefix` of definitions was created, changed or deleted after `since`.
+    pub fn if_untouched(self, prefix: impl Into<Arc<str>>, since: Transaction) -> Self {
+        self.require(Precondition::Untouched { prefix: prefix.into(), since })
     }
 
     /// Requires `precondition`.

@@ -14,13 +14,15 @@ pub struct Limits {
     pub key_bytes: usize,
     /// The largest value, in bytes.
     pub value_bytes: usize,
-    /// The most changes in a batch, and the most preconditions.
+    /// The most changes in a batch of derived data, and the most preconditions.
     pub changes: usize,
+    /// The same for a batch of definitions.
+    pub definition_changes: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { key_bytes: 10 * 1024, value_bytes: 1024 * 1024, changes: 100 }
+        Self { key_bytes: 10 * 1024, value_bytes: 1024 * 1024, changes: 100, definition_changes: 100 }
     }
 }
 
@@ -114,16 +116,17 @@ impl Limits {
         if count == 0 {
             return Err(InvalidBatch::NoChanges);
         }
-        if let Some(excess) = batch.changes.get(self.changes) {
-            let (key, limit) = (excess.key().to_string(), self.changes);
+        let definitions = matches!(batch.kind, Kind::Definitions { .. });
+        let limit = if definitions { self.definition_changes } else { self.changes };
+        if let Some(excess) = batch.changes.get(limit) {
+            let key = excess.key().to_string();
             return Err(InvalidBatch::TooManyChanges { key, count, limit });
         }
-        if let Some(excess) = batch.preconditions.get(self.changes) {
-            let (key, limit) = (excess.key().to_string(), self.changes);
+        if let Some(excess) = batch.preconditions.get(limit) {
+            let key = excess.key().to_string();
             let count = batch.preconditions.len();
             return Err(InvalidBatch::TooManyPreconditions { key, count, limit });
         }
-        let definitions = matches!(batch.kind, Kind::Definitions { .. });
         for precondition in &batch.preconditions {
             self.check_precondition(precondition, definitions)?;
         }
@@ -140,13 +143,15 @@ impl Limits {
 
     fn check_precondition(&self, precondition: &Precondition, definitions: bool) -> Result<(), InvalidBatch> {
         let key = precondition.key();
-        if !matches!(precondition, Precondition::Empty { .. }) {
+        if !matches!(precondition, Precondition::Empty { .. } | Precondition::Untouched { .. }) {
             self.check_key(key)?;
         }
         if definitions && !is_definition(key) {
             return Err(InvalidBatch::DependsOnDerived { key: key.to_string() });
         }
-        if matches!(precondition, Precondition::Unchanged { .. }) && !is_definition(key) {
+        let names_transaction =
+            matches!(precondition, Precondition::Unchanged { .. } | Precondition::Untouched { .. });
+        if names_transaction && !is_definition(key) {
             return Err(InvalidBatch::NoTransaction { key: key.to_string() });
         }
         Ok(())

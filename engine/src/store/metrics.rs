@@ -8,12 +8,14 @@ use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gau
 use super::error::CommitError;
 
 const TRANSACTION: &str = "legation_store_transaction";
+const OLDEST: &str = "legation_store_oldest_transaction";
 const COMMIT_SECONDS: &str = "legation_store_commit_seconds";
 const COMMITS_TOTAL: &str = "legation_store_commits_total";
 
 /// Tells the recorder what the metrics mean.
 pub(super) fn describe() {
     describe_gauge!(TRANSACTION, "the newest durable transaction");
+    describe_gauge!(OLDEST, "the oldest transaction whose state is known");
     describe_histogram!(
         COMMIT_SECONDS,
         metrics::Unit::Seconds,
@@ -26,6 +28,12 @@ pub(super) fn describe() {
 #[allow(clippy::cast_precision_loss)] // exact up to 2^53 commits
 pub(super) fn transaction(newest: Transaction) {
     gauge!(TRANSACTION).set(newest as f64);
+}
+
+/// The oldest transaction whose state is known.
+#[allow(clippy::cast_precision_loss)] // exact up to 2^53 commits
+pub(super) fn oldest(oldest: Transaction) {
+    gauge!(OLDEST).set(oldest as f64);
 }
 
 /// A batch of definitions became durable.

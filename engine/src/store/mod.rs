@@ -6,6 +6,7 @@
 //! | [`batch`] | what a commit asks for: preconditions and changes |
 //! | [`limits`] | the bounds on a batch, checked before anything is written |
 //! | [`lease`] | keys that live only as long as somebody keeps them alive |
+//! | [`retention`] | how much of the past is kept |
 //! | [`watch`] | the reading end of a watch, and the queue behind it |
 //! | [`error`] | what can go wrong |
 //! | [`embedded`] | the default implementation: one process, one redb file |
@@ -23,6 +24,7 @@ pub mod error;
 pub mod lease;
 pub mod limits;
 pub mod record;
+pub mod retention;
 pub mod watch;
 
 mod metrics;
@@ -42,6 +44,7 @@ pub use self::error::{CommitError, StoreError};
 pub use self::lease::LeaseId;
 pub use self::limits::{InvalidBatch, Limits};
 pub use self::record::{At, DEFINITIONS, Event, Listing, Record, is_definition};
+pub use self::retention::{Kept, Pruned, Retention};
 pub use self::watch::Watch;
 
 /// A consistent, watchable map of keys to values with transactions.
@@ -79,8 +82,32 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError::NoHistory`], for it there is [`Store::list_and_watch`].
     async fn watch(&self, prefix: &str, after: Transaction) -> Result<Watch, StoreError>;
 
-    /// Up to `limit` journal entries after the transaction `after`, oldest first.
+    /// Up to `limit` journal entries after the transaction `after`, oldest first; those that were pruned are not there.
     async fn journal(&self, after: Transaction, limit: usize) -> Result<Vec<JournalEntry>, StoreError>;
+
+    /// Up to `limit` journal entries before the transaction `before`, newest first; those that were pruned are not there.
+    async fn journal_before(
+        &self,
+        before: Transaction,
+        limit: usize,
+    ) -> Result<Vec<JournalEntry>, StoreError>;
+
+    /// As [`Store::journal_before`], of the entries that changed the definition `key`.
+    async fn journal_of(
+        &self,
+        key: &str,
+        before: Transaction,
+        limit: usize,
+    ) -> Result<Vec<JournalEntry>, StoreError>;
+
+    /// The oldest transaction whose state is known: that before the oldest entry of the journal.
+    async fn oldest(&self) -> Result<Transaction, StoreError>;
+
+    /// Forgets the oldest entries of the journal that are not `kept`, and what the state before them was, a bounded
+    /// number of them: it is to be called until there is no more. The newest entry always stays.
+    ///
+    /// It need not be durable when this returns: after a crash some of it may have to be pruned again.
+    async fn prune(&self, kept: Kept) -> Result<Pruned, StoreError>;
 
     /// When a transaction was committed, in milliseconds since the Unix epoch; `None` for one that is not in the journal.
     async fn committed_at_ms(&self, transaction: Transaction) -> Result<Option<i64>, StoreError>;

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until};
 use super::keys::{self, DerivedKey};
 use super::mesh::{Delivery, Made, Mesh, Order, make};
 use super::workers::Workers;
-use crate::model::key::is_referrer;
+use crate::model::key::is_beside;
 use crate::model::{Definition, ResourceId};
 use crate::store::{At, Batch, CommitError, DEFINITIONS, Event, Record, Store, StoreError};
 
@@ -250,7 +250,7 @@ impl Passes {
     fn differences(&self, records: &[Record]) -> Vec<Event> {
         let mut events = Vec::new();
         let mut known = 0;
-        for record in records.iter().filter(|record| !is_referrer(&record.key)) {
+        for record in records.iter().filter(|record| !is_beside(&record.key)) {
             let before = self.known.get(&record.key);
             known += usize::from(before.is_some());
             if before != Some(&record.transaction) {
@@ -272,7 +272,7 @@ impl Passes {
         let mut changed = Changed::new();
         for Event { key, value, transaction } in events {
             let is_known = match &value {
-                _ if is_referrer(&key) => true,
+                _ if is_beside(&key) => true,
                 Some(_) => self.known.insert(Arc::clone(&key), transaction) == Some(transaction),
                 None => self.known.remove(&key).is_none(),
             };

@@ -6,12 +6,9 @@ use serde_json::{Map, Value, json};
 use serde_saphyr::{Spanned, UserMessageFormatter};
 
 use super::source::Source;
-use crate::model::shape::error::excerpt;
+use crate::model::ResourceId;
+use crate::model::document::{self, recognise};
 use crate::model::shape::json::Strict;
-use crate::model::{Kind, ResourceId, check_name};
-
-/// The members that a document may have besides names.
-const OTHER_KEYS: [&str; 3] = ["spec", "tags", "clientToken"];
 
 /// Where a document stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +63,11 @@ impl Display for Place {
 }
 
 impl Document {
+    /// The document as it was written, without what was null in it.
+    pub(super) fn to_json(&self) -> Value {
+        Value::Object(self.members.clone())
+    }
+
     /// The body of the request to create it.
     pub(super) fn create_body(&self) -> Value {
         let mut body = self.update_body();
@@ -164,7 +166,7 @@ impl Documents<'_> {
         self.is_last_unparsable = false;
         let place = Place::document(self.file, self.count, line);
         self.parsed.push(match recognise(value) {
-            Ok((id, members)) => Ok(Document { place, id, members }),
+            Ok(document::Document { id, members }) => Ok(Document { place, id, members }),
             Err(problem) => Err(Malformed { place, problem }),
         });
     }
@@ -175,65 +177,5 @@ impl Documents<'_> {
         let place = Place::document(self.file, self.count, None);
         let problem = format!("cannot be parsed: {error}");
         self.parsed.push(Err(Malformed { place, problem }));
-    }
-}
-
-/// Which resource a document is about, by its name keys.
-fn recognise(value: Value) -> Result<(ResourceId, Map<String, Value>), String> {
-    let Value::Object(mut members) = value else {
-        return Err("is not an object".to_owned());
-    };
-    members.retain(|_, member| !member.is_null());
-    let name_keys = Kind::ALL.map(Kind::name_key);
-    for key in members.keys() {
-        if !name_keys.contains(&key.as_str()) && !OTHER_KEYS.contains(&key.as_str()) {
-            let known = [&name_keys[..], &OTHER_KEYS[..]].concat().join(", ");
-            return Err(format!("{}: is not a key here; known keys are {known}", excerpt(key)));
-        }
-    }
-    let kind = kind(&members)?;
-    let mesh = name(&members, Kind::Mesh)?;
-    let parent = kind.parent().map(|parent| name(&members, parent)).transpose()?;
-    let name = name(&members, kind)?;
-    let id = ResourceId::from_parts(kind, mesh, parent, name).ok_or("a name is empty")?;
-    if !members.contains_key("spec") {
-        return Err(format!("{id}: spec: is required"));
-    }
-    Ok((id, members))
-}
-
-/// The kind whose name keys are exactly those of the document.
-fn kind(members: &Map<String, Value>) -> Result<Kind, String> {
-    let given: Vec<&str> =
-        Kind::ALL.map(Kind::name_key).into_iter().filter(|key| members.contains_key(*key)).collect();
-    let is_kind = |kind: &Kind| {
-        let mut keys = vec![Kind::Mesh.name_key(), kind.name_key()];
-        keys.extend(kind.parent().map(Kind::name_key));
-        given.iter().all(|key| keys.contains(key)) && keys.iter().all(|key| given.contains(key))
-    };
-    if let Some(kind) = Kind::ALL.into_iter().find(is_kind) {
-        return Ok(kind);
-    }
-    if !given.contains(&Kind::Mesh.name_key()) {
-        return Err("meshName: is required".to_owned());
-    }
-    for child in [Kind::Route, Kind::GatewayRoute] {
-        let parent = child.parent().map_or("", Kind::name_key);
-        if given == [Kind::Mesh.name_key(), child.name_key()] {
-            return Err(format!("{parent}: is required for a {child}"));
-        }
-    }
-    Err(format!("{} name no one resource", given.join(", ")))
-}
-
-fn name(members: &Map<String, Value>, kind: Kind) -> Result<&str, String> {
-    let key = kind.name_key();
-    match members.get(key) {
-        Some(Value::String(name)) => {
-            check_name(kind, name).map_err(|error| error.to_string())?;
-            Ok(name)
-        }
-        Some(other) => Err(format!("{key}: {} is not a string", excerpt(&other.to_string()))),
-        None => Err(format!("{key}: is required")),
     }
 }

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::io::Write;
 
 use super::upsert::Change;
+use crate::model::ResourceId;
 
 const GREEN: &str = "\x1b[32m";
 const YELLOW: &str = "\x1b[33m";
@@ -18,13 +19,14 @@ pub(super) struct Report<'a, W: Write> {
     created: usize,
     updated: usize,
     unchanged: usize,
+    deleted: usize,
     failed: usize,
 }
 
 impl<'a, W: Write> Report<'a, W> {
     /// A printer to `out`.
     pub(super) fn new(out: &'a mut W, is_coloured: bool) -> Self {
-        Self { out, is_coloured, created: 0, updated: 0, unchanged: 0, failed: 0 }
+        Self { out, is_coloured, created: 0, updated: 0, unchanged: 0, deleted: 0, failed: 0 }
     }
 
     /// `what` was applied.
@@ -33,6 +35,7 @@ impl<'a, W: Write> Report<'a, W> {
             Change::Created => ("created", GREEN, &mut self.created),
             Change::Updated => ("updated", YELLOW, &mut self.updated),
             Change::Unchanged => ("unchanged", DIM, &mut self.unchanged),
+            Change::Deleted => ("deleted", RED, &mut self.deleted),
         };
         *count += 1;
         self.line(word, colour, &what.to_string());
@@ -66,12 +69,26 @@ impl<'a, W: Write> Report<'a, W> {
         let _ = writeln!(self.out, "nothing was applied: {reason}");
     }
 
-    /// The sum of it all.
-    pub(super) fn summary(&mut self) {
+    /// These are to be deleted, once somebody says so.
+    pub(super) fn surplus(&mut self, surplus: &[ResourceId]) {
+        let _ = writeln!(self.out, "in no file, and to be deleted:");
+        for id in surplus {
+            let _ = writeln!(self.out, "  {id}");
+        }
+    }
+
+    /// How to go on.
+    pub(super) fn hint(&mut self, hint: &str) {
+        let _ = writeln!(self.out, "{hint}");
+    }
+
+    /// The sum of it all; what was deleted is told where something could be.
+    pub(super) fn summary(&mut self, prunes: bool) {
         let (created, updated, unchanged, failed) = (self.created, self.updated, self.unchanged, self.failed);
+        let deleted = if prunes { format!("{} deleted, ", self.deleted) } else { String::new() };
         let _ = writeln!(
             self.out,
-            "{created} created, {updated} updated, {unchanged} unchanged, {failed} failed"
+            "{created} created, {updated} updated, {deleted}{unchanged} unchanged, {failed} failed"
         );
     }
 

@@ -13,6 +13,7 @@ use super::report::Report;
 use super::source::Source;
 use super::{ApplyArgs, apply};
 use crate::cli::client::ApiArgs;
+use crate::cli::confirm::Consent;
 use crate::frontend::{Frontend, FrontendSettings, router};
 use crate::store::EmbeddedStore;
 
@@ -239,14 +240,26 @@ impl Setup {
 }
 
 fn check_apply(endpoint: &str, dir: &Path, files: &[&str], expected: Expect) {
+    check_with(&args(endpoint, dir, files), dir, Consent::NobodyToAsk, expected);
+}
+
+fn args(endpoint: &str, dir: &Path, files: &[&str]) -> ApplyArgs {
     let path = |file: &&str| dir.join(file).display().to_string();
     let api = ApiArgs { endpoint: endpoint.to_owned(), ca_certificate: None };
-    let args = ApplyArgs { files: files.iter().map(path).collect(), api };
-    let (mut out, mut errors) = (Vec::new(), Vec::new());
-    let code = apply(&args, &mut Report::new(&mut out, false), &mut Report::new(&mut errors, false));
+    ApplyArgs { files: files.iter().map(path).collect(), prune: false, yes: false, atomic: false, api }
+}
+
+/// What is printed, what is asked and answered with `consent`, and the exit code.
+fn check_with(args: &ApplyArgs, dir: &Path, consent: Consent, expected: Expect) {
+    let (mut out, mut errors, mut asked) = (Vec::new(), Vec::new(), String::new());
+    let ask = |question: &str| {
+        asked = format!("asked: {question} {consent:?}\n");
+        consent
+    };
+    let code = apply(args, &mut Report::new(&mut out, false), &mut Report::new(&mut errors, false), ask);
     let text = |printed| String::from_utf8(printed).unwrap().replace(&dir.display().to_string(), "DIR");
     let errors: String = text(errors).lines().map(|line| format!("error: {line}\n")).collect();
-    expected.assert_eq(&format!("{}{errors}exit code {code}\n", text(out)));
+    expected.assert_eq(&format!("{}{errors}{asked}exit code {code}\n", text(out)));
 }
 
 const ROUTE: &str = "\
@@ -327,6 +340,7 @@ fn half_of_it_is_good() {
         failed    route "y" of virtual router "gone" in mesh "m": virtual router "gone" in mesh "m" does not exist
         created   virtual service "s" in mesh "m"
         4 created, 0 updated, 0 unchanged, 2 failed
+        error: what is above as created, updated or deleted stays; correct the rest and apply again, which goes on from there
         exit code 1
     "#]]);
 }
@@ -380,7 +394,209 @@ fn there_is_nothing_to_apply_or_nobody_to_ask() {
             failed    virtual router "r" in mesh "m": not tried, since the endpoint was not reached
             failed    virtual service "s" in mesh "m": not tried, since the endpoint was not reached
             0 created, 0 updated, 0 unchanged, 4 failed
+            error: what is above as created, updated or deleted stays; correct the rest and apply again, which goes on from there
             exit code 1
         "#]],
     );
+}
+
+/// The mesh of [`ROUTE`] and [`REST`] without the router: the service is provided by the node.
+const WITHOUT_ROUTER: &str = "\
+{meshName: m, virtualServiceName: s, spec: {provider: {virtualNode: {virtualNodeName: n}}}}
+---
+{meshName: m, virtualNodeName: n, spec: {}}
+";
+
+impl Setup {
+    /// A setup in which the mesh is applied, with something in another mesh, and files that want less of it.
+    fn with_less() -> Setup {
+        let setup = Setup::new();
+        setup.write("all/rest.yaml", REST);
+        setup.write("all/route.yaml", ROUTE);
+        setup.write("all/gateway.yaml", "\
+{meshName: m, virtualGatewayName: g, spec: {listeners: [{portMapping: {port: 80, protocol: http}}]}}
+---
+{meshName: m, virtualGatewayName: g, gatewayRouteName: y, spec: {httpRoute: {match: {prefix: /}, action: {target: {virtualService: {virtualServiceName: s}}}}}}
+---
+{meshName: other, spec: {}}
+---
+{meshName: other, virtualNodeName: n, spec: {}}
+");
+        let applied = args(&setup.endpoint, setup.files.path(), &["all"]);
+        let (mut out, mut errors) = (Vec::new(), Vec::new());
+        let code =
+            apply(&applied, &mut Report::new(&mut out, false), &mut Report::new(&mut errors, false), |_| {
+                unreachable!("nothing is deleted")
+            });
+        assert_eq!(code, 0, "{}", String::from_utf8_lossy(&out));
+        setup.write("less.yaml", WITHOUT_ROUTER);
+        setup
+    }
+
+    fn prune(&self, atomic: bool, consent: Consent, expected: Expect) {
+        let args =
+            ApplyArgs { prune: true, atomic, ..args(&self.endpoint, self.files.path(), &["less.yaml"]) };
+        check_with(&args, self.files.path(), consent, expected);
+    }
+}
+
+#[test]
+fn what_no_file_has_is_deleted_once_somebody_agrees() {
+    let setup = Setup::with_less();
+    setup.prune(
+        false,
+        Consent::NobodyToAsk,
+        expect![[r#"
+        error: in no file, and to be deleted:
+        error:   gateway route "y" of virtual gateway "g" in mesh "m"
+        error:   virtual gateway "g" in mesh "m"
+        error:   route "x" of virtual router "r" in mesh "m"
+        error:   virtual router "r" in mesh "m"
+        error: nothing was applied: there is no terminal to ask at; say --yes
+        asked: Delete these 4 resources? NobodyToAsk
+        exit code 2
+    "#]],
+    );
+    setup.prune(
+        false,
+        Consent::Refused,
+        expect![[r#"
+        error: in no file, and to be deleted:
+        error:   gateway route "y" of virtual gateway "g" in mesh "m"
+        error:   virtual gateway "g" in mesh "m"
+        error:   route "x" of virtual router "r" in mesh "m"
+        error:   virtual router "r" in mesh "m"
+        error: nothing was applied: it was not agreed to
+        asked: Delete these 4 resources? Refused
+        exit code 1
+    "#]],
+    );
+    setup.prune(
+        false,
+        Consent::Given,
+        expect![[r#"
+        unchanged virtual node "n" in mesh "m"
+        updated   virtual service "s" in mesh "m"
+        deleted   gateway route "y" of virtual gateway "g" in mesh "m"
+        deleted   virtual gateway "g" in mesh "m"
+        deleted   route "x" of virtual router "r" in mesh "m"
+        deleted   virtual router "r" in mesh "m"
+        0 created, 1 updated, 4 deleted, 1 unchanged, 0 failed
+        error: in no file, and to be deleted:
+        error:   gateway route "y" of virtual gateway "g" in mesh "m"
+        error:   virtual gateway "g" in mesh "m"
+        error:   route "x" of virtual router "r" in mesh "m"
+        error:   virtual router "r" in mesh "m"
+        asked: Delete these 4 resources? Given
+        exit code 0
+    "#]],
+    );
+    setup.prune(
+        false,
+        Consent::NobodyToAsk,
+        expect![[r#"
+        unchanged virtual node "n" in mesh "m"
+        unchanged virtual service "s" in mesh "m"
+        0 created, 0 updated, 0 deleted, 2 unchanged, 0 failed
+        exit code 0
+    "#]],
+    );
+    // the other mesh is named by no file
+    setup.check(
+        &["all"],
+        expect![[r#"
+        unchanged mesh "other"
+        unchanged mesh "m"
+        unchanged virtual node "n" in mesh "other"
+        unchanged virtual node "n" in mesh "m"
+        created   virtual router "r" in mesh "m"
+        created   route "x" of virtual router "r" in mesh "m"
+        updated   virtual service "s" in mesh "m"
+        created   virtual gateway "g" in mesh "m"
+        created   gateway route "y" of virtual gateway "g" in mesh "m"
+        4 created, 1 updated, 4 unchanged, 0 failed
+        exit code 0
+    "#]],
+    );
+}
+
+#[test]
+fn everything_is_one_transaction() {
+    let setup = Setup::with_less();
+    setup.prune(
+        true,
+        Consent::Given,
+        expect![[r#"
+        unchanged virtual node "n" in mesh "m"
+        updated   virtual service "s" in mesh "m"
+        deleted   gateway route "y" of virtual gateway "g" in mesh "m"
+        deleted   virtual gateway "g" in mesh "m"
+        deleted   route "x" of virtual router "r" in mesh "m"
+        deleted   virtual router "r" in mesh "m"
+        0 created, 1 updated, 4 deleted, 1 unchanged, 0 failed
+        error: in no file, and to be deleted:
+        error:   gateway route "y" of virtual gateway "g" in mesh "m"
+        error:   virtual gateway "g" in mesh "m"
+        error:   route "x" of virtual router "r" in mesh "m"
+        error:   virtual router "r" in mesh "m"
+        asked: Delete these 4 resources? Given
+        exit code 0
+    "#]],
+    );
+    setup.prune(
+        true,
+        Consent::Given,
+        expect![[r#"
+        unchanged virtual node "n" in mesh "m"
+        unchanged virtual service "s" in mesh "m"
+        0 created, 0 updated, 0 deleted, 2 unchanged, 0 failed
+        exit code 0
+    "#]],
+    );
+    setup.write(
+        "less.yaml",
+        &format!("{WITHOUT_ROUTER}---\n{ROUTE}---\n{{meshName: m, virtualNodeName: new, spec: {{}}}}\n"),
+    );
+    setup.prune(true, Consent::Given, expect![[r#"
+        failed    the transaction: route "x" of virtual router "r" in mesh "m": virtual router "r" in mesh "m" does not exist
+        0 created, 0 updated, 0 deleted, 0 unchanged, 1 failed
+        error: nothing was applied: it is one transaction, all of it or none
+        exit code 1
+    "#]]);
+}
+
+#[test]
+fn nothing_is_deleted_where_not_all_could_be_applied() {
+    let setup = Setup::with_less();
+    setup.write("less.yaml", &format!("{WITHOUT_ROUTER}---\n{ROUTE}"));
+    setup.prune(false, Consent::Given, expect![[r#"
+        unchanged virtual node "n" in mesh "m"
+        unchanged route "x" of virtual router "r" in mesh "m"
+        updated   virtual service "s" in mesh "m"
+        deleted   gateway route "y" of virtual gateway "g" in mesh "m"
+        deleted   virtual gateway "g" in mesh "m"
+        failed    virtual router "r" in mesh "m": virtual router "r" in mesh "m" is in use by route "x" of virtual router "r" in mesh "m"
+        0 created, 1 updated, 2 deleted, 2 unchanged, 1 failed
+        error: in no file, and to be deleted:
+        error:   gateway route "y" of virtual gateway "g" in mesh "m"
+        error:   virtual gateway "g" in mesh "m"
+        error:   virtual router "r" in mesh "m"
+        error: what is above as created, updated or deleted stays; correct the rest and apply again, which goes on from there
+        asked: Delete these 3 resources? Given
+        exit code 1
+    "#]]);
+    setup.write("less.yaml", &WITHOUT_ROUTER.replace("virtualNodeName: n}}", "virtualNodeName: gone}}"));
+    setup.prune(false, Consent::Given, expect![[r#"
+        unchanged virtual node "n" in mesh "m"
+        failed    virtual service "s" in mesh "m": spec.provider.virtualNode.virtualNodeName: virtual node "gone" in mesh "m" does not exist
+        failed    route "x" of virtual router "r" in mesh "m": not deleted, since not everything could be applied
+        failed    virtual router "r" in mesh "m": not deleted, since not everything could be applied
+        0 created, 0 updated, 0 deleted, 1 unchanged, 3 failed
+        error: in no file, and to be deleted:
+        error:   route "x" of virtual router "r" in mesh "m"
+        error:   virtual router "r" in mesh "m"
+        error: what is above as created, updated or deleted stays; correct the rest and apply again, which goes on from there
+        asked: Delete these 2 resources? Given
+        exit code 1
+    "#]]);
 }

@@ -16,6 +16,8 @@ pub(super) enum Change {
     Updated,
     /// It was as it should be.
     Unchanged,
+    /// It was deleted.
+    Deleted,
 }
 
 /// Creates the resource if it does not exist, and otherwise asks for it to be as the document says: the version

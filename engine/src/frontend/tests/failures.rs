@@ -16,7 +16,8 @@ use tower::ServiceExt;
 use super::Api;
 use crate::frontend::{Frontend, FrontendSettings, router};
 use crate::store::{
-    At, Batch, CommitError, LeaseId, Limits, Listing, Precondition, Record, Store, StoreError, Watch,
+    At, Batch, CommitError, Kept, LeaseId, Limits, Listing, Precondition, Pruned, Record, Store, StoreError,
+    Watch,
 };
 
 /// A store that always says this.
@@ -53,6 +54,22 @@ impl Store for Failing {
 
     async fn journal(&self, _: Transaction, _: usize) -> Result<Vec<JournalEntry>, StoreError> {
         unreachable!("no test reads the journal")
+    }
+
+    async fn journal_before(&self, _: Transaction, _: usize) -> Result<Vec<JournalEntry>, StoreError> {
+        unreachable!("no test reads the journal")
+    }
+
+    async fn journal_of(&self, _: &str, _: Transaction, _: usize) -> Result<Vec<JournalEntry>, StoreError> {
+        unreachable!("no test reads the journal")
+    }
+
+    async fn oldest(&self) -> Result<Transaction, StoreError> {
+        unreachable!("no test reads the journal")
+    }
+
+    async fn prune(&self, _: Kept) -> Result<Pruned, StoreError> {
+        unreachable!("no test prunes")
     }
 
     async fn committed_at_ms(&self, _: Transaction) -> Result<Option<i64>, StoreError> {

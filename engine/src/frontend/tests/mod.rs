@@ -1,12 +1,17 @@
 //! Tests of the API through its router, over a real store.
 
 mod authentication;
+mod change_sets;
 mod concurrency;
 mod failures;
+mod history;
 mod lists;
 mod operations;
 mod references;
 mod refusals;
+mod rollback;
+mod set_properties;
+mod tags;
 
 use std::sync::Arc;
 
@@ -40,9 +45,13 @@ struct Answer {
 
 impl Api {
     fn new() -> Api {
+        Api::with_body_bytes_max(4096)
+    }
+
+    fn with_body_bytes_max(body_bytes_max: usize) -> Api {
         let dir = TempDir::new().unwrap();
         let store = Arc::new(EmbeddedStore::open(dir.path()).unwrap());
-        let settings = FrontendSettings { body_bytes_max: 4096, ..FrontendSettings::default() };
+        let settings = FrontendSettings { body_bytes_max, ..FrontendSettings::default() };
         Api { router: router(Frontend::new(store.clone(), settings)), store, _dir: Arc::new(dir) }
     }
 
@@ -62,8 +71,11 @@ impl Api {
     }
 
     async fn call(&self, method: &str, path: &str, body: impl Into<Body>) -> Answer {
-        let request =
-            Request::builder().method(method).uri(format!("/v20190125{path}")).body(body.into()).unwrap();
+        self.call_anywhere(method, &format!("/v20190125{path}"), body).await
+    }
+
+    async fn call_anywhere(&self, method: &str, path: &str, body: impl Into<Body>) -> Answer {
+        let request = Request::builder().method(method).uri(path).body(body.into()).unwrap();
         let response = self.router.clone().oneshot(request).await.unwrap();
         let status = response.status();
         let error_type = response.headers().get("x-amzn-ErrorType");
@@ -79,6 +91,16 @@ impl Api {
 
     async fn get(&self, path: &str) -> Answer {
         self.call("GET", path, Body::empty()).await
+    }
+
+    /// Posts to a path that App Mesh does not have.
+    async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.call_anywhere("POST", &format!("/legation/v1/{path}"), body.to_string()).await
+    }
+
+    /// The answer of the history to a query.
+    async fn history(&self, query: &str) -> Answer {
+        self.call_anywhere("GET", &format!("/legation/v1/history?{query}"), Body::empty()).await
     }
 
     async fn delete(&self, path: &str) -> Answer {

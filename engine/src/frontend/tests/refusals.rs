@@ -232,8 +232,8 @@ async fn paths_and_methods_that_are_none() {
     ] {
         check(&api, (method, path), "{}", (405, UNKNOWN), &["does not allow", method]).await;
     }
-    for (method, path) in [("GET", "/tags?resourceArn=x"), ("PUT", "/tag?resourceArn=x"), ("PUT", "/untag")] {
-        check(&api, (method, path), "", (501, UNKNOWN), &["tags"]).await;
+    for (method, path) in [("PUT", "/tags"), ("GET", "/tag"), ("DELETE", "/untag"), ("POST", "/tag")] {
+        check(&api, (method, path), "{}", (405, UNKNOWN), &["does not allow", method]).await;
     }
     check(&api, ("GET", "/meshes/%FF"), "", BAD_REQUEST, &["UTF-8"]).await;
     check(&api, ("GET", "/meshes/a%00b"), "", BAD_REQUEST, &["meshName: has a control character"]).await;

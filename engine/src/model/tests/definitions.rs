@@ -4,17 +4,15 @@ use std::error::Error;
 
 use serde_json::{Value, json};
 
-use crate::model::shape::{Path, parse};
-use crate::model::{DecodeError, Definition, Kind, Metadata, ResourceId, RouteKind, Spec, Tag};
+use crate::model::shape::Path;
+use crate::model::{DecodeError, Definition, Kind, Metadata, ResourceId, RouteKind, Spec, Tags};
 
 fn definition() -> Definition {
     let route = json!({"action": {"weightedTargets": [{"virtualNode": "n", "port": 80, "weight": 1}]}});
-    let tags: Vec<Tag> = parse(&json!([{"key": "team", "value": ""}]), &Path::root("tags")).unwrap();
     Definition {
         id: ResourceId::route("m", "r", "a"),
         spec: Spec::parse(Kind::Route, &json!({"tcpRoute": route})).unwrap(),
         metadata: Metadata::created("u".to_owned(), "123456789012", 1_700_000_000_123),
-        tags,
     }
 }
 
@@ -26,6 +24,19 @@ fn definitions_round_trip() {
     let record: Value = serde_json::from_slice(&record).unwrap();
     assert_eq!(record["spec"]["route"], definition.spec.to_json());
     assert_eq!(record["metadata"]["createdAtMs"], 1_700_000_000_123_i64);
+}
+
+#[test]
+fn tags_round_trip() {
+    let at = Path::root("tags");
+    let id = definition().id;
+    let tags = Tags::parse(&json!([{"key": "b", "value": ""}, {"key": "a", "value": "1"}]), &at).unwrap();
+    assert_eq!(Tags::decode(&id, &tags.encode()).unwrap(), tags);
+    assert_eq!(tags.encode(), br#"{"a":"1","b":""}"#, "in the order of their keys");
+    let others = Tags::parse(&json!([{"key": "b", "value": "2"}, {"key": "c", "value": "3"}]), &at).unwrap();
+    let merged = tags.with(&others).without(&["a".to_owned(), "x".to_owned()]);
+    assert_eq!(merged.iter().collect::<Vec<_>>(), [("b", "2"), ("c", "3")]);
+    assert!(Tags::decode(&id, b"[]").is_err());
 }
 
 #[test]

@@ -257,3 +257,70 @@ pub(crate) async fn the_journal_is_read_in_pages(fresh: &Fresh) {
     assert!(store.journal(u64::MAX, 2).await.unwrap().is_empty());
     assert!(store.journal(0, 0).await.unwrap().is_empty());
 }
+
+pub(crate) async fn untouched_is_what_did_not_change(fresh: &Fresh) {
+    let store = fresh.store.as_ref();
+    for key in ["definitions/a/1", "definitions/a/2", "definitions/b/1"] {
+        put(store, key, "1").await;
+    }
+    let seen = newest(store).await;
+    let untouched =
+        |prefix: &str, since| definitions().if_untouched(prefix, since).put("definitions/other", "x");
+    store.commit(untouched("definitions/a/", seen)).await.unwrap();
+    store.commit(untouched("definitions/none/", seen)).await.unwrap();
+    assert_eq!(conflict(store, untouched("definitions/", seen)).await.key().as_ref(), "definitions/");
+
+    let changed = put(store, "definitions/a/1", "2").await;
+    conflict(store, untouched("definitions/a/", seen)).await;
+    store.commit(untouched("definitions/a/", changed)).await.unwrap();
+    store.commit(untouched("definitions/a/2", changed)).await.unwrap();
+
+    let created = put(store, "definitions/a/3", "1").await;
+    conflict(store, untouched("definitions/a/", changed)).await;
+    store.commit(untouched("definitions/a/", created)).await.unwrap();
+
+    let deleted = delete(store, "definitions/a/2").await;
+    conflict(store, untouched("definitions/a/", created)).await;
+    store.commit(untouched("definitions/a/", deleted)).await.unwrap();
+    store.commit(untouched("definitions/b/", deleted)).await.unwrap();
+}
+
+pub(crate) async fn the_journal_is_read_backwards(fresh: &Fresh) {
+    let store = fresh.store.as_ref();
+    assert!(store.journal_before(Transaction::MAX, 10).await.unwrap().is_empty());
+    for number in 0..7 {
+        put(store, "definitions/a", &number.to_string()).await;
+    }
+    let all = store.journal(0, usize::MAX).await.unwrap();
+    let mut backwards = Vec::new();
+    let mut before = Transaction::MAX;
+    loop {
+        let page = store.journal_before(before, 3).await.unwrap();
+        let Some(last) = page.last() else { break };
+        assert!(page.len() <= 3);
+        before = last.transaction;
+        backwards.extend(page);
+    }
+    backwards.reverse();
+    assert_eq!(backwards, all);
+}
+
+pub(crate) async fn the_journal_of_a_key_is_its_entries(fresh: &Fresh) {
+    let store = fresh.store.as_ref();
+    let mut of_a = Vec::new();
+    for round in 0..4 {
+        of_a.push(put(store, "definitions/a", &round.to_string()).await);
+        put(store, "definitions/a/b", "1").await;
+        put(store, "definitions/aa", "1").await;
+    }
+    of_a.push(delete(store, "definitions/a").await);
+    of_a.reverse();
+    let numbers = async |key, before, limit| -> Vec<Transaction> {
+        let entries = store.journal_of(key, before, limit).await.unwrap();
+        entries.into_iter().map(|entry| entry.transaction).collect()
+    };
+    assert_eq!(numbers("definitions/a", Transaction::MAX, 10).await, of_a);
+    assert_eq!(numbers("definitions/a", Transaction::MAX, 2).await, of_a[..2]);
+    assert_eq!(numbers("definitions/a", of_a[1], 2).await, of_a[2..4]);
+    assert!(numbers("definitions/none", Transaction::MAX, 10).await.is_empty());
+}

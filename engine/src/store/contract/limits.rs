@@ -34,7 +34,13 @@ pub(crate) async fn what_breaks_a_limit_is_refused(fresh: &Fresh) {
     assert_eq!(refusal(store, good().put("definitions/large", vec![0; bytes])).await, too_large);
     assert!(too_large.to_string().contains("definitions/large"));
 
+    let derived = (0..=limits.changes)
+        .fold(Batch::derived(), |batch, index| batch.put(format!("derived/{index}"), "x"));
     let (count, limit) = (limits.changes + 1, limits.changes);
+    let too_many = InvalidBatch::TooManyChanges { key: format!("derived/{limit}"), count, limit };
+    assert_eq!(refusal(store, derived).await, too_many);
+
+    let (count, limit) = (limits.definition_changes + 1, limits.definition_changes);
     let mut many = definitions();
     let mut demanding = good();
     for index in 0..count {
@@ -71,8 +77,9 @@ pub(crate) async fn what_mixes_kinds_is_refused(fresh: &Fresh) {
     assert_eq!(refusal(store, good().if_empty("")).await, depends);
 
     let no_transaction = InvalidBatch::NoTransaction { key: key() };
-    let batch = Batch::derived().put("derived/b", "x").if_unchanged(key(), 1);
-    assert_eq!(refusal(store, batch).await, no_transaction);
+    for batch in [Batch::derived().if_unchanged(key(), 1), Batch::derived().if_untouched(key(), 1)] {
+        assert_eq!(refusal(store, batch.put("derived/b", "x")).await, no_transaction);
+    }
 
     let leased = InvalidBatch::LeasedDefinition { key: "definitions/a".into() };
     let batch = definitions().put_with_lease("definitions/a", "x", LeaseId(1));
@@ -85,7 +92,7 @@ pub(crate) async fn what_is_at_a_limit_is_committed(fresh: &Fresh) {
     let limits = store.limits();
     store.commit(definitions().put(long_key(limits.key_bytes), "x")).await.unwrap();
     let mut many = definitions();
-    for index in 0..limits.changes {
+    for index in 0..limits.definition_changes {
         let key = format!("definitions/{index}");
         many = many.if_absent(key.clone()).put(key, "x");
     }

@@ -7,12 +7,14 @@ mod commits;
 mod leases;
 mod limits;
 mod past;
+mod retention;
 mod watches;
 
 pub(crate) use self::commits::*;
 pub(crate) use self::leases::*;
 pub(crate) use self::limits::*;
 pub(crate) use self::past::*;
+pub(crate) use self::retention::*;
 pub(crate) use self::watches::*;
 
 use std::any::Any;
@@ -48,12 +50,19 @@ macro_rules! contract_tests {
             derived_data_takes_no_number_and_no_journal_entry,
             the_journal_is_exact,
             the_journal_is_read_in_pages,
+            the_journal_is_read_backwards,
+            the_journal_of_a_key_is_its_entries,
+            untouched_is_what_did_not_change,
             what_breaks_a_limit_is_refused,
             what_mixes_kinds_is_refused,
             what_is_at_a_limit_is_committed,
             the_past_needs_a_known_transaction_of_definitions,
             the_past_is_listed_as_it_was,
             past_listings_equal_a_model,
+            what_was_pruned_is_too_old,
+            what_is_too_old_for_its_age_is_pruned,
+            pruned_listings_equal_a_model,
+            pruning_and_commits_do_not_disturb_each_other,
             a_watch_gives_changes_and_deletions,
             a_watch_sees_its_prefix_only,
             a_watch_resumes_from_a_transaction,

@@ -71,9 +71,9 @@ pub(crate) async fn the_past_is_listed_as_it_was(fresh: &Fresh) {
 }
 
 /// One batch of the model: for each small key a value to put, or none to delete it.
-type Step = BTreeMap<u8, Option<u8>>;
+pub(super) type Step = BTreeMap<u8, Option<u8>>;
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop::collection::btree_map(0..6_u8, prop::option::of(any::<u8>()), 1..4);
     prop::collection::vec(step, 1..12)
 }
@@ -126,7 +126,7 @@ async fn is_caught_up(store: &dyn Store, prefix: &str, follower: &Follower) -> b
     Follower::new(now).state == follower.state
 }
 
-fn batch(prefix: &str, step: &Step) -> Batch {
+pub(super) fn batch(prefix: &str, step: &Step) -> Batch {
     let mut batch = definitions();
     for (key, value) in step {
         let key = format!("{prefix}{key}");
@@ -138,7 +138,7 @@ fn batch(prefix: &str, step: &Step) -> Batch {
     batch
 }
 
-fn rows(listing: &Listing) -> BTreeMap<String, (String, Transaction)> {
+pub(super) fn rows(listing: &Listing) -> BTreeMap<String, (String, Transaction)> {
     let rows = text(listing).into_iter();
     rows.map(|(key, value, transaction)| (key, (value, transaction))).collect()
 }

@@ -7,12 +7,15 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use super::*;
 
 const DIR: &str = "LEGATION_TEST_CRASH_DIR";
+/// How many entries of its journal the process keeps; all, if this is not set.
+const KEPT: &str = "LEGATION_TEST_CRASH_KEPT";
 const WRITERS: u64 = 8;
 const ROUNDS: u64 = 6;
 
@@ -38,12 +41,22 @@ async fn commits_until_it_is_killed() {
             }
         });
     }
+    if let Ok(kept) = env::var(KEPT) {
+        let kept = Kept { entries_max: kept.parse().unwrap(), since_ms: i64::MIN };
+        writers.spawn(async move {
+            loop {
+                store.prune(kept).await.unwrap();
+            }
+        });
+    }
     writers.join_all().await;
 }
 
 /// Starts the writing process, kills it after `life`, and gives what it acknowledged: number to key and length.
-fn run_and_kill(dir: &Path, life: Duration) -> BTreeMap<Transaction, (String, usize)> {
-    let mut child = Command::new(env::current_exe().unwrap())
+fn run_and_kill(dir: &Path, life: Duration, kept: Option<u64>) -> BTreeMap<Transaction, (String, usize)> {
+    let mut command = Command::new(env::current_exe().unwrap());
+    command.envs(kept.map(|kept| (KEPT, kept.to_string())));
+    let mut child = command
         .args(["--exact", "store::embedded::crash_tests::commits_until_it_is_killed", "--nocapture"])
         .env(DIR, dir)
         .stdout(Stdio::piped())
@@ -76,7 +89,7 @@ fn what_was_acknowledged_survives_a_kill() {
     let mut former: Transaction = 0;
     for round in 0..ROUNDS {
         let life = Duration::from_millis(150 + u64::from(std::process::id()).wrapping_mul(round + 1) % 250);
-        let acknowledged = run_and_kill(dir.path(), life);
+        let acknowledged = run_and_kill(dir.path(), life, None);
         let store = EmbeddedStore::open(dir.path()).unwrap();
         let (listing, journal) = runtime.block_on(async {
             let listing = store.list("definitions/", At::Newest).await.unwrap();
@@ -110,4 +123,49 @@ fn what_was_acknowledged_survives_a_kill() {
         former = listing.transaction;
     }
     assert!(former > 0, "something was committed before a kill");
+}
+
+#[test]
+fn what_is_left_after_a_kill_amid_pruning_is_consistent() {
+    const KEPT_ENTRIES: u64 = 40;
+    let dir = TempDir::new().unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let mut oldest = 0;
+    for round in 0..ROUNDS {
+        let life = Duration::from_millis(200 + u64::from(std::process::id()).wrapping_mul(round + 1) % 250);
+        let acknowledged = run_and_kill(dir.path(), life, Some(KEPT_ENTRIES));
+        let store = EmbeddedStore::open(dir.path()).unwrap();
+        runtime.block_on(async {
+            let now = store.list("definitions/", At::Newest).await.unwrap();
+            let journal = store.journal(0, usize::MAX).await.unwrap();
+            oldest = store.oldest().await.unwrap();
+            let numbers: Vec<u64> = journal.iter().map(|entry| entry.transaction).collect();
+            assert_eq!(numbers, (oldest + 1..=now.transaction).collect::<Vec<_>>(), "no gap");
+            assert!(acknowledged.keys().last().is_none_or(|last| now.transaction >= *last));
+
+            // the journal leads from each state that is known to the next, up to now
+            let mut state = rows(&store, oldest).await;
+            for entry in journal {
+                for change in entry.changes {
+                    state.insert(change.key, (entry.transaction, change.after.unwrap()));
+                }
+                if entry.transaction % 10 == 0 || entry.transaction == now.transaction {
+                    assert_eq!(rows(&store, entry.transaction).await, state);
+                }
+            }
+            assert_eq!(rows(&store, now.transaction).await, by_key(now));
+        });
+    }
+    assert!(oldest > 0, "something was pruned before a kill");
+}
+
+type Rows = BTreeMap<String, (Transaction, Bytes)>;
+
+async fn rows(store: &EmbeddedStore, at: Transaction) -> Rows {
+    by_key(store.list("definitions/", At::Transaction(at)).await.unwrap())
+}
+
+fn by_key(listing: Listing) -> Rows {
+    let rows = listing.records.into_iter();
+    rows.map(|record| (record.key.to_string(), (record.transaction, record.value))).collect()
 }

@@ -1,17 +1,18 @@
 //! The redb file: the definitions, the journal, and an index of the journal by key.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
-use legation_proto::v1::JournalEntry;
+use legation_proto::v1::{Change, JournalEntry};
 use legation_proto::version::Transaction;
 use prost::Message;
 use redb::{
-    Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction,
+    Database, Durability, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, TableError,
+    WriteTransaction,
 };
 
 use super::open::OpenError;
@@ -19,6 +20,7 @@ use super::view::Records;
 use super::writer::Commit;
 use crate::store::error::StoreError;
 use crate::store::record::{Event, Record};
+use crate::store::retention::{Kept, Pruned};
 
 /// Facts about the file itself.
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
@@ -26,15 +28,32 @@ const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 const DEFINITIONS: TableDefinition<&str, (Transaction, &[u8])> = TableDefinition::new("definitions");
 /// Every commit, as a [`JournalEntry`]. Its last key is the newest transaction.
 const JOURNAL: TableDefinition<Transaction, &[u8]> = TableDefinition::new("journal");
-/// Every change of every key, and whether the key existed after it.
+/// Every change of every key, and whether the key existed after it. Of the time before the journal begins it has what
+/// existed when it begins: the last change of each key.
 const HISTORY: TableDefinition<(&str, Transaction), bool> = TableDefinition::new("history");
 
 /// The entry of [`META`] that says how the rest is to be read.
 const FORMAT: &str = "format";
-const FORMAT_SUPPORTED: u64 = 1;
+const FORMAT_SUPPORTED: u64 = 2;
+/// Who knows this format only takes a pruned journal for a damaged one.
+const FORMAT_UNPRUNED: u64 = 1;
+
+/// How much of the journal is pruned at once: a commit that comes meanwhile waits for it.
+const PRUNED_ENTRIES_MAX: usize = 128;
+const PRUNED_CHANGES_MAX: usize = 512;
 
 /// Opens the database, again and again.
 pub(super) type OpenDatabase = Box<dyn Fn() -> Result<Database, OpenError> + Send + Sync>;
+
+/// What a store starts with.
+pub(super) struct Loaded {
+    /// The newest transaction.
+    pub(super) transaction: Transaction,
+    /// The oldest whose state is known.
+    pub(super) oldest: Transaction,
+    /// Every definition.
+    pub(super) records: Records,
+}
 
 /// The durable part of the store.
 pub(super) struct Disk {
@@ -106,13 +125,13 @@ impl Disk {
         write.open_table(JOURNAL).map_err(failure)?;
         write.open_table(HISTORY).map_err(failure)?;
         let mut meta = write.open_table(META).map_err(failure)?;
-        meta.insert(FORMAT, FORMAT_SUPPORTED).map_err(failure)?;
+        meta.insert(FORMAT, FORMAT_UNPRUNED).map_err(failure)?;
         drop(meta);
         write.commit().map_err(failure)
     }
 
-    /// The newest transaction and every definition.
-    pub(super) fn load(&self) -> Result<(Transaction, Records), StoreError> {
+    /// What is there.
+    pub(super) fn load(&self) -> Result<Loaded, StoreError> {
         let read = self.begin_read()?;
         let mut records = Records::new();
         let definitions = read.open_table(DEFINITIONS).map_err(failure)?;
@@ -125,7 +144,8 @@ impl Disk {
         }
         let journal = read.open_table(JOURNAL).map_err(failure)?;
         let newest = journal.last().map_err(failure)?;
-        Ok((newest.map_or(0, |(transaction, _)| transaction.value()), records))
+        let transaction = newest.map_or(0, |(transaction, _)| transaction.value());
+        Ok(Loaded { transaction, oldest: oldest(&journal)?, records })
     }
 
     /// Makes all of `commits` durable, or none. After an error redb refuses to write until it is opened again,
@@ -181,6 +201,103 @@ impl Disk {
         Ok(entries)
     }
 
+    /// Up to `limit` journal entries before `before`, newest first.
+    pub(super) fn journal_before(
+        &self,
+        before: Transaction,
+        limit: usize,
+    ) -> Result<Vec<JournalEntry>, StoreError> {
+        let read = self.begin_read()?;
+        let journal = read.open_table(JOURNAL).map_err(failure)?;
+        let mut entries = Vec::new();
+        for row in journal.range(..before).map_err(failure)?.rev().take(limit) {
+            let (transaction, encoded) = row.map_err(failure)?;
+            entries.push(decode(transaction.value(), encoded.value())?);
+        }
+        Ok(entries)
+    }
+
+    /// Up to `limit` journal entries before `before` that changed `key`, newest first.
+    pub(super) fn journal_of(
+        &self,
+        key: &str,
+        before: Transaction,
+        limit: usize,
+    ) -> Result<Vec<JournalEntry>, StoreError> {
+        let read = self.begin_read()?;
+        let history = read.open_table(HISTORY).map_err(failure)?;
+        let journal = read.open_table(JOURNAL).map_err(failure)?;
+        let mut entries = Vec::new();
+        for row in history.range((key, 0)..(key, before)).map_err(failure)?.rev().take(limit) {
+            let (row_key, _) = row.map_err(failure)?;
+            let (_, transaction) = row_key.value();
+            // of the last change before the journal begins only the number is left
+            if let Some(encoded) = journal.get(transaction).map_err(failure)? {
+                entries.push(decode(transaction, encoded.value())?);
+            }
+        }
+        Ok(entries)
+    }
+
+    /// Forgets the oldest entries that are not `kept`, a bounded number, but never the one of `newest`.
+    ///
+    /// Nothing is synced: the next commit does that. After a crash before it the entries are there again.
+    pub(super) fn prune(&self, kept: Kept, newest: Transaction) -> Result<Pruned, StoreError> {
+        let (expired, has_more) = self.expired(kept, newest)?;
+        if !expired.is_empty() {
+            let pruned = self.forget(&expired);
+            if pruned.is_err() {
+                self.has_failed.store(true, Ordering::Relaxed);
+            }
+            pruned?;
+        }
+        let read = self.begin_read()?;
+        let journal = read.open_table(JOURNAL).map_err(failure)?;
+        Ok(Pruned { oldest: oldest(&journal)?, has_more })
+    }
+
+    /// The first entries that are not `kept`, and whether there may be more.
+    fn expired(&self, kept: Kept, newest: Transaction) -> Result<(Vec<JournalEntry>, bool), StoreError> {
+        let read = self.begin_read()?;
+        let journal = read.open_table(JOURNAL).map_err(failure)?;
+        let mut expired = Vec::new();
+        let mut changes = 0;
+        for row in journal.range(..newest).map_err(failure)? {
+            if expired.len() == PRUNED_ENTRIES_MAX || changes >= PRUNED_CHANGES_MAX {
+                return Ok((expired, true));
+            }
+            let (transaction, encoded) = row.map_err(failure)?;
+            let transaction = transaction.value();
+            let entry = decode(transaction, encoded.value())?;
+            // there is an entry for each number
+            if newest - transaction < kept.entries_max && entry.committed_at_ms >= kept.since_ms {
+                break;
+            }
+            changes += entry.changes.len();
+            expired.push(entry);
+        }
+        Ok((expired, false))
+    }
+
+    /// Removes the first entries of the journal, and of the history what the state after them does not need.
+    fn forget(&self, expired: &[JournalEntry]) -> Result<(), StoreError> {
+        let mut write = self.begin_write()?;
+        write.set_durability(Durability::None).map_err(failure)?;
+        let mut journal = write.open_table(JOURNAL).map_err(failure)?;
+        let mut history = write.open_table(HISTORY).map_err(failure)?;
+        for entry in expired {
+            journal.remove(entry.transaction).map_err(failure)?;
+            for Change { key, after, .. } in &entry.changes {
+                let end = if after.is_some() { entry.transaction } else { entry.transaction + 1 };
+                history.retain_in((key.as_str(), 0)..(key.as_str(), end), |_, _| false).map_err(failure)?;
+            }
+        }
+        let mut meta = write.open_table(META).map_err(failure)?;
+        meta.insert(FORMAT, FORMAT_SUPPORTED).map_err(failure)?;
+        drop((journal, history, meta));
+        write.commit().map_err(failure)
+    }
+
     /// The last change of each key under `prefix` that changed after `after` and not after `newest`, in order.
     pub(super) fn changes(
         &self,
@@ -190,6 +307,7 @@ impl Disk {
     ) -> Result<Vec<Event>, StoreError> {
         let read = self.begin_read()?;
         let journal = read.open_table(JOURNAL).map_err(failure)?;
+        check_known(&journal, after)?;
         let mut events = Vec::new();
         let mut seen = HashSet::new();
         // newest first: what was seen already has changed again since
@@ -208,10 +326,15 @@ impl Disk {
     }
 
     /// The definitions under `prefix` as they were right after transaction `at`, sorted by key.
+    ///
+    /// The value of a key is in the journal twice: after the change that made it, and before the next one. The first may
+    /// have been pruned, and where there is no next one the value is the current one.
     pub(super) fn past(&self, prefix: &str, at: Transaction) -> Result<Vec<Record>, StoreError> {
         let read = self.begin_read()?;
+        let journal = read.open_table(JOURNAL).map_err(failure)?;
+        check_known(&journal, at)?;
         let history = read.open_table(HISTORY).map_err(failure)?;
-        let mut last_changes: BTreeMap<Arc<str>, Transaction> = BTreeMap::new();
+        let mut found: BTreeMap<Arc<str>, Found> = BTreeMap::new();
         for row in history.range((prefix, 0)..).map_err(failure)? {
             let (row_key, exists) = row.map_err(failure)?;
             let (key, transaction) = row_key.value();
@@ -219,36 +342,83 @@ impl Disk {
                 break;
             }
             if transaction > at {
-                continue;
-            }
-            if exists.value() {
-                last_changes.insert(key.into(), transaction);
+                if let Some(found) = found.get_mut(key) {
+                    found.next_change.get_or_insert(transaction);
+                }
+            } else if exists.value() {
+                found.insert(key.into(), Found { last_change: transaction, next_change: None });
             } else {
-                last_changes.remove(key);
+                found.remove(key);
             }
         }
-        let journal = read.open_table(JOURNAL).map_err(failure)?;
-        let transactions: BTreeSet<Transaction> = last_changes.values().copied().collect();
-        let mut records = Vec::with_capacity(last_changes.len());
-        for transaction in transactions {
+
+        let begin = oldest(&journal)?;
+        let mut in_journal: BTreeMap<Transaction, Vec<Arc<str>>> = BTreeMap::new();
+        let mut records = Vec::with_capacity(found.len());
+        let definitions = read.open_table(DEFINITIONS).map_err(failure)?;
+        for (key, Found { last_change, next_change }) in &found {
+            if *last_change > begin {
+                in_journal.entry(*last_change).or_default().push(Arc::clone(key));
+            } else if let Some(next_change) = next_change {
+                in_journal.entry(*next_change).or_default().push(Arc::clone(key));
+            } else {
+                let current = definitions.get(key.as_ref()).map_err(failure)?;
+                let value = current.as_ref().map(|row| Bytes::copy_from_slice(row.value().1));
+                records.push(record(key, value, *last_change)?);
+            }
+        }
+        for (transaction, keys) in in_journal {
             let Some(encoded) = journal.get(transaction).map_err(failure)? else {
                 let detail = format!("the journal has no entry {transaction}");
                 return Err(StoreError::Damaged { detail });
             };
-            for change in decode(transaction, encoded.value())?.changes {
-                let Some((key, last)) = last_changes.get_key_value(change.key.as_str()) else {
-                    continue;
+            let entry = decode(transaction, encoded.value())?;
+            let mut changes: HashMap<&str, &Change> =
+                entry.changes.iter().map(|change| (change.key.as_str(), change)).collect();
+            for key in keys {
+                let (Some(found), Some(change)) = (found.get(&key), changes.remove(key.as_ref())) else {
+                    let detail = format!("journal entry {transaction} does not change {key}");
+                    return Err(StoreError::Damaged { detail });
                 };
-                if *last == transaction
-                    && let Some(value) = change.after
-                {
-                    records.push(Record { key: Arc::clone(key), value, transaction });
-                }
+                let is_last = found.last_change == transaction;
+                let value = if is_last { change.after.clone() } else { change.before.clone() };
+                records.push(record(&key, value, found.last_change)?);
             }
         }
         records.sort_unstable_by(|a, b| a.key.cmp(&b.key));
         Ok(records)
     }
+}
+
+/// A key that existed.
+struct Found {
+    /// When it was changed last.
+    last_change: Transaction,
+    /// When it was changed next.
+    next_change: Option<Transaction>,
+}
+
+fn record(key: &Arc<str>, value: Option<Bytes>, transaction: Transaction) -> Result<Record, StoreError> {
+    match value {
+        Some(value) => Ok(Record { key: Arc::clone(key), value, transaction }),
+        None => Err(StoreError::Damaged { detail: format!("the value of {key} at {transaction} is lost") }),
+    }
+}
+
+/// The oldest transaction whose state is known, by the journal: the one before its first.
+fn oldest(journal: &impl ReadableTable<Transaction, &'static [u8]>) -> Result<Transaction, StoreError> {
+    let first = journal.first().map_err(failure)?;
+    Ok(first.map_or(0, |(transaction, _)| transaction.value().saturating_sub(1)))
+}
+
+/// Refuses a transaction whose state is not known any more. What was known when it was asked for may have been pruned
+/// since, so this is asked of what is read.
+fn check_known(
+    journal: &impl ReadableTable<Transaction, &'static [u8]>,
+    asked: Transaction,
+) -> Result<(), StoreError> {
+    let oldest = oldest(journal)?;
+    if asked < oldest { Err(StoreError::TooOld { asked, oldest }) } else { Ok(()) }
 }
 
 fn decode(transaction: Transaction, encoded: &[u8]) -> Result<JournalEntry, StoreError> {

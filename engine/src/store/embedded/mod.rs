@@ -13,6 +13,7 @@
 //! |---|---|
 //! | `state` | everything current, under one short lock |
 //! | `view` | what a batch means for the records it would change |
+//! | `deletions` | which definitions were deleted lately |
 //! | `watchers` | who is told about a change of which key |
 //! | `leases`, `expiry` | the table of leases, the thread that ends them |
 //! | `writer` | the thread that makes definitions durable, in groups |
@@ -21,6 +22,7 @@
 //! **Invariant:** the state in memory changes only after the change is durable, so nobody is ever shown a
 //! definition that a crash could take back. Reads of the present never wait for the disk.
 
+mod deletions;
 mod disk;
 mod expiry;
 mod leases;
@@ -43,7 +45,7 @@ use async_trait::async_trait;
 use legation_proto::v1::JournalEntry;
 use legation_proto::version::Transaction;
 
-use self::disk::{Disk, OpenDatabase};
+use self::disk::{Disk, Loaded, OpenDatabase};
 use self::expiry::Expiry;
 pub use self::open::OpenError;
 use self::state::Shared;
@@ -54,8 +56,14 @@ use super::error::{CommitError, StoreError};
 use super::lease::LeaseId;
 use super::limits::Limits;
 use super::record::{At, Listing, Record, is_definition};
+use super::retention::{Kept, Pruned};
 use super::watch::{Queue, Watch};
 use super::{Store, metrics};
+
+/// Definitions that are changed together are written together, whatever their number: the bound is on how long others
+/// wait for it.
+const LIMITS: Limits =
+    Limits { key_bytes: 10 * 1024, value_bytes: 1024 * 1024, changes: 100, definition_changes: 10_000 };
 
 /// The store of one process, in a directory of its own.
 ///
@@ -82,13 +90,14 @@ impl EmbeddedStore {
     fn with_database(open: OpenDatabase, path: &Path) -> Result<Self, OpenError> {
         metrics::describe();
         let disk = Arc::new(Disk::prepare(open, path)?);
-        let (transaction, records) =
+        let Loaded { transaction, oldest, records } =
             disk.load().map_err(|error| OpenError::Unreadable { path: path.to_owned(), error })?;
         metrics::transaction(transaction);
-        let shared = Arc::new(Shared::new(transaction, records));
+        metrics::oldest(oldest);
+        let shared = Arc::new(Shared::new(transaction, oldest, records));
         let expiry = Expiry::start(Arc::clone(&shared)).map_err(OpenError::Thread)?;
         let writer = Writer::start(Arc::clone(&shared), Arc::clone(&disk)).map_err(OpenError::Thread)?;
-        Ok(Self { writer, _expiry: expiry, shared, disk, limits: Limits::default() })
+        Ok(Self { writer, _expiry: expiry, shared, disk, limits: LIMITS })
     }
 
     async fn commit_checked(&self, batch: Batch) -> Result<Transaction, CommitError> {
@@ -103,15 +112,21 @@ impl EmbeddedStore {
         Ok(transaction)
     }
 
-    /// The newest transaction, if there is a history of `prefix` and it reaches `asked`.
+    /// The newest transaction, if there is a history of `prefix` and it may reach `asked`. Whether it does is certain only
+    /// when it is read.
     fn newest_with_history(&self, prefix: &str, asked: Transaction) -> Result<Transaction, StoreError> {
         if !is_definition(prefix) {
             let prefix = prefix.to_owned();
             return Err(StoreError::NoHistory { prefix });
         }
-        let newest = self.shared.lock().transaction();
+        let state = self.shared.lock();
+        let (oldest, newest) = (state.oldest(), state.transaction());
+        drop(state);
         if asked > newest {
             return Err(StoreError::InFuture { asked, newest });
+        }
+        if asked < oldest {
+            return Err(StoreError::TooOld { asked, oldest });
         }
         Ok(newest)
     }
@@ -190,6 +205,34 @@ impl Store for EmbeddedStore {
             return Ok(Vec::new());
         }
         self.read(move |disk| disk.journal(after, newest, limit)).await
+    }
+
+    async fn journal_before(
+        &self,
+        before: Transaction,
+        limit: usize,
+    ) -> Result<Vec<JournalEntry>, StoreError> {
+        let before = before.min(self.shared.lock().transaction() + 1);
+        self.read(move |disk| disk.journal_before(before, limit)).await
+    }
+
+    async fn journal_of(
+        &self,
+        key: &str,
+        before: Transaction,
+        limit: usize,
+    ) -> Result<Vec<JournalEntry>, StoreError> {
+        let before = before.min(self.shared.lock().transaction() + 1);
+        let key = key.to_owned();
+        self.read(move |disk| disk.journal_of(&key, before, limit)).await
+    }
+
+    async fn oldest(&self) -> Result<Transaction, StoreError> {
+        Ok(self.shared.lock().oldest())
+    }
+
+    async fn prune(&self, kept: Kept) -> Result<Pruned, StoreError> {
+        self.writer.prune(kept).await
     }
 
     async fn committed_at_ms(&self, transaction: Transaction) -> Result<Option<i64>, StoreError> {

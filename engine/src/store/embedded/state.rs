@@ -1,13 +1,14 @@
 //! Everything current, in memory under one short lock.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use legation_proto::version::Transaction;
 
+use super::deletions::Deletions;
 use super::leases::Leases;
-use super::view::{Records, View, under};
+use super::view::{Records, Staged, View, under};
 use super::watchers::{Wakeups, Watchers};
 use crate::store::batch::{Batch, Change};
 use crate::store::error::{CommitError, StoreError};
@@ -29,20 +30,25 @@ pub(super) struct Shared {
 /// What the store holds now. Definitions in it are durable.
 pub(super) struct State {
     transaction: Transaction,
+    /// The oldest transaction whose state is known.
+    oldest: Transaction,
     /// When the last commits were made, in milliseconds since the Unix epoch, oldest first.
     times: VecDeque<(Transaction, i64)>,
     records: Records,
+    deletions: Deletions,
     watchers: Watchers,
     leases: Leases,
     closed: bool,
 }
 
 impl Shared {
-    pub(super) fn new(transaction: Transaction, records: Records) -> Self {
+    pub(super) fn new(transaction: Transaction, oldest: Transaction, records: Records) -> Self {
         let state = State {
             transaction,
+            oldest,
             times: VecDeque::new(),
             records,
+            deletions: Deletions::after(transaction),
             watchers: Watchers::default(),
             leases: Leases::default(),
             closed: false,
@@ -101,8 +107,17 @@ impl State {
         self.transaction
     }
 
-    pub(super) fn records(&self) -> &Records {
-        &self.records
+    /// The definitions as they will be after what is staged.
+    pub(super) fn view<'a>(&'a self, staged: &'a Staged) -> View<'a> {
+        View::new(&self.records, staged, &self.deletions)
+    }
+
+    pub(super) fn oldest(&self) -> Transaction {
+        self.oldest
+    }
+
+    pub(super) fn set_oldest(&mut self, oldest: Transaction) {
+        self.oldest = oldest;
     }
 
     pub(super) fn watchers(&mut self) -> &mut Watchers {
@@ -129,6 +144,9 @@ impl State {
             self.times.pop_front();
         }
         self.times.push_back((transaction, committed_at_ms));
+        for event in events.iter().filter(|event| event.value.is_none()) {
+            self.deletions.push(transaction, Arc::clone(&event.key));
+        }
         self.apply(events)
     }
 
@@ -140,8 +158,8 @@ impl State {
 
     /// Commits a batch of derived data, which exists here only.
     pub(super) fn commit_derived(&mut self, batch: Batch) -> Result<(Transaction, Wakeups), CommitError> {
-        let staged = BTreeMap::new();
-        let view = View::new(&self.records, &staged);
+        let staged = Staged::new();
+        let view = self.view(&staged);
         if let Some(precondition) = view.first_conflict(batch.preconditions) {
             return Err(CommitError::Conflict { precondition });
         }

@@ -51,6 +51,38 @@ async fn a_reopened_store_has_every_definition_and_goes_on_counting() {
     assert_eq!(store.commit(put("definitions/c", "1")).await.unwrap(), 5);
 }
 
+#[tokio::test]
+async fn a_reopened_store_knows_what_was_pruned() {
+    let dir = TempDir::new().unwrap();
+    let store = EmbeddedStore::open(dir.path()).unwrap();
+    for count in 0..20 {
+        store.commit(put(&format!("definitions/{}", count % 3), &count.to_string())).await.unwrap();
+    }
+    let pruned = store.prune(Kept { entries_max: 5, since_ms: i64::MIN }).await.unwrap();
+    assert_eq!(pruned, Pruned { oldest: 15, has_more: false });
+    let states = async |store: &EmbeddedStore| {
+        let mut states = Vec::new();
+        for number in 15..=20 {
+            states.push(store.list("definitions/", At::Transaction(number)).await.unwrap());
+        }
+        states
+    };
+    let before = states(&store).await;
+    assert_eq!(store.commit(put("definitions/new", "1")).await.unwrap(), 21);
+    drop(store);
+
+    let store = EmbeddedStore::open(dir.path()).unwrap();
+    assert_eq!(store.oldest().await.unwrap(), 15);
+    assert_eq!(states(&store).await, before);
+    let too_old = store.list("definitions/", At::Transaction(14)).await;
+    assert!(matches!(too_old, Err(StoreError::TooOld { asked: 14, oldest: 15 })), "{too_old:?}");
+    let journal = store.journal(0, 100).await.unwrap();
+    assert_eq!(
+        journal.iter().map(|entry| entry.transaction).collect::<Vec<_>>(),
+        (16..=21).collect::<Vec<_>>()
+    );
+}
+
 /// Tells, when it is woken, whether the state is locked.
 struct Look {
     shared: Arc<Shared>,
@@ -166,9 +198,9 @@ fn many_who_open_at_once_have_one_winner() {
 fn a_newer_format_is_refused() {
     let dir = TempDir::new().unwrap();
     drop(EmbeddedStore::open(dir.path()).unwrap());
-    disk::set_format(&open::database(dir.path()).unwrap(), 2);
+    disk::set_format(&open::database(dir.path()).unwrap(), 3);
     let refusal = refusal(dir.path());
-    assert!(refusal.ends_with("has format 2, this version of legation knows up to 1"), "{refusal}");
+    assert!(refusal.ends_with("has format 3, this version of legation knows up to 2"), "{refusal}");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use legation_proto::v1;
 use legation_proto::version::Transaction;
 
+use super::deletions::Deletions;
 use crate::store::batch::{Change, Precondition};
 use crate::store::record::{Event, Record};
 
@@ -20,6 +21,7 @@ pub(super) type Staged = BTreeMap<Arc<str>, Option<Record>>;
 pub(super) struct View<'a> {
     records: &'a Records,
     staged: &'a Staged,
+    deletions: &'a Deletions,
 }
 
 /// The records under `prefix`, sorted by key.
@@ -37,8 +39,8 @@ fn entries_under<'a, V>(
 }
 
 impl<'a> View<'a> {
-    pub(super) fn new(records: &'a Records, staged: &'a Staged) -> Self {
-        Self { records, staged }
+    pub(super) fn new(records: &'a Records, staged: &'a Staged, deletions: &'a Deletions) -> Self {
+        Self { records, staged, deletions }
     }
 
     fn get(&self, key: &str) -> Option<&'a Record> {
@@ -53,6 +55,12 @@ impl<'a> View<'a> {
             && entries_under(self.records, prefix).all(|(key, _)| self.staged.contains_key(key))
     }
 
+    fn is_untouched(&self, prefix: &str, since: Transaction) -> bool {
+        entries_under(self.staged, prefix).next().is_none()
+            && under(self.records, prefix).all(|record| record.transaction <= since)
+            && self.deletions.is_none_under(prefix, since)
+    }
+
     fn holds(&self, precondition: &Precondition) -> bool {
         match precondition {
             Precondition::Absent { key } => self.get(key).is_none(),
@@ -62,6 +70,7 @@ impl<'a> View<'a> {
             }
             Precondition::Equal { key, value } => self.get(key).is_some_and(|record| record.value == *value),
             Precondition::Empty { prefix } => self.is_empty(prefix),
+            Precondition::Untouched { prefix, since } => self.is_untouched(prefix, *since),
         }
     }
 
@@ -111,7 +120,8 @@ mod tests {
         for (key, record) in [record("c/changed", "2"), record("d/created", "2")] {
             staged.insert(key, Some(record));
         }
-        let view = View::new(&records, &staged);
+        let deletions = Deletions::after(1);
+        let view = View::new(&records, &staged, &deletions);
         let value = |key| view.get(key).map(|record| record.value.as_ref());
         assert_eq!(value("a/deleted"), None);
         assert_eq!(value("b/kept"), Some(&b"1"[..]));
@@ -119,5 +129,8 @@ mod tests {
         assert_eq!(value("d/created"), Some(&b"2"[..]));
         let empty = ["a/", "b/", "c/", "d/", "e/"].map(|prefix| view.is_empty(prefix));
         assert_eq!(empty, [true, false, false, false, true]);
+        let untouched = ["a/", "b/", "c/", "d/", "e/"].map(|prefix| view.is_untouched(prefix, 1));
+        assert_eq!(untouched, [false, true, false, false, true]);
+        assert!(!view.is_untouched("b/", 0));
     }
 }

@@ -19,13 +19,14 @@ use legation_proto::version::Transaction;
 use tokio::sync::{mpsc, oneshot};
 
 use super::disk::Disk;
-use super::state::Shared;
-use super::view::{Records, Staged, View};
+use super::state::{Shared, State};
+use super::view::Staged;
 use super::watchers::Wakeups;
 use crate::store::batch::{Batch, Kind};
 use crate::store::error::{CommitError, StoreError};
 use crate::store::metrics;
 use crate::store::record::{Event, Record};
+use crate::store::retention::{Kept, Pruned};
 
 /// Batches that may wait; more wait in their callers.
 const QUEUE_BATCHES_MAX: usize = 256;
@@ -39,9 +40,9 @@ pub(super) struct Writer {
     thread: Option<JoinHandle<()>>,
 }
 
-struct Request {
-    batch: Batch,
-    answer: oneshot::Sender<Answer>,
+enum Request {
+    Commit { batch: Batch, answer: oneshot::Sender<Answer> },
+    Prune { kept: Kept, answer: oneshot::Sender<Result<Pruned, StoreError>> },
 }
 
 type Answer = Result<Transaction, CommitError>;
@@ -65,7 +66,16 @@ impl Writer {
     pub(super) async fn commit(&self, batch: Batch) -> Answer {
         let (answer, answered) = oneshot::channel();
         let queue = self.queue.as_ref().ok_or(StoreError::Closed)?;
-        let sent = queue.send(Request { batch, answer }).await;
+        let sent = queue.send(Request::Commit { batch, answer }).await;
+        sent.map_err(|_| StoreError::Closed)?;
+        answered.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Prunes a part of the journal, between two groups.
+    pub(super) async fn prune(&self, kept: Kept) -> Result<Pruned, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        let queue = self.queue.as_ref().ok_or(StoreError::Closed)?;
+        let sent = queue.send(Request::Prune { kept, answer }).await;
         sent.map_err(|_| StoreError::Closed)?;
         answered.await.map_err(|_| StoreError::Closed)?
     }
@@ -86,16 +96,37 @@ impl Drop for Writer {
 fn run(mut requests: mpsc::Receiver<Request>, shared: &Shared, disk: &Disk) {
     let mut waiting = Vec::with_capacity(GROUP_BATCHES_MAX);
     while requests.blocking_recv_many(&mut waiting, GROUP_BATCHES_MAX) > 0 {
-        commit_group(waiting.drain(..), shared, disk);
+        let mut batches = Vec::with_capacity(waiting.len());
+        let mut prunings = Vec::new();
+        for request in waiting.drain(..) {
+            match request {
+                Request::Commit { batch, answer } => batches.push((batch, answer)),
+                Request::Prune { kept, answer } => prunings.push((kept, answer)),
+            }
+        }
+        if !batches.is_empty() {
+            commit_group(batches, shared, disk);
+        }
+        for (kept, answer) in prunings {
+            let _ = answer.send(prune(kept, shared, disk));
+        }
     }
 }
 
-fn commit_group(requests: impl Iterator<Item = Request>, shared: &Shared, disk: &Disk) {
+fn prune(kept: Kept, shared: &Shared, disk: &Disk) -> Result<Pruned, StoreError> {
+    let newest = shared.lock().transaction();
+    let pruned = disk.prune(kept, newest)?;
+    shared.lock().set_oldest(pruned.oldest);
+    metrics::oldest(pruned.oldest);
+    Ok(pruned)
+}
+
+fn commit_group(batches: Vec<(Batch, oneshot::Sender<Answer>)>, shared: &Shared, disk: &Disk) {
     if disk.has_failed()
         && let Err(error) = recover(shared, disk)
     {
         tracing::error!(%error, "the store cannot be opened again after a failed write");
-        for Request { answer, .. } in requests {
+        for (_, answer) in batches {
             let _ = answer.send(Err(error.clone().into()));
         }
         return;
@@ -103,9 +134,9 @@ fn commit_group(requests: impl Iterator<Item = Request>, shared: &Shared, disk: 
     let mut answers = Vec::new();
     let state = shared.lock();
     let mut group = Group::after(state.transaction());
-    for request in requests {
-        let answer = group.stage(state.records(), request.batch);
-        answers.push((request.answer, answer));
+    for (batch, caller) in batches {
+        let answer = group.stage(&state, batch);
+        answers.push((caller, answer));
     }
     drop(state);
 
@@ -165,8 +196,8 @@ impl Group {
     }
 
     /// Adds a batch if its preconditions hold; one that conflicts leaves no trace.
-    fn stage(&mut self, records: &Records, batch: Batch) -> Answer {
-        let view = View::new(records, &self.staged);
+    fn stage(&mut self, state: &State, batch: Batch) -> Answer {
+        let view = state.view(&self.staged);
         if let Some(precondition) = view.first_conflict(batch.preconditions) {
             return Err(CommitError::Conflict { precondition });
         }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::model::{Metadata, Spec};
-use crate::store::{EmbeddedStore, LeaseId, Limits, Listing, Watch};
+use crate::store::{EmbeddedStore, Kept, LeaseId, Limits, Listing, Pruned, Watch};
 
 /// A store that takes fragments, but refuses some batches of them.
 struct Refusing {
@@ -50,6 +50,22 @@ impl Store for Refusing {
 
     async fn journal(&self, after: Transaction, limit: usize) -> Result<Vec<JournalEntry>, StoreError> {
         self.store.journal(after, limit).await
+    }
+
+    async fn journal_before(&self, _: Transaction, _: usize) -> Result<Vec<JournalEntry>, StoreError> {
+        unreachable!("no pass reads the journal backwards")
+    }
+
+    async fn journal_of(&self, _: &str, _: Transaction, _: usize) -> Result<Vec<JournalEntry>, StoreError> {
+        unreachable!("no pass reads the journal backwards")
+    }
+
+    async fn oldest(&self) -> Result<Transaction, StoreError> {
+        self.store.oldest().await
+    }
+
+    async fn prune(&self, kept: Kept) -> Result<Pruned, StoreError> {
+        self.store.prune(kept).await
     }
 
     async fn committed_at_ms(&self, transaction: Transaction) -> Result<Option<i64>, StoreError> {
@@ -102,7 +118,7 @@ impl Setup {
         let spec = Spec::parse(id.kind(), &spec).unwrap();
         let metadata = Metadata::created("uid".to_owned(), "000000000000", 0);
         let key = id.key();
-        let definition = Definition { id, spec, metadata, tags: Vec::new() };
+        let definition = Definition { id, spec, metadata };
         self.store.commit(Batch::definitions("test", "Create").put(key, definition.encode())).await.unwrap()
     }
 

@@ -192,7 +192,7 @@ pub(crate) fn composed_for(client: Client, transformed: &Transformed, key: &Frag
 
 pub(crate) fn definition(id: ResourceId, spec: &Value) -> Definition {
     let spec = Spec::parse(id.kind(), spec).unwrap_or_else(|errors| panic!("{id}: {errors:?}"));
-    Definition { id, spec, metadata: Metadata::created(String::new(), "000000000000", 0), tags: Vec::new() }
+    Definition { id, spec, metadata: Metadata::created(String::new(), "000000000000", 0) }
 }
 
 /// The definitions of every example mesh, of transaction 1.

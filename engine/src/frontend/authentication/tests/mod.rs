@@ -89,6 +89,7 @@ impl Signing {
         }
         let mut request = request.body(()).unwrap();
         let mut settings = SigningSettings::default();
+        settings.excluded_headers = None;
         if let Some(seconds) = self.expires {
             settings.signature_location = SignatureLocation::QueryParams;
             settings.expires_in = Some(Duration::from_secs(seconds));
@@ -182,6 +183,10 @@ fn who_signs_is_let_in() {
     check(&presigned_form(), nothing, expect!["alice in payments"]);
     let presigned_put = Signing { expires: Some(1), ..Signing::default() };
     check(&presigned_put, nothing, expect!["alice in payments"]);
+    // most clients do not sign these, some do
+    let headers =
+        vec![("user-agent".to_owned(), "curl".to_owned()), ("expect".to_owned(), "100-continue".to_owned())];
+    check(&Signing { headers, ..Signing::default() }, nothing, expect!["alice in payments"]);
     // as the load balancers of AWS and others add
     let with_more = |request: &mut SignedRequest| request.set_header("x-amzn-trace-id", "Root=1");
     check(&header_form(), with_more, expect!["alice in payments"]);

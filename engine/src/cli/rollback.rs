@@ -1,0 +1,81 @@
+//! `legation rollback`: makes the definitions what they were.
+
+use std::io::IsTerminal;
+
+use serde_json::{Value, json};
+use ureq::http::Method;
+
+use super::changes::Renderer;
+use super::client::{ApiArgs, Client, ClientError};
+use super::confirm::{Consent, ask};
+use super::failure::{Failure, print};
+use crate::frontend::path;
+
+/// Make the definitions what they were after a transaction
+///
+/// Shows what would change, asks, and then restores specifications and tags as one new transaction: all of them or none. What
+/// was deleted since comes back as a new resource of the same name, what was created since is deleted. If anything changes
+/// between the question and the answer, nothing is done.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  legation rollback --to 1041 --mesh bookshop
+  legation rollback --to 1041 --yes
+
+What the transactions were: legation history")]
+pub(super) struct RollbackArgs {
+    /// The transaction after which everything was as it should be
+    #[arg(long, value_name = "TRANSACTION")]
+    to: u64,
+
+    /// Only this mesh and what is in it
+    #[arg(long, value_name = "MESH")]
+    mesh: Option<String>,
+
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+
+    #[command(flatten)]
+    api: ApiArgs,
+}
+
+/// Shows what would change, asks, and rolls back.
+pub(super) fn run(args: &RollbackArgs) -> Result<(), Failure> {
+    let client = Client::new(&args.api).map_err(|error| Failure::usage(&error))?;
+    let failed = |error: ClientError| Failure::failed(&error);
+    let told = request(&client, args, None).map_err(failed)?;
+    let changes = told["changes"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let to = args.to;
+    if changes.is_empty() {
+        return print(&format!("everything is as it was after transaction {to} already\n"));
+    }
+    let is_coloured = std::env::var_os("NO_COLOR").is_none() && std::io::stdout().is_terminal();
+    let renderer = Renderer::new(is_coloured);
+    print(&changes.iter().map(|change| renderer.change(change)).collect::<String>())?;
+    if !args.yes {
+        match ask(&format!("Roll back these {} resources to transaction {to}?", changes.len())) {
+            Consent::Given => {}
+            Consent::Refused => return Err(Failure::message("nothing was changed".to_owned())),
+            Consent::NobodyToAsk => {
+                let message = "nothing was changed: there is no terminal to ask at; say --yes".to_owned();
+                return Err(Failure { message, exit_code: 2 });
+            }
+        }
+    }
+    let done = request(&client, args, told["transaction"].as_u64()).map_err(failed)?;
+    print(&format!("rolled back to transaction {to}, as transaction {}\n", done["transaction"]))
+}
+
+/// Asks what would change, or for the change, if nothing changed since the transaction `seen`.
+fn request(client: &Client, args: &RollbackArgs, seen: Option<u64>) -> Result<Value, ClientError> {
+    let mut body = json!({"to": args.to});
+    if let Some(mesh) = &args.mesh {
+        body["mesh"] = json!(mesh);
+    }
+    match seen {
+        Some(seen) => body["ifTransaction"] = json!(seen),
+        None => body["dryRun"] = json!(true),
+    }
+    client.request(Method::POST, path::ROLLBACK, &[], Some(&body))
+}

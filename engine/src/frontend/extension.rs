@@ -1,0 +1,103 @@
+//! What App Mesh never had, under paths of its own: several changes as one transaction, the history, and taking changes
+//! back.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Json;
+use axum::extract::{self, Request, State};
+use axum::response::{IntoResponse, Response};
+use serde_json::Value;
+use tokio::task::spawn_blocking;
+
+use super::Frontend;
+use super::command::{ATTEMPTS_MAX, Query};
+use super::error::ApiError;
+use super::history::HistoryRequest;
+use super::http::{Asked, observe};
+use super::rollback::RollbackRequest;
+use super::transactions::TransactionRequest;
+use crate::store::StoreError;
+
+/// How much larger the body of a set of changes may be than that of one.
+const SET_BODIES: usize = 16;
+
+/// An operation that App Mesh does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extension {
+    /// Several changes are made as one transaction.
+    ApplyChanges,
+    /// The history is shown.
+    GetHistory,
+    /// The definitions are made what they were.
+    Rollback,
+}
+
+impl Extension {
+    /// Its name in logs, metrics and the journal.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::ApplyChanges => "ApplyChanges",
+            Self::GetHistory => "GetHistory",
+            Self::Rollback => "Rollback",
+        }
+    }
+
+    /// Whether it changes anything.
+    pub(super) fn is_write(self) -> bool {
+        self != Self::GetHistory
+    }
+}
+
+/// Something to execute.
+enum Command {
+    ApplyChanges(TransactionRequest),
+    GetHistory(HistoryRequest),
+    Rollback(RollbackRequest),
+}
+
+/// Answers a request for `extension`.
+pub(super) async fn serve(
+    State(frontend): State<Frontend>,
+    extension: Extension,
+    request: Request,
+) -> Response {
+    let started = Instant::now();
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let outcome = answer(&frontend, extension, request).await;
+    observe(Some(Asked::from(extension)), &method, &uri, outcome.as_ref().err(), started.elapsed());
+    match outcome {
+        Ok(body) => Json(body).into_response(),
+        Err(error) => error.into_response(),
+    }
+}
+
+async fn answer(frontend: &Frontend, extension: Extension, request: Request) -> Result<Value, ApiError> {
+    let (head, body) = request.into_parts();
+    let bodies = if extension == Extension::ApplyChanges { SET_BODIES } else { 1 };
+    let limit = frontend.settings.body_bytes_max * bodies;
+    let (caller, body) = frontend.authenticate(&head, body, limit).await?;
+    let extract::Query(query) = extract::Query::<Query>::try_from_uri(&head.uri)
+        .map_err(|error| ApiError::BadRequest(error.body_text()))?;
+    let command = match extension {
+        Extension::ApplyChanges => {
+            // thousands of documents take longer than others on this thread can wait
+            let decoded = spawn_blocking(move || TransactionRequest::decode(&body)).await;
+            Command::ApplyChanges(decoded.map_err(|error| StoreError::Storage(Arc::new(error)))??)
+        }
+        Extension::GetHistory => Command::GetHistory(HistoryRequest::decode(&query)?),
+        Extension::Rollback => Command::Rollback(RollbackRequest::decode(&body)?),
+    };
+    for _ in 0..ATTEMPTS_MAX {
+        let outcome = match &command {
+            Command::ApplyChanges(request) => frontend.apply_changes(&caller, request).await,
+            Command::GetHistory(request) => frontend.history(request).await,
+            Command::Rollback(request) => frontend.rollback(&caller, request).await,
+        };
+        match outcome {
+            Err(ApiError::Raced) => {}
+            outcome => return outcome,
+        }
+    }
+    Err(ApiError::Raced)
+}

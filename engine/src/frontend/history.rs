@@ -1,0 +1,234 @@
+//! Who changed what, and when: the journal, as the API shows it.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::time::{Duration, UNIX_EPOCH};
+
+use bytes::Bytes;
+use legation_proto::v1::{self, JournalEntry};
+use legation_proto::version::Transaction;
+use serde_json::{Value, json};
+
+use super::change_set::Outcome;
+use super::command::Query;
+use super::error::ApiError;
+use super::{Frontend, response};
+use crate::model::key::ALL_DEFINITIONS;
+use crate::model::{Definition, Kind, ResourceId, Tags, check_name};
+
+/// The most transactions of an answer, and how many there are if the client does not say.
+const LIMIT_MAX: usize = 100;
+
+/// How many entries of the journal are looked at for one answer.
+const LOOKED_AT_MAX: usize = 10_000;
+
+/// How many are read at once: a single one may be large.
+const READ_AT_ONCE: usize = 16;
+
+/// Where an answer ends, with the definitions of at least one transaction, in bytes as they are stored.
+const DEFINITIONS_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Which part of the history is asked for.
+#[derive(Debug)]
+pub(super) struct HistoryRequest {
+    concerning: Concerning,
+    /// How many transactions at most.
+    limit: usize,
+    /// Only those before this one.
+    before: Transaction,
+    /// Only those after this one.
+    after: Transaction,
+}
+
+/// What is of interest.
+#[derive(Debug)]
+enum Concerning {
+    Everything,
+    Mesh(String),
+    Resource(ResourceId),
+}
+
+impl HistoryRequest {
+    /// What a query asks for.
+    pub(super) fn decode(query: &Query) -> Result<Self, ApiError> {
+        let bad = ApiError::BadRequest;
+        let number = |name: &str, default: u64| match query.get(name).map(|text| text.parse()) {
+            None => Ok(default),
+            Some(Ok(number)) => Ok(number),
+            Some(Err(_)) => Err(bad(format!("{name}: {:?} is not the number of a transaction", query[name]))),
+        };
+        let concerning = match (query.get("mesh"), query.get("resource")) {
+            (None, None) => Concerning::Everything,
+            (Some(mesh), None) => {
+                check_name(Kind::Mesh, mesh).map_err(|error| ApiError::Invalid(vec![error]))?;
+                Concerning::Mesh(mesh.clone())
+            }
+            (mesh, Some(name)) => {
+                let Some(id) = ResourceId::from_name(name) else {
+                    return Err(bad(format!("resource: {name:?} is no path of a resource and no ARN")));
+                };
+                if mesh.is_some_and(|mesh| mesh != id.mesh_name()) {
+                    return Err(bad(format!("mesh: {id} is in another")));
+                }
+                Concerning::Resource(id)
+            }
+        };
+        let limit = match query.get("limit").map(|limit| limit.parse()) {
+            None => LIMIT_MAX,
+            Some(Ok(limit @ 1..=LIMIT_MAX)) => limit,
+            Some(_) => {
+                return Err(bad(format!("limit: {:?} is not an integer in 1..={LIMIT_MAX}", query["limit"])));
+            }
+        };
+        Ok(Self {
+            concerning,
+            limit,
+            before: number("before", Transaction::MAX)?,
+            after: number("after", 0)?,
+        })
+    }
+}
+
+impl Concerning {
+    fn is(&self, id: &ResourceId) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Mesh(mesh) => id.mesh_name() == mesh,
+            Self::Resource(resource) => id == resource,
+        }
+    }
+}
+
+impl Frontend {
+    /// The part of the history that `request` asks for, newest first.
+    pub(super) async fn history(&self, request: &HistoryRequest) -> Result<Value, ApiError> {
+        let (oldest, newest) = (self.store.oldest().await?, self.newest().await?);
+        let mut shown: Vec<Value> = Vec::new();
+        let (mut looked_at, mut bytes) = (0, 0);
+        let mut before = request.before;
+        let next_before = 'reading: loop {
+            let entries = match &request.concerning {
+                Concerning::Resource(id) => self.journal_of(id, before).await?,
+                _ => self.store.journal_before(before, READ_AT_ONCE).await?,
+            };
+            if entries.is_empty() {
+                break None;
+            }
+            for entry in entries {
+                if entry.transaction <= request.after {
+                    break 'reading None;
+                }
+                before = entry.transaction;
+                looked_at += 1;
+                let changes = self.changes(&entry, &request.concerning)?;
+                if !changes.is_empty() {
+                    let sizes = entry.changes.iter().map(|change| {
+                        change.before.as_ref().map_or(0, Bytes::len)
+                            + change.after.as_ref().map_or(0, Bytes::len)
+                    });
+                    bytes += sizes.sum::<usize>();
+                    shown.push(transaction(&entry, changes));
+                }
+                let is_enough = shown.len() == request.limit
+                    || looked_at >= LOOKED_AT_MAX
+                    || bytes >= DEFINITIONS_BYTES_MAX;
+                if is_enough {
+                    break 'reading Some(before).filter(|before| *before > oldest.max(request.after) + 1);
+                }
+            }
+        };
+        let mut answer = json!({"transactions": shown, "oldest": oldest, "newest": newest});
+        if let Some(next_before) = next_before {
+            answer["nextBefore"] = json!(next_before);
+        }
+        Ok(answer)
+    }
+
+    /// The next entries that changed the definition of `id` or its tags.
+    async fn journal_of(&self, id: &ResourceId, before: Transaction) -> Result<Vec<JournalEntry>, ApiError> {
+        let mut entries = self.store.journal_of(&id.key(), before, READ_AT_ONCE).await?;
+        entries.extend(self.store.journal_of(&id.tags_key(), before, READ_AT_ONCE).await?);
+        entries.sort_by_key(|entry| Reverse(entry.transaction));
+        entries.dedup_by_key(|entry| entry.transaction);
+        entries.truncate(READ_AT_ONCE);
+        Ok(entries)
+    }
+
+    /// What an entry changed of what is of interest.
+    fn changes(&self, entry: &JournalEntry, concerning: &Concerning) -> Result<Vec<Value>, ApiError> {
+        let mut changed: BTreeMap<ResourceId, Changed<'_>> = BTreeMap::new();
+        // what was put again as it was is not changed
+        for change in entry.changes.iter().filter(|change| change.before != change.after) {
+            if let Some(id) = ResourceId::from_key(&change.key) {
+                changed.entry(id).or_default().definition = Some(change);
+            } else if let Some(id) = ResourceId::from_tags_key(&change.key) {
+                changed.entry(id).or_default().tags = Some(change);
+            }
+        }
+        let mut shown = Vec::new();
+        for (id, changed) in changed.iter().filter(|(id, _)| concerning.is(id)) {
+            let before = self.content(id, changed, |change| change.before.as_ref())?;
+            let after = self.content(id, changed, |change| change.after.as_ref())?;
+            shown.push(response::change(id, changed.word(), before, after, &self.settings));
+        }
+        Ok(shown)
+    }
+
+    /// What `changed` says of a resource before or after: nothing where it did not exist.
+    fn content(
+        &self,
+        id: &ResourceId,
+        changed: &Changed<'_>,
+        side: impl Fn(&v1::Change) -> Option<&Bytes>,
+    ) -> Result<Option<Value>, ApiError> {
+        let definition = changed.definition.and_then(&side);
+        if changed.definition.is_some() && definition.is_none() {
+            return Ok(None);
+        }
+        let definition = definition.map(|value| Definition::decode(id, value)).transpose()?;
+        let tags = match changed.tags {
+            Some(change) => {
+                let tags = side(change).map(|value| Tags::decode(id, value)).transpose()?;
+                Some(tags.unwrap_or_default())
+            }
+            None => None,
+        };
+        Ok(Some(response::content(definition.as_ref(), tags.as_ref(), &self.settings)))
+    }
+
+    /// The newest transaction.
+    pub(super) async fn newest(&self) -> Result<Transaction, ApiError> {
+        // no name is empty, so nothing is listed
+        let nothing = format!("{ALL_DEFINITIONS}/");
+        Ok(self.store.list(&nothing, crate::store::At::Newest).await?.transaction)
+    }
+}
+
+/// What an entry changed of a resource.
+#[derive(Default)]
+struct Changed<'a> {
+    definition: Option<&'a v1::Change>,
+    tags: Option<&'a v1::Change>,
+}
+
+impl Changed<'_> {
+    fn word(&self) -> &'static str {
+        let outcome = match self.definition {
+            Some(change) if change.before.is_none() => Outcome::Created,
+            Some(change) if change.after.is_none() => Outcome::Deleted,
+            _ => Outcome::Updated,
+        };
+        outcome.word()
+    }
+}
+
+fn transaction(entry: &JournalEntry, changes: Vec<Value>) -> Value {
+    let since_epoch = Duration::from_millis(u64::try_from(entry.committed_at_ms).unwrap_or(0));
+    json!({
+        "transaction": entry.transaction,
+        "committedAt": humantime::format_rfc3339_millis(UNIX_EPOCH + since_epoch).to_string(),
+        "author": entry.author,
+        "operation": entry.operation,
+        "changes": changes,
+    })
+}
