@@ -6,6 +6,7 @@
 //! | [`store`] | where definitions and fragments are kept: transactions, journal, watches |
 //! | [`frontend`] | App Mesh's API |
 //! | [`transformer`] | from definitions to fragments |
+//! | [`lint`] | what would black-hole traffic |
 //! | [`management`] | from fragments to the streams of Envoys |
 //! | [`envoy`] | builders of Envoy's messages |
 //! | [`serve`] | the process that holds them together; [`admin`], [`settings`], [`telemetry`], [`http_server`] are its edges |
@@ -17,6 +18,7 @@ pub mod cli;
 pub mod envoy;
 pub mod frontend;
 pub mod http_server;
+pub mod lint;
 pub mod management;
 pub mod model;
 pub mod serve;

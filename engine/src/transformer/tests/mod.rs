@@ -13,6 +13,6 @@ mod nodes;
 mod order;
 mod policies;
 mod problems;
-mod properties;
+pub(crate) mod properties;
 mod services;
 mod targets;

@@ -193,7 +193,7 @@ pub(super) fn spec(kind: Kind) -> BoxedStrategy<Value> {
 }
 
 prop_compose! {
-    pub(super) fn definitions()(
+    pub(crate) fn definitions()(
         mesh in mesh(), nodes in each(virtual_node()), routers in each(virtual_router()), routes in children(route()),
         services in each(virtual_service()), gateways in each(virtual_gateway()),
         gateway_routes in children(gateway_route()),
