@@ -157,7 +157,7 @@ impl Definitions {
         let uid = "4d2b3f5e-8f0a-4c57-9d3c-1f6f0a1b2c3d".to_owned();
         let metadata = Metadata::created(uid, "123456789012", 1_700_000_000_000);
         let transaction = self.0.len() as Transaction + 1;
-        self.0.push((transaction, Definition { id, spec, metadata, tags: Vec::new() }));
+        self.0.push((transaction, Definition { id, spec, metadata }));
     }
 }
 

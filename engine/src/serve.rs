@@ -107,6 +107,8 @@ pub async fn serve(settings: ServeSettings) -> Result<(), ServeError> {
             region: settings.region,
             account: settings.account_id,
             body_bytes_max: BODY_BYTES_MAX,
+            quotas: settings.quotas,
+            rates: settings.rates,
         },
     )
     .with_authenticator(authenticator);

@@ -1,6 +1,7 @@
 //! How a process is to run: flags, variables and a file, in this order of precedence.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -8,8 +9,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::frontend::{Quotas, Rates};
 use crate::store::Retention;
-
 use crate::tls::certificate::CertificateFiles;
 
 /// What may be said of how a process is to run. Each member is a flag of `legation serve`, a variable
@@ -108,6 +109,46 @@ pub struct ServeOptions {
     #[arg(long, env = "LEGATION_API_TLS_KEY", value_name = "FILE")]
     pub api_tls_key: Option<PathBuf>,
 
+    /// Most meshes [default: 10000]
+    #[arg(long, env = "LEGATION_MAX_MESHES", value_name = "COUNT")]
+    pub max_meshes: Option<usize>,
+
+    /// Most virtual nodes in a mesh [default: 200000]
+    #[arg(long, env = "LEGATION_MAX_VIRTUAL_NODES", value_name = "COUNT")]
+    pub max_virtual_nodes: Option<usize>,
+
+    /// Most virtual services in a mesh [default: 200000]
+    #[arg(long, env = "LEGATION_MAX_VIRTUAL_SERVICES", value_name = "COUNT")]
+    pub max_virtual_services: Option<usize>,
+
+    /// Most virtual routers in a mesh [default: 200000]
+    #[arg(long, env = "LEGATION_MAX_VIRTUAL_ROUTERS", value_name = "COUNT")]
+    pub max_virtual_routers: Option<usize>,
+
+    /// Most virtual gateways in a mesh [default: 10000]
+    #[arg(long, env = "LEGATION_MAX_VIRTUAL_GATEWAYS", value_name = "COUNT")]
+    pub max_virtual_gateways: Option<usize>,
+
+    /// Most routes of a virtual router [default: 1000]
+    #[arg(long, env = "LEGATION_MAX_ROUTES", value_name = "COUNT")]
+    pub max_routes: Option<usize>,
+
+    /// Most gateway routes of a virtual gateway [default: 1000]
+    #[arg(long, env = "LEGATION_MAX_GATEWAY_ROUTES", value_name = "COUNT")]
+    pub max_gateway_routes: Option<usize>,
+
+    /// Most backends of a virtual node [default: 1000]
+    #[arg(long, env = "LEGATION_MAX_BACKENDS", value_name = "COUNT")]
+    pub max_backends: Option<usize>,
+
+    /// How often a caller may read through the API in a second, 0 for no limit [default: 20000]
+    #[arg(long, env = "LEGATION_API_READS_PER_SECOND", value_name = "COUNT")]
+    pub api_reads_per_second: Option<u32>,
+
+    /// How often a caller may write through the API in a second, 0 for no limit [default: 10000]
+    #[arg(long, env = "LEGATION_API_WRITES_PER_SECOND", value_name = "COUNT")]
+    pub api_writes_per_second: Option<u32>,
+
     /// Serve other addresses than loopback although TLS or authentication is missing: anybody who reaches them can
     /// change every mesh and read every configuration
     #[arg(long, env = "LEGATION_INSECURE", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
@@ -163,6 +204,10 @@ pub struct ServeSettings {
     pub access_keys: Option<PathBuf>,
     /// The certificate of the API; without one it is served in clear text.
     pub api_certificate: Option<CertificateFiles>,
+    /// How many resources there may be.
+    pub quotas: Quotas,
+    /// How often a caller may ask the API.
+    pub rates: Rates,
 }
 
 /// Settings that cannot be used.
@@ -231,6 +276,16 @@ impl ServeOptions {
             access_keys: self.access_keys.or(other.access_keys),
             api_tls_certificate: self.api_tls_certificate.or(other.api_tls_certificate),
             api_tls_key: self.api_tls_key.or(other.api_tls_key),
+            max_meshes: self.max_meshes.or(other.max_meshes),
+            max_virtual_nodes: self.max_virtual_nodes.or(other.max_virtual_nodes),
+            max_virtual_services: self.max_virtual_services.or(other.max_virtual_services),
+            max_virtual_routers: self.max_virtual_routers.or(other.max_virtual_routers),
+            max_virtual_gateways: self.max_virtual_gateways.or(other.max_virtual_gateways),
+            max_routes: self.max_routes.or(other.max_routes),
+            max_gateway_routes: self.max_gateway_routes.or(other.max_gateway_routes),
+            max_backends: self.max_backends.or(other.max_backends),
+            api_reads_per_second: self.api_reads_per_second.or(other.api_reads_per_second),
+            api_writes_per_second: self.api_writes_per_second.or(other.api_writes_per_second),
             insecure: self.insecure.or(other.insecure),
         }
     }
@@ -239,6 +294,7 @@ impl ServeOptions {
     pub fn into_settings(self) -> Result<ServeSettings, SettingsError> {
         let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let max_envoys = self.max_envoys.unwrap_or(1000);
+        let (quotas, rates) = (Quotas::default(), Rates::default());
         let api_certificate = match (self.api_tls_certificate, self.api_tls_key) {
             (Some(certificate), Some(key)) => Some(CertificateFiles { certificate, key }),
             (None, None) => None,
@@ -266,6 +322,20 @@ impl ServeOptions {
             drain_timeout: self.drain_timeout.unwrap_or(Duration::from_secs(20)),
             region: self.region.unwrap_or_else(|| "us-east-1".to_owned()),
             account_id: self.account_id.unwrap_or_else(|| "000000000000".to_owned()),
+            quotas: Quotas {
+                meshes: self.max_meshes.unwrap_or(quotas.meshes),
+                virtual_nodes: self.max_virtual_nodes.unwrap_or(quotas.virtual_nodes),
+                virtual_services: self.max_virtual_services.unwrap_or(quotas.virtual_services),
+                virtual_routers: self.max_virtual_routers.unwrap_or(quotas.virtual_routers),
+                virtual_gateways: self.max_virtual_gateways.unwrap_or(quotas.virtual_gateways),
+                routes: self.max_routes.unwrap_or(quotas.routes),
+                gateway_routes: self.max_gateway_routes.unwrap_or(quotas.gateway_routes),
+                backends: self.max_backends.unwrap_or(quotas.backends),
+            },
+            rates: Rates {
+                reads: self.api_reads_per_second.map_or(rates.reads, NonZeroU32::new),
+                writes: self.api_writes_per_second.map_or(rates.writes, NonZeroU32::new),
+            },
             access_keys: self.access_keys,
             api_certificate,
         };
@@ -457,6 +527,16 @@ mod tests {
         let settings = from_toml(&format!("api-addr = '0.0.0.0:80'\n{protected}")).unwrap();
         let certificate = CertificateFiles { certificate: "c".into(), key: "k".into() };
         assert_eq!((settings.access_keys, settings.api_certificate), (Some("a".into()), Some(certificate)));
+    }
+
+    #[test]
+    fn quotas_and_rates_have_settings() {
+        let settings = from_toml("").unwrap();
+        assert_eq!((settings.quotas, settings.rates), (Quotas::default(), Rates::default()));
+        let text = "max-meshes = 15\nmax-backends = 50\napi-writes-per-second = 5\napi-reads-per-second = 0";
+        let settings = from_toml(text).unwrap();
+        assert_eq!(settings.quotas, Quotas { meshes: 15, backends: 50, ..Quotas::default() });
+        assert_eq!(settings.rates, Rates { reads: None, writes: NonZeroU32::new(5) });
     }
 
     #[test]

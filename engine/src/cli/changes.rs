@@ -101,7 +101,8 @@ mod tests {
     use super::*;
 
     fn check(change: &Value, expected: Expect) {
-        expected.assert_eq(&Renderer::new(false).change(change));
+        let renderer = Renderer::new(false);
+        expected.assert_eq(&(renderer.heading("transaction 1") + &renderer.change(change)));
     }
 
     fn content(version: u64, port: u16, tags: &Value) -> Value {
@@ -127,21 +128,22 @@ mod tests {
         check(
             &change,
             expect![[r#"
-              updated mesh/m/virtualNode/web, version 3 -> 4
-                @@ -4,8 +4,11 @@
-                       virtualServiceName: a
-                   listeners:
-                   - portMapping:
-                -      port: 80
-                +      port: 8080
-                       protocol: http
-                   serviceDiscovery:
-                     dns:
-                       hostname: web.local
-                +tags:
-                +- key: team
-                +  value: shop
-        "#]],
+                transaction 1
+                  updated mesh/m/virtualNode/web, version 3 -> 4
+                    @@ -4,8 +4,11 @@
+                           virtualServiceName: a
+                       listeners:
+                       - portMapping:
+                    -      port: 80
+                    +      port: 8080
+                           protocol: http
+                       serviceDiscovery:
+                         dns:
+                           hostname: web.local
+                    +tags:
+                    +- key: team
+                    +  value: shop
+            "#]],
         );
     }
 
@@ -151,38 +153,40 @@ mod tests {
         check(
             &json!({"change": "created", "resource": resource, "after": content}),
             expect![[r#"
-              created mesh/m/virtualNode/web, version 1
-                @@ -0,0 +1,11 @@
-                +spec:
-                +  backends:
-                +  - virtualService:
-                +      virtualServiceName: a
-                +  listeners:
-                +  - portMapping:
-                +      port: 80
-                +      protocol: http
-                +  serviceDiscovery:
-                +    dns:
-                +      hostname: web.local
-        "#]],
+                transaction 1
+                  created mesh/m/virtualNode/web, version 1
+                    @@ -0,0 +1,11 @@
+                    +spec:
+                    +  backends:
+                    +  - virtualService:
+                    +      virtualServiceName: a
+                    +  listeners:
+                    +  - portMapping:
+                    +      port: 80
+                    +      protocol: http
+                    +  serviceDiscovery:
+                    +    dns:
+                    +      hostname: web.local
+            "#]],
         );
         check(
             &json!({"change": "deleted", "resource": resource, "before": content}),
             expect![[r#"
-              deleted mesh/m/virtualNode/web, version 1
-                @@ -1,11 +0,0 @@
-                -spec:
-                -  backends:
-                -  - virtualService:
-                -      virtualServiceName: a
-                -  listeners:
-                -  - portMapping:
-                -      port: 80
-                -      protocol: http
-                -  serviceDiscovery:
-                -    dns:
-                -      hostname: web.local
-        "#]],
+                transaction 1
+                  deleted mesh/m/virtualNode/web, version 1
+                    @@ -1,11 +0,0 @@
+                    -spec:
+                    -  backends:
+                    -  - virtualService:
+                    -      virtualServiceName: a
+                    -  listeners:
+                    -  - portMapping:
+                    -      port: 80
+                    -      protocol: http
+                    -  serviceDiscovery:
+                    -    dns:
+                    -      hostname: web.local
+            "#]],
         );
         let tags = |value: &str| json!({"tags": [{"key": "team", "value": value}]});
         let tagged =
@@ -190,13 +194,14 @@ mod tests {
         check(
             &tagged,
             expect![[r#"
-              updated mesh/m/virtualNode/web
-                @@ -1,3 +1,3 @@
-                 tags:
-                 - key: team
-                -  value: a
-                +  value: b
-        "#]],
+                transaction 1
+                  updated mesh/m/virtualNode/web
+                    @@ -1,3 +1,3 @@
+                     tags:
+                     - key: team
+                    -  value: a
+                    +  value: b
+            "#]],
         );
     }
 

@@ -466,6 +466,11 @@ impl Resolved {
             .flat_map(|effect| effect.operations().into_iter().map(move |operation| (operation, &effect.id)))
     }
 
+    /// The resources that come of it, or go, with this outcome.
+    pub fn with_outcome(&self, outcome: Outcome) -> impl Iterator<Item = &ResourceId> {
+        self.effects.iter().filter(move |effect| effect.outcome == outcome).map(|effect| &effect.id)
+    }
+
     /// What is to be committed for it. `author` and `operation` go into the journal.
     pub fn batch(&self, author: &str, operation: &str) -> Batch {
         let mut batch = Batch::definitions(author, operation);

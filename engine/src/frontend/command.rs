@@ -9,7 +9,7 @@ use super::caller::Caller;
 use super::error::ApiError;
 use super::list::Collection;
 use super::page::{self, Page};
-use super::request::{self, CreateBody};
+use super::request::{self, CreateBody, UpdateBody};
 use super::response::{self, Status};
 use super::{Frontend, FrontendSettings, Operation};
 use crate::model::shape::error::{excerpt, quote};
@@ -34,13 +34,13 @@ pub(super) type Query = HashMap<String, String>;
 #[derive(Debug)]
 pub(crate) enum Command {
     /// Create a resource.
-    Create { id: ResourceId, spec: Spec, tags: Tags },
+    Create { id: ResourceId, spec: Spec, tags: Tags, token: Option<String> },
     /// Show a resource.
     Describe { id: ResourceId },
     /// Show a page of a collection.
     List { collection: Collection, page: Page },
     /// Replace the specification of a resource.
-    Update { id: ResourceId, spec: Spec },
+    Update { id: ResourceId, spec: Spec, token: Option<String> },
     /// Delete a resource.
     Delete { id: ResourceId },
     /// Add tags to a resource.
@@ -72,9 +72,9 @@ impl Command {
         let named = |kind| id(kind, names, names.name.as_deref());
         match operation {
             Operation::Create(kind) => {
-                let CreateBody { name, spec, tags } = request::create(kind, body)?;
+                let CreateBody { name, spec, tags, token } = request::create(kind, body)?;
                 let id = id(kind, names, Some(&name))?;
-                Ok(Command::Create { id, spec, tags })
+                Ok(Command::Create { id, spec, tags, token })
             }
             Operation::Describe(kind) => Ok(Command::Describe { id: named(kind)? }),
             Operation::List(kind) => {
@@ -83,7 +83,9 @@ impl Command {
                 Ok(Command::List { collection, page })
             }
             Operation::Update(kind) => {
-                Ok(Command::Update { id: named(kind)?, spec: request::update(kind, body)? })
+                let id = named(kind)?;
+                let UpdateBody { spec, token } = request::update(kind, body)?;
+                Ok(Command::Update { id, spec, token })
             }
             Operation::Delete(kind) => Ok(Command::Delete { id: named(kind)? }),
             Operation::TagResource => {
@@ -203,8 +205,8 @@ impl Frontend {
     async fn attempt(&self, caller: &Caller, command: &Command) -> Result<Value, ApiError> {
         let shown = |definition: &Definition, status| response::data(definition, status, &self.settings);
         match command {
-            Command::Create { id, spec, tags } => {
-                let created = self.create(caller, id, spec, tags).await?;
+            Command::Create { id, spec, tags, token } => {
+                let created = self.create(caller, id, spec, tags, token.as_deref()).await?;
                 Ok(shown(&created, Status::Active))
             }
             Command::Describe { id } => Ok(shown(&self.describe(id).await?, Status::Active)),
@@ -219,7 +221,10 @@ impl Frontend {
                     .collect();
                 Ok(page_of(collection.kind.plural(), references, listed.next_token))
             }
-            Command::Update { id, spec } => Ok(shown(&self.update(caller, id, spec).await?, Status::Active)),
+            Command::Update { id, spec, token } => {
+                let updated = self.update(caller, id, spec, token.as_deref()).await?;
+                Ok(shown(&updated, Status::Active))
+            }
             Command::Delete { id } => Ok(shown(&self.delete(caller, id).await?, Status::Deleted)),
             Command::Tag { id, tags } => self.tag(caller, id, tags).await.map(|()| json!({})),
             Command::Untag { id, keys } => self.untag(caller, id, keys).await.map(|()| json!({})),

@@ -1,7 +1,9 @@
 //! What the API refuses, and how it says so. This is the one place where errors get their status.
 
+use std::time::Duration;
+
 use axum::Json;
-use axum::http::header::CONNECTION;
+use axum::http::header::{CONNECTION, RETRY_AFTER};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use legation_proto::version::Transaction;
@@ -11,7 +13,7 @@ use thiserror::Error;
 use super::authentication::AuthenticationError;
 use super::change_set::{ChangeError, Problem};
 use crate::model::tags::TAGS_MAX;
-use crate::model::{DecodeError, FieldError, ResourceId};
+use crate::model::{DecodeError, FieldError, Kind, ResourceId};
 use crate::store::{InvalidBatch, StoreError};
 
 /// The header that App Mesh's clients read the type of an error from.
@@ -88,6 +90,31 @@ pub enum ApiError {
     /// What should be created exists.
     #[error("{0} exists already")]
     AlreadyExists(ResourceId),
+    /// The client token came with another request.
+    #[error("the client token was used for another request; give each request a token of its own")]
+    TokenUsed,
+    /// There are as many resources as there may be.
+    #[error("no further {kind} is allowed{}: the quota is reached", place(.container.as_ref()))]
+    QuotaReached {
+        /// Of which kind.
+        kind: Kind,
+        /// In what.
+        container: Option<ResourceId>,
+    },
+    /// A virtual node would have too many backends.
+    #[error("spec.backends: has {count} items; the quota is {quota}")]
+    TooManyBackends {
+        /// How many it would have.
+        count: usize,
+        /// How many it may have.
+        quota: usize,
+    },
+    /// The caller asks too often.
+    #[error("too many requests; the next is answered in {} ms", .retry_after.as_millis() + 1)]
+    TooManyRequests {
+        /// How long it takes until the next may come.
+        retry_after: Duration,
+    },
     /// A resource would have too many tags.
     #[error("{id} would have {count} tags; at most {TAGS_MAX} are allowed")]
     TooManyTags {
@@ -163,7 +190,11 @@ impl ApiError {
             }
             Self::ChangedSince { .. } => (StatusCode::CONFLICT, "ConflictException"),
             Self::Past(_) => (StatusCode::BAD_REQUEST, BAD_REQUEST),
-            Self::AlreadyExists(_) => (StatusCode::CONFLICT, "ConflictException"),
+            Self::QuotaReached { .. } | Self::TooManyBackends { .. } => {
+                (StatusCode::BAD_REQUEST, "LimitExceededException")
+            }
+            Self::TooManyRequests { .. } => (StatusCode::TOO_MANY_REQUESTS, "TooManyRequestsException"),
+            Self::AlreadyExists(_) | Self::TokenUsed => (StatusCode::CONFLICT, "ConflictException"),
             Self::InUse { .. } => (StatusCode::CONFLICT, "ResourceInUseException"),
             Self::Batch(
                 InvalidBatch::KeyTooLong { .. }
@@ -187,6 +218,11 @@ impl IntoResponse for ApiError {
             let headers = response.headers_mut();
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
+        if let Self::TooManyRequests { retry_after } = self {
+            // whole seconds are what the header has; clients wait as long as they see fit anyway
+            let seconds = HeaderValue::from(retry_after.as_secs() + 1);
+            response.headers_mut().insert(RETRY_AFTER, seconds);
+        }
         response
     }
 }
@@ -207,6 +243,10 @@ fn change_lines(errors: &[ChangeError]) -> String {
         lines.push(format!("and {} more", errors.len() - ERRORS_SHOWN));
     }
     lines.join("\n")
+}
+
+fn place(container: Option<&ResourceId>) -> String {
+    container.map_or_else(String::new, |container| format!(" in {container}"))
 }
 
 fn lines(errors: &[FieldError]) -> String {

@@ -77,6 +77,7 @@ async fn answer(frontend: &Frontend, extension: Extension, request: Request) -> 
     let bodies = if extension == Extension::ApplyChanges { SET_BODIES } else { 1 };
     let limit = frontend.settings.body_bytes_max * bodies;
     let (caller, body) = frontend.authenticate(&head, body, limit).await?;
+    frontend.throttle.admit_one(&caller, extension.is_write())?;
     let extract::Query(query) = extract::Query::<Query>::try_from_uri(&head.uri)
         .map_err(|error| ApiError::BadRequest(error.body_text()))?;
     let command = match extension {

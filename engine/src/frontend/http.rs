@@ -7,13 +7,16 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{self, Path, Request, State};
-use axum::http::{Method, Uri};
+use axum::http::{HeaderName, HeaderValue, Method, Uri};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use bytes::Bytes;
 use http::request::Parts;
 use serde_json::Value;
+use tracing::Instrument;
+use uuid::Builder;
 
 use super::caller::Caller;
 use super::command::{Command, Names, Query};
@@ -24,6 +27,9 @@ use crate::model::Kind;
 
 /// What the type of an error is in logs and metrics where there is none.
 const OK: &str = "OK";
+
+/// The header that AWS's clients read the identifier of a request from.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 
 /// How many bytes of a path are logged.
 const LOGGED_BYTES_MAX: usize = 512;
@@ -61,7 +67,20 @@ pub fn router(frontend: Frontend) -> Router {
         .route(path::ROLLBACK, post(extension(Extension::Rollback)))
         .fallback(unknown_operation)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn(identify))
         .with_state(frontend)
+}
+
+/// Gives a request the identifier that AWS's clients know it by, in the answer and in each line of the log about it.
+async fn identify(request: Request, next: Next) -> Response {
+    // it need not be a secret, only unlike the others
+    let id = Builder::from_random_bytes(fastrand::u128(..).to_be_bytes()).into_uuid().to_string();
+    let span = tracing::info_span!("request", id);
+    let mut response = next.run(request).instrument(span).await;
+    if let Ok(id) = HeaderValue::try_from(id) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    response
 }
 
 async fn serve(
@@ -88,6 +107,7 @@ async fn answer(
 ) -> Result<Value, ApiError> {
     let (head, body) = request.into_parts();
     let (caller, body) = frontend.authenticate(&head, body, frontend.settings.body_bytes_max).await?;
+    frontend.throttle.admit(&caller, operation)?;
     let Path(names) = names.map_err(|error| ApiError::BadRequest(error.body_text()))?;
     let extract::Query(query) = extract::Query::<Query>::try_from_uri(&head.uri)
         .map_err(|error| ApiError::BadRequest(error.body_text()))?;

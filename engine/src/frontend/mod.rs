@@ -15,6 +15,8 @@
 //! | `create`, `describe`, `list`, `update`, `delete`, `tagging` | the operations, over the store |
 //! | `extension` | what App Mesh never had: `transactions`, `history`, `rollback` |
 //! | [`change_set`] | several changes, checked as a whole |
+//! | `client_token` | who repeats a request is answered as the first time |
+//! | `quotas`, `throttle` | how many resources there may be, and how often a caller may ask |
 //! | `lookup` | what they all read from it |
 //! | `references` | which resources a resource needs, and who needs it |
 //! | `page` | a piece of a list, and the token for the next |
@@ -29,6 +31,7 @@ pub mod authentication;
 mod body;
 pub mod caller;
 pub mod change_set;
+mod client_token;
 mod command;
 mod create;
 mod delete;
@@ -43,11 +46,13 @@ mod metrics;
 mod operation;
 mod page;
 pub mod path;
+pub mod quotas;
 mod references;
 mod request;
 mod response;
 mod rollback;
 mod tagging;
+pub mod throttle;
 mod transactions;
 mod update;
 
@@ -64,7 +69,10 @@ use self::caller::Caller;
 pub use self::error::ApiError;
 pub use self::http::router;
 pub use self::operation::Operation;
-use crate::store::{Batch, CommitError, Store};
+pub use self::quotas::Quotas;
+pub use self::throttle::Rates;
+use self::throttle::Throttle;
+use crate::store::{Batch, CommitError, Precondition, Store};
 
 /// What the operator decides about the API.
 #[derive(Clone, Debug)]
@@ -75,6 +83,10 @@ pub struct FrontendSettings {
     pub account: String,
     /// The largest body of a request, in bytes.
     pub body_bytes_max: usize,
+    /// How many resources there may be.
+    pub quotas: Quotas,
+    /// How often a caller may ask.
+    pub rates: Rates,
 }
 
 impl Default for FrontendSettings {
@@ -83,6 +95,8 @@ impl Default for FrontendSettings {
             region: "us-east-1".to_owned(),
             account: "000000000000".to_owned(),
             body_bytes_max: 1024 * 1024,
+            quotas: Quotas::default(),
+            rates: Rates::default(),
         }
     }
 }
@@ -93,13 +107,15 @@ pub struct Frontend {
     store: Arc<dyn Store>,
     settings: Arc<FrontendSettings>,
     authenticator: Authenticator,
+    throttle: Arc<Throttle>,
 }
 
 impl Frontend {
     /// The API over `store`, for everybody.
     pub fn new(store: Arc<dyn Store>, settings: FrontendSettings) -> Self {
         metrics::describe();
-        Self { store, settings: Arc::new(settings), authenticator: Authenticator::anonymous() }
+        let throttle = Arc::new(Throttle::new(settings.rates));
+        Self { store, settings: Arc::new(settings), authenticator: Authenticator::anonymous(), throttle }
     }
 
     /// The same API for those whom `authenticator` lets in.
@@ -116,6 +132,9 @@ impl Frontend {
     async fn commit(&self, batch: Batch) -> Result<Transaction, ApiError> {
         match self.store.commit(batch).await {
             Ok(transaction) => Ok(transaction),
+            Err(CommitError::Conflict { precondition: Precondition::Fewer { family, .. } }) => {
+                Err(quotas::reached(&family))
+            }
             Err(CommitError::Conflict { .. }) => Err(ApiError::Raced),
             Err(CommitError::Invalid(error)) => Err(ApiError::Batch(error)),
             Err(CommitError::Store(error)) => Err(ApiError::Store(error)),

@@ -8,12 +8,20 @@ use crate::model::shape::{Errors, List, Path, Shape, Text, json, parse};
 use crate::model::tags::{TAGS_MAX, TagKey};
 use crate::model::{FieldError, Kind, Spec, Tags, check_name};
 
-/// The name, the specification and the tags of what is to be created.
+/// The name, the specification and the tags of what is to be created, and the client token.
 #[derive(Debug)]
 pub(super) struct CreateBody {
     pub(super) name: String,
     pub(super) spec: Spec,
     pub(super) tags: Tags,
+    pub(super) token: Option<String>,
+}
+
+/// The specification that is to be, and the client token.
+#[derive(Debug)]
+pub(super) struct UpdateBody {
+    pub(super) spec: Spec,
+    pub(super) token: Option<String>,
 }
 
 /// The body of a request to create, or everything that is wrong with it.
@@ -25,7 +33,9 @@ pub(super) fn create(kind: Kind, body: &[u8]) -> Result<CreateBody, ApiError> {
     let spec = collect(spec(kind, members.get("spec")), &mut errors);
     let tags = collect(tags(members.get("tags")), &mut errors);
     match (name, spec, tags) {
-        (Some(name), Some(spec), Some(tags)) if errors.is_empty() => Ok(CreateBody { name, spec, tags }),
+        (Some(name), Some(spec), Some(tags)) if errors.is_empty() => {
+            Ok(CreateBody { name, spec, tags, token: client_token(&members) })
+        }
         _ => Err(ApiError::Invalid(errors)),
     }
 }
@@ -44,12 +54,12 @@ pub(super) fn spec_and_tags(
     }
 }
 
-/// The specification in the body of a request to update, or everything that is wrong with it.
-pub(super) fn update(kind: Kind, body: &[u8]) -> Result<Spec, ApiError> {
+/// What is in the body of a request to update, or everything that is wrong with it.
+pub(super) fn update(kind: Kind, body: &[u8]) -> Result<UpdateBody, ApiError> {
     let members = object(body)?;
     let mut errors = check_members(&members, &["spec", "clientToken"]);
     match collect(spec(kind, members.get("spec")), &mut errors) {
-        Some(spec) if errors.is_empty() => Ok(spec),
+        Some(spec) if errors.is_empty() => Ok(UpdateBody { spec, token: client_token(&members) }),
         _ => Err(ApiError::Invalid(errors)),
     }
 }
@@ -106,6 +116,10 @@ fn check_members(members: &Map<String, Value>, known: &[&str]) -> Vec<FieldError
         check_client_token(token, &mut errors);
     }
     errors.into_result().err().unwrap_or_default()
+}
+
+fn client_token(members: &Map<String, Value>) -> Option<String> {
+    members.get("clientToken").and_then(Value::as_str).map(str::to_owned)
 }
 
 fn check_client_token(token: &Value, errors: &mut Errors) {

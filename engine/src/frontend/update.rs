@@ -1,10 +1,11 @@
 //! Replacing the specification of a resource.
 
 use super::caller::Caller;
+use super::client_token::Repeated;
 use super::error::ApiError;
 use super::references::{referrer_key, targets};
 use super::{Frontend, Operation, now_ms};
-use crate::model::{Definition, ResourceId, Spec};
+use crate::model::{Definition, ResourceId, Spec, Tags};
 
 impl Frontend {
     /// Replaces the specification of `id`; everything that the new one refers to must exist. One that is equal to
@@ -14,12 +15,20 @@ impl Frontend {
         caller: &Caller,
         id: &ResourceId,
         spec: &Spec,
+        token: Option<&str>,
     ) -> Result<Definition, ApiError> {
+        let operation = Operation::Update(id.kind());
+        let no_tags = Tags::default();
+        let remembering = match self.repeated(caller, operation, token, (id, spec, &no_tags)).await? {
+            Repeated::Yes(definition) => return Ok(*definition),
+            Repeated::No(remembering) => remembering,
+        };
         let found = self.find(id).await?;
         let current = found.definition;
         if current.spec == *spec {
             return Ok(current);
         }
+        self.settings.quotas.check(spec)?;
         let new_targets = self.require_targets(id.mesh_name(), spec).await?;
         let old_targets = targets(id.mesh_name(), &current.spec);
 
@@ -28,7 +37,7 @@ impl Frontend {
             Definition { spec: spec.clone(), metadata: current.metadata.updated(now_ms), ..current };
         let key = id.key();
         let uid = &updated.metadata.uid;
-        let mut batch = Self::batch(caller, Operation::Update(id.kind()))
+        let mut batch = Self::batch(caller, operation)
             .if_equal(key.clone(), found.record.value)
             .put(key.clone(), updated.encode());
         for target in old_targets.difference(&new_targets) {
@@ -37,7 +46,7 @@ impl Frontend {
         for target in new_targets.difference(&old_targets) {
             batch = batch.if_present(target.key()).put(referrer_key(target, uid), key.clone());
         }
-        self.commit(batch).await?;
+        self.commit(remembering.add_to(batch, &updated)).await?;
         Ok(updated)
     }
 }

@@ -74,6 +74,11 @@ impl Spec {
         }
     }
 
+    /// The specification in JSON: the same bytes for equal ones.
+    pub fn encode(&self) -> Vec<u8> {
+        encoded(serde_json::to_vec(self))
+    }
+
     /// The specification as the API shows it: the same that [`Spec::parse`] takes.
     pub fn to_json(&self) -> Value {
         encoded(match self {

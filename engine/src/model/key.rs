@@ -17,6 +17,7 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_enco
 
 use super::id::ResourceId;
 use super::kind::Kind;
+use crate::store::Family;
 
 /// The prefix of every definition.
 pub const ALL_DEFINITIONS: &str = "definitions/";
@@ -61,6 +62,16 @@ impl ResourceId {
             key += &escape(self.name());
         }
         key
+    }
+
+    /// The keys of all resources of this kind that lie in the same resource: of all meshes, if this is one.
+    pub fn family(&self) -> Family {
+        if self.kind() == Kind::Mesh {
+            return Family::new(ALL_DEFINITIONS, ["/", Kind::Mesh.wire_name()].concat());
+        }
+        let key = self.key();
+        let before = key.rfind('/').map_or("", |slash| &key[..=slash]);
+        Family::new(before, "")
     }
 
     /// The key of the tags in the store. They have a record of their own, so that a change of tags changes no

@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use legation_proto::version::Transaction;
 
+use super::family::Family;
 use super::lease::LeaseId;
 
 /// Preconditions and changes that are committed together or not at all.
@@ -37,6 +39,7 @@ pub(super) enum Kind {
 #[derive(Clone, Debug)]
 pub(super) enum Change {
     Put { key: Arc<str>, value: Bytes, lease: Option<LeaseId> },
+    Remember { key: Arc<str>, value: Bytes, time_to_live: Duration },
     Delete { key: Arc<str> },
 }
 
@@ -73,6 +76,14 @@ pub enum Precondition {
         /// The prefix.
         prefix: Arc<str>,
     },
+    /// There are fewer keys of the family than this. Of batches that require it and put one such key each, only so many
+    /// are committed, however many come at the same time.
+    Fewer {
+        /// The keys that are counted.
+        family: Family,
+        /// How many are too many.
+        than: usize,
+    },
     /// Nothing under the prefix was created, changed or deleted after this transaction. For definitions only. A
     /// transaction that is not recent may conflict although nothing was: list again, and ask with that number.
     Untouched {
@@ -92,6 +103,7 @@ impl Precondition {
             | Self::Unchanged { key, .. }
             | Self::Equal { key, .. }
             | Self::Empty { prefix: key }
+            | Self::Fewer { family: Family { before: key, .. }, .. }
             | Self::Untouched { prefix: key, .. } => key,
         }
     }
@@ -107,6 +119,7 @@ impl fmt::Display for Precondition {
             }
             Self::Equal { key, .. } => write!(f, "{key} must have the expected value"),
             Self::Empty { prefix } => write!(f, "nothing may exist under {prefix}"),
+            Self::Fewer { family, than } => write!(f, "there must be fewer than {than} {family}"),
             Self::Untouched { prefix, since } => {
                 write!(f, "nothing under {prefix} may have changed since transaction {since}")
             }
@@ -117,7 +130,7 @@ impl fmt::Display for Precondition {
 impl Change {
     pub(super) fn key(&self) -> &Arc<str> {
         match self {
-            Self::Put { key, .. } | Self::Delete { key } => key,
+            Self::Put { key, .. } | Self::Remember { key, .. } | Self::Delete { key } => key,
         }
     }
 }
@@ -162,6 +175,11 @@ impl Batch {
         self.require(Precondition::Empty { prefix: prefix.into() })
     }
 
+    /// Requires that there are fewer than `than` keys of `family`.
+    pub fn if_fewer(self, family: Family, than: usize) -> Self {
+        self.require(Precondition::Fewer { family, than })
+    }
+
     /// Requires that nothing under the `prefix` of definitions was created, changed or deleted after `since`.
     pub fn if_untouched(self, prefix: impl Into<Arc<str>>, since: Transaction) -> Self {
         self.require(Precondition::Untouched { prefix: prefix.into(), since })
@@ -181,6 +199,12 @@ impl Batch {
     /// Creates or replaces the derived `key`, which is deleted when `lease` ends.
     pub fn put_with_lease(self, key: impl Into<Arc<str>>, value: impl Into<Bytes>, lease: LeaseId) -> Self {
         self.change(Change::Put { key: key.into(), value: value.into(), lease: Some(lease) })
+    }
+
+    /// Remembers the `value` of `key` with this commit of definitions. It stays for `time_to_live` at least, unless far too
+    /// many are remembered, and is gone some time after that. A batch that changes no definition remembers nothing.
+    pub fn remember(self, key: impl Into<Arc<str>>, value: impl Into<Bytes>, time_to_live: Duration) -> Self {
+        self.change(Change::Remember { key: key.into(), value: value.into(), time_to_live })
     }
 
     /// Deletes `key` if it exists.

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use thiserror::Error;
 
 use super::batch::{Batch, Change, Kind, Precondition};
-use super::record::is_definition;
+use super::record::{is_definition, is_remembered};
 
 /// How large a batch may be. The defaults leave room within the limits that etcd sets by default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +89,13 @@ pub enum InvalidBatch {
         /// The key.
         key: String,
     },
+    /// A remembered key that was to be put or deleted, another that was to be remembered, or one that was to be remembered
+    /// with no definition.
+    #[error("{key}: what is remembered is remembered with a change of definitions, and nothing else is")]
+    NotRemembered {
+        /// The key.
+        key: String,
+    },
     /// A definition that was to end with a lease.
     #[error("{key} is a definition, and definitions are never leased")]
     LeasedDefinition {
@@ -143,10 +150,16 @@ impl Limits {
 
     fn check_precondition(&self, precondition: &Precondition, definitions: bool) -> Result<(), InvalidBatch> {
         let key = precondition.key();
-        if !matches!(precondition, Precondition::Empty { .. } | Precondition::Untouched { .. }) {
+        let is_about_one_key = !matches!(
+            precondition,
+            Precondition::Empty { .. } | Precondition::Untouched { .. } | Precondition::Fewer { .. }
+        );
+        if is_about_one_key {
             self.check_key(key)?;
         }
-        if definitions && !is_definition(key) {
+        let is_durable = is_definition(key) || is_about_one_key && is_remembered(key);
+        let is_counted = matches!(precondition, Precondition::Fewer { .. });
+        if (definitions || is_counted) && !is_durable {
             return Err(InvalidBatch::DependsOnDerived { key: key.to_string() });
         }
         let names_transaction =
@@ -160,11 +173,17 @@ impl Limits {
     fn check_change(&self, change: &Change, definitions: bool) -> Result<(), InvalidBatch> {
         let key = change.key();
         self.check_key(key)?;
-        if is_definition(key) != definitions {
+        let is_change_of_remembered = matches!(change, Change::Remember { .. });
+        if is_remembered(key) != is_change_of_remembered || is_change_of_remembered && !definitions {
+            return Err(InvalidBatch::NotRemembered { key: key.to_string() });
+        }
+        if is_definition(key) != definitions && !is_change_of_remembered {
             return Err(InvalidBatch::MixedKinds { key: key.to_string() });
         }
-        let Change::Put { value, lease, .. } = change else {
-            return Ok(());
+        let (value, lease) = match change {
+            Change::Put { value, lease, .. } => (value, *lease),
+            Change::Remember { value, .. } => (value, None),
+            Change::Delete { .. } => return Ok(()),
         };
         if definitions && lease.is_some() {
             return Err(InvalidBatch::LeasedDefinition { key: key.to_string() });

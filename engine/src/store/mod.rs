@@ -5,22 +5,26 @@
 //! | [`record`] | what is stored and how it is read: records, listings, events, the two kinds of data |
 //! | [`batch`] | what a commit asks for: preconditions and changes |
 //! | [`limits`] | the bounds on a batch, checked before anything is written |
+//! | [`family`] | keys that can be counted |
 //! | [`lease`] | keys that live only as long as somebody keeps them alive |
 //! | [`retention`] | how much of the past is kept |
 //! | [`watch`] | the reading end of a watch, and the queue behind it |
 //! | [`error`] | what can go wrong |
 //! | [`embedded`] | the default implementation: one process, one redb file |
 //!
-//! There are two kinds of data, told apart by their keys (see [`is_definition`]):
+//! There are three kinds of data, told apart by their keys (see [`is_definition`], [`is_remembered`]):
 //!
 //! * **Definitions** are what users wrote. A commit of definitions is durable before it is acknowledged, takes the
 //!   next [`Transaction`] number and writes one journal entry.
 //! * **Derived** data (fragments, membership) can be computed again. It takes no number of its own: its records
 //!   carry the transaction that the store had reached. It has no past, and may be lost at a restart.
+//! * **Remembered** data is about commits of definitions: it is committed with them and as durable, is in no journal and no
+//!   past, and goes by itself after a time.
 
 pub mod batch;
 pub mod embedded;
 pub mod error;
+pub mod family;
 pub mod lease;
 pub mod limits;
 pub mod record;
@@ -41,9 +45,10 @@ use legation_proto::version::Transaction;
 pub use self::batch::{Batch, Precondition};
 pub use self::embedded::{EmbeddedStore, OpenError};
 pub use self::error::{CommitError, StoreError};
+pub use self::family::Family;
 pub use self::lease::LeaseId;
 pub use self::limits::{InvalidBatch, Limits};
-pub use self::record::{At, DEFINITIONS, Event, Listing, Record, is_definition};
+pub use self::record::{At, DEFINITIONS, Event, Listing, REMEMBERED, Record, is_definition, is_remembered};
 pub use self::retention::{Kept, Pruned, Retention};
 pub use self::watch::Watch;
 

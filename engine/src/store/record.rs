@@ -5,12 +5,20 @@ use std::sync::Arc;
 use bytes::Bytes;
 use legation_proto::version::Transaction;
 
-/// The prefix of the keys of all definitions; every other key is derived data.
+/// The prefix of the keys of all definitions.
 pub const DEFINITIONS: &str = "definitions/";
+
+/// The prefix of the keys of all that is remembered; every key that is neither is derived data.
+pub const REMEMBERED: &str = "remembered/";
 
 /// Whether `key` (or every key under it, if it is a prefix) belongs to a definition.
 pub fn is_definition(key: &str) -> bool {
     key.starts_with(DEFINITIONS)
+}
+
+/// Whether `key` is one of those that are remembered for a time.
+pub fn is_remembered(key: &str) -> bool {
+    key.starts_with(REMEMBERED)
 }
 
 /// A key with its value. Cheap to clone: both are shared.

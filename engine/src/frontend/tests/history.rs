@@ -80,6 +80,8 @@ async fn it_is_about_a_mesh_or_a_resource() {
     for name in ["mesh/m/virtualNode/a", "arn:aws:appmesh:us-east-1:000000000000:mesh/m/virtualNode/a"] {
         let answer = api.history(&format!("resource={name}")).await.ok();
         assert_eq!(numbers(&answer), [of_m2 + 2, of_m2 + 1, 2], "{name}");
+        let changes = answer["transactions"][0]["changes"].as_array().unwrap();
+        assert_eq!((changes.len(), &changes[0]["resource"]), (1, &json!("mesh/m/virtualNode/a")));
     }
     assert!(numbers(&api.history("resource=mesh/m/virtualNode/none").await.ok()).is_empty());
     assert!(numbers(&api.history("mesh=none").await.ok()).is_empty());

@@ -2,16 +2,19 @@
 
 mod authentication;
 mod change_sets;
+mod client_tokens;
 mod concurrency;
 mod failures;
 mod history;
 mod lists;
 mod operations;
+mod quotas;
 mod references;
 mod refusals;
 mod rollback;
 mod set_properties;
 mod tags;
+mod throttle;
 
 use std::sync::Arc;
 
@@ -31,7 +34,7 @@ use crate::store::{At, DEFINITIONS, EmbeddedStore, Record, Store};
 struct Api {
     router: Router,
     store: Arc<EmbeddedStore>,
-    _dir: Arc<TempDir>,
+    dir: Arc<TempDir>,
 }
 
 /// What the API said.
@@ -49,15 +52,41 @@ impl Api {
     }
 
     fn with_body_bytes_max(body_bytes_max: usize) -> Api {
-        let dir = TempDir::new().unwrap();
+        Api::with_settings(FrontendSettings { body_bytes_max, ..FrontendSettings::default() })
+    }
+
+    fn with_settings(settings: FrontendSettings) -> Api {
+        Api::in_dir(Arc::new(TempDir::new().unwrap()), settings)
+    }
+
+    fn in_dir(dir: Arc<TempDir>, settings: FrontendSettings) -> Api {
         let store = Arc::new(EmbeddedStore::open(dir.path()).unwrap());
-        let settings = FrontendSettings { body_bytes_max, ..FrontendSettings::default() };
-        Api { router: router(Frontend::new(store.clone(), settings)), store, _dir: Arc::new(dir) }
+        Api { router: router(Frontend::new(store.clone(), settings)), store, dir }
+    }
+
+    /// Another API over the same store, as of another host.
+    fn beside(&self) -> Api {
+        let frontend = Frontend::new(self.store.clone(), FrontendSettings::default());
+        Api { router: router(frontend), ..self.clone() }
+    }
+
+    /// The API after a restart. No other may be over the same store.
+    fn restarted(self) -> Api {
+        let Api { router, store, dir } = self;
+        drop(router);
+        drop(Arc::into_inner(store).expect("nobody else has the store open"));
+        Api::in_dir(dir, FrontendSettings::default())
     }
 
     /// The API with a mesh `m`, virtual nodes `a` and `b`, a virtual router `r` and a virtual gateway `g`.
     async fn with_mesh() -> Api {
         let api = Api::new();
+        api.fill().await;
+        api
+    }
+
+    /// Makes that mesh.
+    async fn fill(&self) {
         for (path, body) in [
             ("/meshes", json!({"meshName": "m", "spec": {}})),
             ("/meshes/m/virtualNodes", json!({"virtualNodeName": "a", "spec": {}})),
@@ -65,9 +94,8 @@ impl Api {
             ("/meshes/m/virtualRouters", json!({"virtualRouterName": "r", "spec": router_spec()})),
             ("/meshes/m/virtualGateways", json!({"virtualGatewayName": "g", "spec": gateway_spec()})),
         ] {
-            api.put(path, &body).await.ok();
+            self.put(path, &body).await.ok();
         }
-        api
     }
 
     async fn call(&self, method: &str, path: &str, body: impl Into<Body>) -> Answer {

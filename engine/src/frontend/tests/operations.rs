@@ -1,6 +1,9 @@
 //! What each operation does when all is well.
 
+use axum::body::Body;
+use axum::http::Request;
 use serde_json::{Value, json};
+use tower::ServiceExt;
 
 use super::{Api, gateway_route_spec, gateway_spec, node_provider, route_spec, router_spec};
 use crate::store::Store;
@@ -138,4 +141,23 @@ async fn the_owner_may_be_named() {
     assert!(message.contains("111111111111"), "{message}");
     let message = api.get("/meshes/m?meshOwner=me").await.refused(400, "BadRequestException");
     assert!(message.contains("meshOwner"), "{message}");
+}
+
+#[tokio::test]
+async fn every_answer_has_an_identifier() {
+    let api = Api::with_mesh().await;
+    let mut identifiers = std::collections::BTreeSet::new();
+    for (method, path) in [
+        ("GET", "/v20190125/meshes"),
+        ("GET", "/v20190125/meshes/none"),
+        ("PATCH", "/v20190125/meshes"),
+        ("GET", "/x"),
+    ] {
+        let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+        let response = api.router.clone().oneshot(request).await.unwrap();
+        let identifier = response.headers()["x-amzn-RequestId"].to_str().unwrap();
+        assert!(uuid::Uuid::parse_str(identifier).is_ok(), "{identifier}");
+        identifiers.insert(identifier.to_owned());
+    }
+    assert_eq!(identifiers.len(), 4);
 }

@@ -1,6 +1,6 @@
 //! Limits: what can never be committed is refused before anything is written.
 
-use super::super::{At, Batch, InvalidBatch, LeaseId};
+use super::super::{At, Batch, Family, InvalidBatch, LeaseId};
 use super::*;
 
 /// A key of `bytes` bytes that belongs to a definition.
@@ -79,6 +79,26 @@ pub(crate) async fn what_mixes_kinds_is_refused(fresh: &Fresh) {
     let no_transaction = InvalidBatch::NoTransaction { key: key() };
     for batch in [Batch::derived().if_unchanged(key(), 1), Batch::derived().if_untouched(key(), 1)] {
         assert_eq!(refusal(store, batch.put("derived/b", "x")).await, no_transaction);
+    }
+
+    let depends = InvalidBatch::DependsOnDerived { key: "derived/".into() };
+    let family = || Family::new("derived/", "");
+    assert_eq!(refusal(store, good().if_fewer(family(), 1)).await, depends);
+    assert_eq!(refusal(store, Batch::derived().put(key(), "x").if_fewer(family(), 1)).await, depends);
+
+    let remembered = || "remembered/a".to_owned();
+    let not_remembered = InvalidBatch::NotRemembered { key: remembered() };
+    for batch in [
+        good().put(remembered(), "x"),
+        good().delete(remembered()),
+        Batch::derived().put(remembered(), "x"),
+        Batch::derived().remember(remembered(), "x", Duration::from_secs(1)),
+    ] {
+        assert_eq!(refusal(store, batch).await, not_remembered);
+    }
+    for key in ["definitions/a", "derived/a"] {
+        let batch = good().remember(key, "x", Duration::from_secs(1));
+        assert_eq!(refusal(store, batch).await, InvalidBatch::NotRemembered { key: key.into() });
     }
 
     let leased = InvalidBatch::LeasedDefinition { key: "definitions/a".into() };

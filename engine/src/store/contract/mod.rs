@@ -4,15 +4,19 @@
 //! with [`Fresh`] around it. What only one implementation promises is tested beside that implementation.
 
 mod commits;
+mod families;
 mod leases;
 mod limits;
+mod memory;
 mod past;
 mod retention;
 mod watches;
 
 pub(crate) use self::commits::*;
+pub(crate) use self::families::*;
 pub(crate) use self::leases::*;
 pub(crate) use self::limits::*;
+pub(crate) use self::memory::*;
 pub(crate) use self::past::*;
 pub(crate) use self::retention::*;
 pub(crate) use self::watches::*;
@@ -53,6 +57,11 @@ macro_rules! contract_tests {
             the_journal_is_read_backwards,
             the_journal_of_a_key_is_its_entries,
             untouched_is_what_did_not_change,
+            fewer_counts_the_keys_of_a_family,
+            fewer_holds_under_concurrent_writers,
+            what_is_remembered_is_committed_with_its_batch,
+            what_is_remembered_is_remembered_once,
+            what_is_remembered_goes_after_its_time,
             what_breaks_a_limit_is_refused,
             what_mixes_kinds_is_refused,
             what_is_at_a_limit_is_committed,

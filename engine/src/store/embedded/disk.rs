@@ -15,6 +15,7 @@ use redb::{
     WriteTransaction,
 };
 
+use super::memory::Remembered;
 use super::open::OpenError;
 use super::view::Records;
 use super::writer::Commit;
@@ -31,6 +32,10 @@ const JOURNAL: TableDefinition<Transaction, &[u8]> = TableDefinition::new("journ
 /// Every change of every key, and whether the key existed after it. Of the time before the journal begins it has what
 /// existed when it begins: the last change of each key.
 const HISTORY: TableDefinition<(&str, Transaction), bool> = TableDefinition::new("history");
+
+/// What is remembered: until when in milliseconds since the Unix epoch, the transaction that it came with, and its value.
+/// A store that never remembered anything has no such table.
+const REMEMBERED: TableDefinition<&str, (i64, Transaction, &[u8])> = TableDefinition::new("remembered");
 
 /// The entry of [`META`] that says how the rest is to be read.
 const FORMAT: &str = "format";
@@ -53,6 +58,8 @@ pub(super) struct Loaded {
     pub(super) oldest: Transaction,
     /// Every definition.
     pub(super) records: Records,
+    /// What is remembered.
+    pub(super) remembered: Vec<Remembered>,
 }
 
 /// The durable part of the store.
@@ -145,28 +152,45 @@ impl Disk {
         let journal = read.open_table(JOURNAL).map_err(failure)?;
         let newest = journal.last().map_err(failure)?;
         let transaction = newest.map_or(0, |(transaction, _)| transaction.value());
-        Ok(Loaded { transaction, oldest: oldest(&journal)?, records })
+        Ok(Loaded { transaction, oldest: oldest(&journal)?, records, remembered: self.remembered()? })
     }
 
-    /// Makes all of `commits` durable, or none. After an error redb refuses to write until it is opened again,
+    /// What is remembered, and until when.
+    pub(super) fn remembered(&self) -> Result<Vec<Remembered>, StoreError> {
+        let read = self.begin_read()?;
+        let table = match read.open_table(REMEMBERED) {
+            Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+            result => result.map_err(failure)?,
+        };
+        let mut remembered = Vec::new();
+        for row in table.iter().map_err(failure)? {
+            let (key, row) = row.map_err(failure)?;
+            let (until_ms, transaction, value) = row.value();
+            let (key, value) = (key.value().into(), Bytes::copy_from_slice(value));
+            remembered.push(Remembered { record: Record { key, value, transaction }, until_ms });
+        }
+        Ok(remembered)
+    }
+
+    /// Makes all of `commits` durable and forgets what is `forgotten`, or neither. After an error redb refuses to write until it is opened again,
     /// since nobody knows what of it reached the disk.
-    pub(super) fn commit(&self, commits: &[Commit]) -> Result<(), StoreError> {
+    pub(super) fn commit(&self, commits: &[Commit], forgotten: &[Arc<str>]) -> Result<(), StoreError> {
         if commits.is_empty() {
             return Ok(());
         }
-        let written = self.write(commits);
+        let written = self.write(commits, forgotten);
         if written.is_err() {
             self.has_failed.store(true, Ordering::Relaxed);
         }
         written
     }
 
-    fn write(&self, commits: &[Commit]) -> Result<(), StoreError> {
+    fn write(&self, commits: &[Commit], forgotten: &[Arc<str>]) -> Result<(), StoreError> {
         let write = self.begin_write()?;
         let mut definitions = write.open_table(DEFINITIONS).map_err(failure)?;
         let mut journal = write.open_table(JOURNAL).map_err(failure)?;
         let mut history = write.open_table(HISTORY).map_err(failure)?;
-        for Commit { entry, events } in commits {
+        for Commit { entry, events, .. } in commits {
             for Event { key, value, .. } in events {
                 let key = key.as_ref();
                 match value {
@@ -181,6 +205,17 @@ impl Disk {
             journal.insert(entry.transaction, encoded.as_slice()).map_err(failure)?;
         }
         drop((definitions, journal, history));
+        let mut remembered = commits.iter().flat_map(|commit| &commit.remembered).peekable();
+        if remembered.peek().is_some() || !forgotten.is_empty() {
+            let mut table = write.open_table(REMEMBERED).map_err(failure)?;
+            for key in forgotten {
+                table.remove(key.as_ref()).map_err(failure)?;
+            }
+            for Remembered { record, until_ms } in remembered {
+                let row = (*until_ms, record.transaction, record.value.as_ref());
+                table.insert(record.key.as_ref(), row).map_err(failure)?;
+            }
+        }
         write.commit().map_err(failure)
     }
 
@@ -435,6 +470,16 @@ fn failure(error: impl Into<redb::Error>) -> StoreError {
     match error.into() {
         redb::Error::Corrupted(detail) => StoreError::Damaged { detail },
         other => StoreError::Storage(Arc::new(other)),
+    }
+}
+
+#[cfg(test)]
+impl Disk {
+    /// How many rows there are in the history.
+    pub(super) fn history_rows(&self) -> usize {
+        let read = self.begin_read().unwrap();
+        let history = read.open_table(HISTORY).unwrap();
+        history.iter().unwrap().count()
     }
 }
 

@@ -15,6 +15,8 @@
 //! | `view` | what a batch means for the records it would change |
 //! | `deletions` | which definitions were deleted lately |
 //! | `watchers` | who is told about a change of which key |
+//! | `families` | how many keys there are of some kinds |
+//! | `memory` | which keys are remembered, and until when |
 //! | `leases`, `expiry` | the table of leases, the thread that ends them |
 //! | `writer` | the thread that makes definitions durable, in groups |
 //! | `disk`, `open` | the redb file |
@@ -25,7 +27,9 @@
 mod deletions;
 mod disk;
 mod expiry;
+mod families;
 mod leases;
+mod memory;
 mod open;
 mod state;
 mod view;
@@ -90,11 +94,12 @@ impl EmbeddedStore {
     fn with_database(open: OpenDatabase, path: &Path) -> Result<Self, OpenError> {
         metrics::describe();
         let disk = Arc::new(Disk::prepare(open, path)?);
-        let Loaded { transaction, oldest, records } =
+        let Loaded { transaction, oldest, records, remembered } =
             disk.load().map_err(|error| OpenError::Unreadable { path: path.to_owned(), error })?;
         metrics::transaction(transaction);
         metrics::oldest(oldest);
         let shared = Arc::new(Shared::new(transaction, oldest, records));
+        shared.lock().remember(remembered);
         let expiry = Expiry::start(Arc::clone(&shared)).map_err(OpenError::Thread)?;
         let writer = Writer::start(Arc::clone(&shared), Arc::clone(&disk)).map_err(OpenError::Thread)?;
         Ok(Self { writer, _expiry: expiry, shared, disk, limits: LIMITS })

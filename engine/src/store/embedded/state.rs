@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 use legation_proto::version::Transaction;
 
 use super::deletions::Deletions;
+use super::families::Families;
 use super::leases::Leases;
+use super::memory::{Memory, Remembered};
 use super::view::{Records, Staged, View, under};
 use super::watchers::{Wakeups, Watchers};
-use crate::store::batch::{Batch, Change};
+use crate::store::batch::{Batch, Change, Precondition};
 use crate::store::error::{CommitError, StoreError};
 use crate::store::lease::LeaseId;
 use crate::store::record::{Event, Listing, Record};
@@ -36,6 +38,8 @@ pub(super) struct State {
     times: VecDeque<(Transaction, i64)>,
     records: Records,
     deletions: Deletions,
+    families: Families,
+    memory: Memory,
     watchers: Watchers,
     leases: Leases,
     closed: bool,
@@ -49,6 +53,8 @@ impl Shared {
             times: VecDeque::new(),
             records,
             deletions: Deletions::after(transaction),
+            families: Families::default(),
+            memory: Memory::default(),
             watchers: Watchers::default(),
             leases: Leases::default(),
             closed: false,
@@ -107,9 +113,39 @@ impl State {
         self.transaction
     }
 
+    /// Counts what these preconditions are about, which is to be done before they are checked.
+    pub(super) fn count(&mut self, preconditions: &[Precondition]) {
+        for precondition in preconditions {
+            if let Precondition::Fewer { family, .. } = precondition {
+                self.families.count(family, &self.records);
+            }
+        }
+    }
+
     /// The definitions as they will be after what is staged.
     pub(super) fn view<'a>(&'a self, staged: &'a Staged) -> View<'a> {
-        View::new(&self.records, staged, &self.deletions)
+        View::new(&self.records, staged, &self.deletions, &self.families)
+    }
+
+    /// Remembers what was committed so.
+    pub(super) fn remember(&mut self, remembered: impl IntoIterator<Item = Remembered>) {
+        for Remembered { record, until_ms } in remembered {
+            self.memory.remember(&record.key, until_ms);
+            self.records.insert(Arc::clone(&record.key), record);
+        }
+    }
+
+    /// Some of the remembered keys that should be forgotten at `now_ms`.
+    pub(super) fn to_forget(&self, now_ms: i64) -> Vec<Arc<str>> {
+        self.memory.due(now_ms)
+    }
+
+    /// Forgets remembered keys.
+    pub(super) fn forget(&mut self, keys: &[Arc<str>]) {
+        for key in keys {
+            self.memory.forget(key);
+            self.records.remove(key);
+        }
     }
 
     pub(super) fn oldest(&self) -> Transaction {
@@ -159,6 +195,7 @@ impl State {
     /// Commits a batch of derived data, which exists here only.
     pub(super) fn commit_derived(&mut self, batch: Batch) -> Result<(Transaction, Wakeups), CommitError> {
         let staged = Staged::new();
+        self.count(&batch.preconditions);
         let view = self.view(&staged);
         if let Some(precondition) = view.first_conflict(batch.preconditions) {
             return Err(CommitError::Conflict { precondition });
@@ -172,7 +209,7 @@ impl State {
         for change in batch.changes {
             match change {
                 Change::Put { key, lease, .. } => self.leases.hold(key, lease),
-                Change::Delete { key } => self.leases.hold(key, None),
+                Change::Remember { key, .. } | Change::Delete { key } => self.leases.hold(key, None),
             }
         }
         let wakeups = self.apply(&events);
@@ -197,12 +234,16 @@ impl State {
     fn apply(&mut self, events: &[Event]) -> Wakeups {
         for event in events {
             let Some(value) = &event.value else {
-                self.records.remove(&event.key);
+                if self.records.remove(&event.key).is_some() {
+                    self.families.remove(&event.key);
+                }
                 continue;
             };
             let record =
                 Record { key: Arc::clone(&event.key), value: value.clone(), transaction: event.transaction };
-            self.records.insert(Arc::clone(&event.key), record);
+            if self.records.insert(Arc::clone(&event.key), record).is_none() {
+                self.families.add(&event.key);
+            }
         }
         self.watchers.publish(events)
     }

@@ -76,11 +76,59 @@ async fn a_reopened_store_knows_what_was_pruned() {
     assert_eq!(states(&store).await, before);
     let too_old = store.list("definitions/", At::Transaction(14)).await;
     assert!(matches!(too_old, Err(StoreError::TooOld { asked: 14, oldest: 15 })), "{too_old:?}");
+    // and so says the disk, where it is pruned between the question and the answer
+    for error in [store.disk.past("definitions/", 14).err(), store.disk.changes("definitions/", 14, 20).err()]
+    {
+        assert!(matches!(error, Some(StoreError::TooOld { asked: 14, oldest: 15 })), "{error:?}");
+    }
     let journal = store.journal(0, 100).await.unwrap();
     assert_eq!(
         journal.iter().map(|entry| entry.transaction).collect::<Vec<_>>(),
         (16..=21).collect::<Vec<_>>()
     );
+}
+
+#[tokio::test]
+async fn a_reopened_store_remembers_what_its_time_is_not_over_of() {
+    let dir = TempDir::new().unwrap();
+    let store = EmbeddedStore::open(dir.path()).unwrap();
+    let long = Duration::from_secs(600);
+    let short = Duration::from_millis(1);
+    for (key, time) in [("remembered/long", long), ("remembered/short", short)] {
+        store.commit(put("definitions/a", key).remember(key, "r", time)).await.unwrap();
+    }
+    let long_record = store.get("remembered/long").await.unwrap().unwrap();
+    drop(store);
+    std::thread::sleep(Duration::from_millis(5));
+
+    let store = EmbeddedStore::open(dir.path()).unwrap();
+    assert_eq!(store.get("remembered/long").await.unwrap(), Some(long_record));
+    // what goes is taken off the disk with a commit, and no other
+    store.commit(put("definitions/a", "2").if_absent("remembered/short")).await.unwrap();
+    let on_disk = || store.disk.remembered().unwrap().into_iter().map(|found| found.record.key.to_string());
+    assert_eq!(on_disk().collect::<Vec<_>>(), ["remembered/long"]);
+    assert_eq!(store.journal(0, 100).await.unwrap().len(), 3);
+
+    let conflict = put("definitions/a", "3").if_absent("remembered/long").remember("remembered/b", "r", long);
+    assert!(store.commit(conflict).await.is_err());
+    assert_eq!(on_disk().count(), 1);
+}
+
+#[tokio::test]
+async fn what_is_pruned_takes_no_room() {
+    let dir = TempDir::new().unwrap();
+    let store = EmbeddedStore::open(dir.path()).unwrap();
+    for count in 0..60 {
+        store.commit(put(&format!("definitions/{}", count % 3), &count.to_string())).await.unwrap();
+        store.commit(put("definitions/came-and-went", "1")).await.unwrap();
+        store.commit(Batch::definitions("tester", "Test").delete("definitions/came-and-went")).await.unwrap();
+    }
+    assert_eq!(store.disk.history_rows(), 180);
+    let kept = Kept { entries_max: 9, since_ms: i64::MIN };
+    while store.prune(kept).await.unwrap().has_more {}
+    assert_eq!(store.oldest().await.unwrap(), 171);
+    // those that are kept, and what existed before them
+    assert_eq!(store.disk.history_rows(), 9 + 3);
 }
 
 /// Tells, when it is woken, whether the state is locked.

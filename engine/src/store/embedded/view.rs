@@ -8,7 +8,9 @@ use legation_proto::v1;
 use legation_proto::version::Transaction;
 
 use super::deletions::Deletions;
+use super::families::Families;
 use crate::store::batch::{Change, Precondition};
+use crate::store::family::Family;
 use crate::store::record::{Event, Record};
 
 /// Records by their keys.
@@ -22,6 +24,7 @@ pub(super) struct View<'a> {
     records: &'a Records,
     staged: &'a Staged,
     deletions: &'a Deletions,
+    families: &'a Families,
 }
 
 /// The records under `prefix`, sorted by key.
@@ -39,8 +42,13 @@ fn entries_under<'a, V>(
 }
 
 impl<'a> View<'a> {
-    pub(super) fn new(records: &'a Records, staged: &'a Staged, deletions: &'a Deletions) -> Self {
-        Self { records, staged, deletions }
+    pub(super) fn new(
+        records: &'a Records,
+        staged: &'a Staged,
+        deletions: &'a Deletions,
+        families: &'a Families,
+    ) -> Self {
+        Self { records, staged, deletions, families }
     }
 
     fn get(&self, key: &str) -> Option<&'a Record> {
@@ -61,6 +69,22 @@ impl<'a> View<'a> {
             && self.deletions.is_none_under(prefix, since)
     }
 
+    /// How many keys of `family` there are. It must be counted.
+    fn count(&self, family: &Family) -> usize {
+        let mut count = self.families.get(family).unwrap_or_default();
+        for (key, record) in entries_under(self.staged, &family.before) {
+            if !family.contains(key) {
+                continue;
+            }
+            match (self.records.contains_key(key), record.is_some()) {
+                (false, true) => count += 1,
+                (true, false) => count = count.saturating_sub(1),
+                _ => {}
+            }
+        }
+        count
+    }
+
     fn holds(&self, precondition: &Precondition) -> bool {
         match precondition {
             Precondition::Absent { key } => self.get(key).is_none(),
@@ -70,6 +94,7 @@ impl<'a> View<'a> {
             }
             Precondition::Equal { key, value } => self.get(key).is_some_and(|record| record.value == *value),
             Precondition::Empty { prefix } => self.is_empty(prefix),
+            Precondition::Fewer { family, than } => self.count(family) < *than,
             Precondition::Untouched { prefix, since } => self.is_untouched(prefix, *since),
         }
     }
@@ -86,7 +111,7 @@ impl<'a> View<'a> {
             let (key, value) = match change {
                 Change::Put { key, value, .. } => (key, Some(value.clone())),
                 Change::Delete { key } if self.get(key).is_some() => (key, None),
-                Change::Delete { .. } => continue,
+                Change::Remember { .. } | Change::Delete { .. } => continue,
             };
             events.push(Event { key: Arc::clone(key), value, transaction });
         }
@@ -121,7 +146,17 @@ mod tests {
             staged.insert(key, Some(record));
         }
         let deletions = Deletions::after(1);
-        let view = View::new(&records, &staged, &deletions);
+        let family = Family::new("a/", "");
+        let mut families = Families::default();
+        families.count(&family, &records);
+        staged.insert("a/new".into(), Some(record("a/new", "2").1));
+        staged.insert("a/newer".into(), Some(record("a/newer", "2").1));
+        staged.insert("a/new/deeper".into(), Some(record("a/new/deeper", "2").1));
+        let view = View::new(&records, &staged, &deletions, &families);
+        assert_eq!(view.count(&family), 2, "one is deleted, two are new");
+        staged.retain(|key, _| !key.starts_with("a/new"));
+        let view = View::new(&records, &staged, &deletions, &families);
+        assert_eq!(view.count(&family), 0);
         let value = |key| view.get(key).map(|record| record.value.as_ref());
         assert_eq!(value("a/deleted"), None);
         assert_eq!(value("b/kept"), Some(&b"1"[..]));

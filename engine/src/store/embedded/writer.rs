@@ -19,10 +19,11 @@ use legation_proto::version::Transaction;
 use tokio::sync::{mpsc, oneshot};
 
 use super::disk::Disk;
+use super::memory::Remembered;
 use super::state::{Shared, State};
 use super::view::Staged;
 use super::watchers::Wakeups;
-use crate::store::batch::{Batch, Kind};
+use crate::store::batch::{Batch, Change, Kind};
 use crate::store::error::{CommitError, StoreError};
 use crate::store::metrics;
 use crate::store::record::{Event, Record};
@@ -51,6 +52,7 @@ type Answer = Result<Transaction, CommitError>;
 pub(super) struct Commit {
     pub(super) entry: JournalEntry,
     pub(super) events: Vec<Event>,
+    pub(super) remembered: Vec<Remembered>,
 }
 
 impl Writer {
@@ -132,15 +134,15 @@ fn commit_group(batches: Vec<(Batch, oneshot::Sender<Answer>)>, shared: &Shared,
         return;
     }
     let mut answers = Vec::new();
-    let state = shared.lock();
-    let mut group = Group::after(state.transaction());
+    let mut state = shared.lock();
+    let mut group = Group::after(&state, now_ms());
     for (batch, caller) in batches {
-        let answer = group.stage(&state, batch);
+        let answer = group.stage(&mut state, batch);
         answers.push((caller, answer));
     }
     drop(state);
 
-    if let Err(error) = disk.commit(&group.commits) {
+    if let Err(error) = disk.commit(&group.commits, &group.forgotten) {
         tracing::error!(%error, "definitions could not be written");
         // an answer may rest on a batch of this group that was not written, so none of them is given
         for (caller, _) in answers {
@@ -150,10 +152,14 @@ fn commit_group(batches: Vec<(Batch, oneshot::Sender<Answer>)>, shared: &Shared,
     }
 
     let mut state = shared.lock();
-    let apply = |Commit { entry, events }: &Commit| {
-        state.apply_definitions(entry.transaction, entry.committed_at_ms, events)
+    if !group.commits.is_empty() {
+        state.forget(&group.forgotten);
+    }
+    let apply = |Commit { entry, events, remembered }: Commit| {
+        state.remember(remembered);
+        state.apply_definitions(entry.transaction, entry.committed_at_ms, &events)
     };
-    let wakeups: Vec<Wakeups> = group.commits.iter().map(apply).collect();
+    let wakeups: Vec<Wakeups> = group.commits.into_iter().map(apply).collect();
     drop(state);
     metrics::transaction(group.transaction);
     for (caller, answer) in answers {
@@ -169,7 +175,9 @@ fn recover(shared: &Shared, disk: &Disk) -> Result<(), StoreError> {
     disk.reopen()?;
     let newest = shared.lock().transaction();
     let missed = disk.journal(newest, Transaction::MAX, usize::MAX)?;
+    let remembered = disk.remembered()?;
     let mut state = shared.lock();
+    state.remember(remembered);
     for entry in missed {
         let JournalEntry { transaction, committed_at_ms, .. } = entry;
         let events = entry.changes.into_iter().map(|change| Event {
@@ -188,15 +196,21 @@ struct Group {
     transaction: Transaction,
     staged: Staged,
     commits: Vec<Commit>,
+    /// What was remembered long enough. It goes with the commits, if there are any.
+    forgotten: Vec<Arc<str>>,
+    now_ms: i64,
 }
 
 impl Group {
-    fn after(transaction: Transaction) -> Self {
-        Self { transaction, staged: Staged::new(), commits: Vec::new() }
+    fn after(state: &State, now_ms: i64) -> Self {
+        let forgotten = state.to_forget(now_ms);
+        let staged = forgotten.iter().map(|key| (Arc::clone(key), None)).collect();
+        Self { transaction: state.transaction(), staged, commits: Vec::new(), forgotten, now_ms }
     }
 
     /// Adds a batch if its preconditions hold; one that conflicts leaves no trace.
-    fn stage(&mut self, state: &State, batch: Batch) -> Answer {
+    fn stage(&mut self, state: &mut State, batch: Batch) -> Answer {
+        state.count(&batch.preconditions);
         let view = state.view(&self.staged);
         if let Some(precondition) = view.first_conflict(batch.preconditions) {
             return Err(CommitError::Conflict { precondition });
@@ -210,12 +224,20 @@ impl Group {
         for event in &events {
             self.staged.insert(Arc::clone(&event.key), record(event));
         }
+        let mut remembered = Vec::new();
+        for change in &batch.changes {
+            if let Change::Remember { key, value, time_to_live } = change {
+                let new = Remembered::new(key, value, transaction, self.now_ms, *time_to_live);
+                self.staged.insert(Arc::clone(key), Some(new.record.clone()));
+                remembered.push(new);
+            }
+        }
         let (author, operation) = match batch.kind {
             Kind::Definitions { author, operation } => (author, operation),
             Kind::Derived => (String::new(), String::new()),
         };
-        let entry = JournalEntry { transaction, committed_at_ms: now_ms(), author, operation, changes };
-        self.commits.push(Commit { entry, events });
+        let entry = JournalEntry { transaction, committed_at_ms: self.now_ms, author, operation, changes };
+        self.commits.push(Commit { entry, events, remembered });
         self.transaction = transaction;
         Ok(transaction)
     }
