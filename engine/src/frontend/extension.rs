@@ -7,6 +7,7 @@ use std::time::Instant;
 use axum::Json;
 use axum::extract::{self, Request, State};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use serde_json::Value;
 use tokio::task::spawn_blocking;
 
@@ -31,6 +32,8 @@ pub(super) enum Extension {
     GetHistory,
     /// The definitions are made what they were.
     Rollback,
+    /// It is told what changes would black-hole.
+    Lint,
 }
 
 impl Extension {
@@ -40,12 +43,13 @@ impl Extension {
             Self::ApplyChanges => "ApplyChanges",
             Self::GetHistory => "GetHistory",
             Self::Rollback => "Rollback",
+            Self::Lint => "Lint",
         }
     }
 
     /// Whether it changes anything.
     pub(super) fn is_write(self) -> bool {
-        self != Self::GetHistory
+        !matches!(self, Self::GetHistory | Self::Lint)
     }
 }
 
@@ -54,6 +58,7 @@ enum Command {
     ApplyChanges(TransactionRequest),
     GetHistory(HistoryRequest),
     Rollback(RollbackRequest),
+    Lint(TransactionRequest),
 }
 
 /// Answers a request for `extension`.
@@ -74,18 +79,16 @@ pub(super) async fn serve(
 
 async fn answer(frontend: &Frontend, extension: Extension, request: Request) -> Result<Value, ApiError> {
     let (head, body) = request.into_parts();
-    let bodies = if extension == Extension::ApplyChanges { SET_BODIES } else { 1 };
+    let is_set = matches!(extension, Extension::ApplyChanges | Extension::Lint);
+    let bodies = if is_set { SET_BODIES } else { 1 };
     let limit = frontend.settings.body_bytes_max * bodies;
     let (caller, body) = frontend.authenticate(&head, body, limit).await?;
     frontend.throttle.admit_one(&caller, extension.is_write())?;
     let extract::Query(query) = extract::Query::<Query>::try_from_uri(&head.uri)
         .map_err(|error| ApiError::BadRequest(error.body_text()))?;
     let command = match extension {
-        Extension::ApplyChanges => {
-            // thousands of documents take longer than others on this thread can wait
-            let decoded = spawn_blocking(move || TransactionRequest::decode(&body)).await;
-            Command::ApplyChanges(decoded.map_err(|error| StoreError::Storage(Arc::new(error)))??)
-        }
+        Extension::ApplyChanges => Command::ApplyChanges(decode_set(body).await?),
+        Extension::Lint => Command::Lint(decode_set(body).await?),
         Extension::GetHistory => Command::GetHistory(HistoryRequest::decode(&query)?),
         Extension::Rollback => Command::Rollback(RollbackRequest::decode(&body)?),
     };
@@ -94,6 +97,7 @@ async fn answer(frontend: &Frontend, extension: Extension, request: Request) -> 
             Command::ApplyChanges(request) => frontend.apply_changes(&caller, request).await,
             Command::GetHistory(request) => frontend.history(request).await,
             Command::Rollback(request) => frontend.rollback(&caller, request).await,
+            Command::Lint(request) => frontend.lint(request).await,
         };
         match outcome {
             Err(ApiError::Raced) => {}
@@ -101,4 +105,10 @@ async fn answer(frontend: &Frontend, extension: Extension, request: Request) -> 
         }
     }
     Err(ApiError::Raced)
+}
+
+/// Thousands of documents take longer than others on this thread can wait.
+async fn decode_set(body: Bytes) -> Result<TransactionRequest, ApiError> {
+    let decoded = spawn_blocking(move || TransactionRequest::decode(&body)).await;
+    decoded.map_err(|error| StoreError::Storage(Arc::new(error)))?
 }

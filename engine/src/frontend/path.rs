@@ -16,6 +16,9 @@ pub const HISTORY: &str = "/legation/v1/history";
 /// Where changes are taken back.
 pub const ROLLBACK: &str = "/legation/v1/rollback";
 
+/// Where it is told what changes would black-hole.
+pub const LINT: &str = "/legation/v1/lint";
+
 /// Where tags are added; the parameter `resourceArn` says of what.
 pub const TAG: &str = "/v20190125/tag";
 

@@ -15,6 +15,7 @@ mod rollback;
 mod set_properties;
 mod tags;
 mod throttle;
+mod warnings;
 
 use std::sync::Arc;
 
@@ -43,6 +44,8 @@ struct Answer {
     status: StatusCode,
     /// The header that clients read the type of an error from.
     error_type: Option<String>,
+    /// What it warns of.
+    warnings: Vec<String>,
     body: Value,
 }
 
@@ -108,9 +111,11 @@ impl Api {
         let status = response.status();
         let error_type = response.headers().get("x-amzn-ErrorType");
         let error_type = error_type.map(|value| value.to_str().unwrap().to_owned());
+        let warnings = response.headers().get_all("x-legation-warning").iter();
+        let warnings = warnings.map(|value| value.to_str().unwrap().to_owned()).collect();
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
         let body = serde_json::from_slice(&bytes).unwrap();
-        Answer { status, error_type, body }
+        Answer { status, error_type, warnings, body }
     }
 
     async fn put(&self, path: &str, body: &Value) -> Answer {
