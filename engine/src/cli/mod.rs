@@ -9,6 +9,7 @@ mod config;
 mod confirm;
 mod failure;
 mod history;
+mod lint;
 mod rollback;
 mod serve;
 mod status;
@@ -39,6 +40,7 @@ pub struct Cli {
 enum Command {
     Serve(Box<serve::ServeArgs>),
     Apply(apply::ApplyArgs),
+    Lint(lint::LintArgs),
     History(history::HistoryArgs),
     Rollback(rollback::RollbackArgs),
     Bootstrap(bootstrap::BootstrapArgs),
@@ -58,6 +60,7 @@ impl Cli {
         match self.command {
             Command::Serve(args) => exit_code(serve::run(*args)),
             Command::Apply(args) => apply::run(&args),
+            Command::Lint(args) => lint::run(&args),
             Command::History(args) => exit_code(history::run(&args)),
             Command::Rollback(args) => exit_code(rollback::run(&args)),
             Command::Bootstrap(args) => bootstrap::run(&args),

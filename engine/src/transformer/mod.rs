@@ -22,10 +22,12 @@
 //! | `mesh` | a mesh between passes: its definitions, and what came of them |
 //! | `dependents` | which fragments a definition went into |
 //! | [`workers`] | the threads that transform |
+//! | [`linter`] | what is found in the meshes that passes have seen changed |
 //! | [`keys`] | where fragments stand in the store |
 
 pub mod definitions;
 pub mod keys;
+pub mod linter;
 pub mod names;
 pub mod passes;
 pub mod transform;
