@@ -20,6 +20,7 @@ use regex::Regex;
 use serde_json::{Value, json};
 
 use super::{Code, check, lint, of, to_server, to_service, way, well};
+use crate::model::{Kind, Spec};
 use crate::transformer::tests::fixture::Definitions;
 use crate::transformer::tests::render;
 
@@ -227,7 +228,8 @@ fn header_condition() -> impl Strategy<Value = Value> {
         .prop_map(|(name, value, invert)| json!({"name": name, "match": value, "invert": invert}))
 }
 
-/// The conditions of a route: few of many possible ones, so that often one covers another.
+/// The conditions of a route: few of many possible ones, so that often one covers another. Headers whose conditions exclude
+/// each other are left out.
 fn condition() -> impl Strategy<Value = Value> {
     let headers = prop::collection::vec(header_condition(), 0..3);
     let method = prop_oneof![3 => Just(json!(null)), 1 => select(vec![json!("GET"), json!("POST")])];
@@ -238,7 +240,8 @@ fn condition() -> impl Strategy<Value = Value> {
     let port = prop_oneof![3 => Just(json!(null)), 1 => select(vec![json!(80), json!(81)])];
     (path_condition(), headers, method, query, port).prop_map(
         |(mut condition, headers, method, query, port)| {
-            if !headers.is_empty() {
+            let with_headers = json!({"prefix": "/", "headers": headers});
+            if Spec::parse(Kind::Route, &of("httpRoute", &with_headers, &to_server())).is_ok() {
                 condition["headers"] = json!(headers);
             }
             condition["method"] = method;
