@@ -6,6 +6,7 @@
 //! | [`store`] | where definitions and fragments are kept: transactions, journal, watches |
 //! | [`frontend`] | App Mesh's API |
 //! | [`transformer`] | from definitions to fragments |
+//! | [`lint`] | what would black-hole traffic |
 //! | [`management`] | from fragments to the streams of Envoys |
 //! | [`envoy`] | builders of Envoy's messages |
 //! | [`plan`] | what a change would do to Envoys |
@@ -18,6 +19,7 @@ pub mod cli;
 pub mod envoy;
 pub mod frontend;
 pub mod http_server;
+pub mod lint;
 pub mod management;
 pub mod model;
 pub mod plan;

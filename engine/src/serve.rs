@@ -112,6 +112,7 @@ pub async fn serve(settings: ServeSettings) -> Result<(), ServeError> {
 
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let (passes, transformed) = Passes::new(Arc::clone(&store), Workers::start(cores)?);
+    let linter = passes.linter();
     let (feed_handle, requests) = feed::requests();
     let control_plane = format!("legation/{}", uuid::Uuid::new_v4());
     let fleet_settings = FleetSettings {
@@ -141,6 +142,7 @@ pub async fn serve(settings: ServeSettings) -> Result<(), ServeError> {
         fleet: Arc::clone(&fleet),
         store: Arc::clone(&store),
         transformed,
+        found: linter.found(),
         feed: feed_handle,
         metrics: metrics.clone(),
     });
@@ -149,6 +151,10 @@ pub async fn serve(settings: ServeSettings) -> Result<(), ServeError> {
     let journal = retention::keep(Arc::clone(&store), settings.retention);
     tasks.spawn(async move { match journal.await {} });
     tasks.spawn(async move { Ok(passes.run().await?) });
+    tasks.spawn(async move {
+        linter.run().await;
+        Ok(())
+    });
     tasks.spawn(async move { Ok(feed.run(requests).await?) });
     tasks.spawn(async move {
         telemetry::keep_metrics(metrics).await;

@@ -27,6 +27,7 @@ use tokio::sync::watch;
 use crate::management::feed::FeedHandle;
 use crate::store::{At, Store};
 use crate::transformer::keys;
+use crate::transformer::linter::FoundByMesh;
 
 pub use self::config::{NodeConfig, ResourceConfig, TypeConfig};
 
@@ -39,6 +40,8 @@ pub struct Admin {
     pub store: Arc<dyn Store>,
     /// The transaction that was transformed last.
     pub transformed: watch::Receiver<Transaction>,
+    /// What is found in the meshes.
+    pub found: watch::Receiver<Arc<FoundByMesh>>,
     /// What publishes fragments.
     pub feed: FeedHandle,
     /// What renders metrics.

@@ -1,4 +1,4 @@
-//! Which Envoys are connected, and what each was sent, accepted and rejected.
+//! Which Envoys are connected, and what each was sent, accepted and rejected; and what is found in the meshes.
 
 use std::time::SystemTime;
 
@@ -10,6 +10,8 @@ use legation_proto::resource_type::ResourceType;
 use serde_json::{Map, Value, json};
 
 use super::{Admin, no_answer};
+use crate::lint::Finding;
+use crate::transformer::linter::{Found, FoundByMesh};
 
 pub(super) async fn status(State(admin): State<Admin>) -> Response {
     let Some(transaction) = admin.transaction().await else {
@@ -17,7 +19,20 @@ pub(super) async fn status(State(admin): State<Admin>) -> Response {
     };
     let envoys: Vec<Value> = admin.fleet.status().await.iter().map(envoy_json).collect();
     let now = rfc3339(SystemTime::now());
-    Json(json!({ "transaction": transaction, "now": now, "envoys": envoys })).into_response()
+    let warnings = warnings_json(&admin.found.borrow());
+    let status = json!({ "transaction": transaction, "now": now, "envoys": envoys, "warnings": warnings });
+    Json(status).into_response()
+}
+
+/// How many findings of all meshes are shown.
+const FINDINGS_MAX: usize = 100;
+
+/// What is found in the meshes: how many, and the first of them.
+fn warnings_json(found: &FoundByMesh) -> Value {
+    let count: usize = found.values().map(Found::count).sum();
+    let first = found.values().flat_map(|of_mesh| &of_mesh.first).take(FINDINGS_MAX);
+    let findings: Vec<Value> = first.map(Finding::to_json).collect();
+    json!({ "count": count, "findings": findings })
 }
 
 /// What is known of an Envoy.

@@ -21,14 +21,15 @@ use std::io::{IsTerminal, Write, stderr, stdout};
 use std::process::ExitCode;
 
 use clap::Args;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use self::document::{Document, Malformed, Place};
-use self::report::Report;
+use self::report::{NOTHING_FOUND, Report};
 use self::upsert::{Change, upsert};
 use super::client::{ApiArgs, Client, ClientError};
 use super::confirm::{self, Consent};
 use super::failure::Failure;
+use super::lint;
 use crate::model::ResourceId;
 
 const EXAMPLES: &str = "\
@@ -147,7 +148,11 @@ fn apply<W: Write, E: Write>(
         let is_all_applied = apply_one_by_one(&documents, &surplus, &client, report);
         (!is_all_applied).then_some(GO_ON)
     };
+    let warned = if failed.is_none() { warn(&documents, &surplus, &client, report) } else { Ok(()) };
     report.summary(args.prune);
+    if let Err(error) = warned {
+        errors.hint(&format!("it is not known what there is to warn of: {error}"));
+    }
     if let Some(hint) = failed {
         errors.hint(hint);
     }
@@ -163,11 +168,62 @@ pub(super) fn set(files: &[String], prune: bool, client: &Client) -> Result<Valu
         return Err(Failure { message: lines.join("\n"), exit_code: 2 });
     }
     if documents.is_empty() {
-        return Err(Failure { message: report::NOTHING_FOUND.to_owned(), exit_code: 2 });
+        return Err(Failure { message: NOTHING_FOUND.to_owned(), exit_code: 2 });
     }
     let surplus = prune.then(|| prune::surplus(client, &documents)).transpose();
     let surplus = surplus.map_err(|error| Failure::failed(&error))?.unwrap_or_default();
     Ok(transaction::body(&documents, &surplus))
+}
+
+/// Warns of what was applied and black-holes traffic now that all of it was. A control plane that cannot tell, or may not
+/// tell this caller, is not asked for more.
+fn warn<W: Write>(
+    documents: &[Document],
+    surplus: &[ResourceId],
+    client: &Client,
+    report: &mut Report<'_, W>,
+) -> Result<(), ClientError> {
+    let apply: Vec<Value> = documents.iter().map(Document::to_json).collect();
+    let delete: Vec<String> = surplus.iter().map(ResourceId::path).collect();
+    match lint::ask(client, &json!({"apply": apply, "delete": delete})) {
+        Ok(answer) => {
+            report.warnings(&answer);
+            Ok(())
+        }
+        Err(error) if error.is_not_found() || error.is_denied() => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// A document as others than this command need it.
+#[derive(Debug)]
+pub(super) struct Written {
+    /// What it is about.
+    pub(super) id: ResourceId,
+    /// Where it stands, for people.
+    pub(super) place: String,
+    /// What it says.
+    pub(super) json: Value,
+}
+
+/// Every document of the files, or what is wrong with them, a line each.
+pub(super) fn documents(files: &[String]) -> Result<Vec<Written>, Vec<String>> {
+    let (documents, malformed) = read(files);
+    if !malformed.is_empty() {
+        return Err(malformed
+            .iter()
+            .map(|Malformed { place, problem }| format!("{place}: {problem}"))
+            .collect());
+    }
+    if documents.is_empty() {
+        return Err(vec![NOTHING_FOUND.to_owned()]);
+    }
+    let written = |document: &Document| Written {
+        id: document.id.clone(),
+        place: document.place.to_string(),
+        json: document.to_json(),
+    };
+    Ok(documents.iter().map(written).collect())
 }
 
 /// Every document of the files, in the order in which they are to be applied, and what is no document.

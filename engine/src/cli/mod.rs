@@ -11,6 +11,7 @@ mod confirm;
 mod failure;
 mod history;
 pub mod import;
+mod lint;
 mod plan;
 mod rollback;
 mod serve;
@@ -43,6 +44,7 @@ enum Command {
     Serve(Box<serve::ServeArgs>),
     Apply(apply::ApplyArgs),
     Plan(plan::PlanArgs),
+    Lint(lint::LintArgs),
     History(history::HistoryArgs),
     Rollback(rollback::RollbackArgs),
     Import(Box<import::ImportArgs>),
@@ -75,6 +77,7 @@ impl Cli {
                 Ok(code) => ExitCode::from(code),
                 Err(failure) => exit_code(Err(failure)),
             },
+            Command::Lint(args) => lint::run(&args),
             Command::History(args) => exit_code(history::run(&args)),
             Command::Rollback(args) => exit_code(rollback::run(&args)),
             Command::Import(args) => import::run(&args),

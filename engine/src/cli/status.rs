@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::admin::get_json;
 use super::failure::{Failure, print};
+use super::lint::finding_line;
 
 /// Show which Envoys are connected, and whether they are in sync
 ///
@@ -57,7 +58,7 @@ fn render(status: &Value) -> String {
         envoys.len()
     );
     if envoys.is_empty() {
-        return text;
+        return text + &warnings(&status["warnings"]);
     }
     let clock = Clock { now: time(&status["now"]) };
     let mut table = Table::new();
@@ -98,6 +99,24 @@ fn render(status: &Value) -> String {
     text += &format!("\n{}\n", table.trim_fmt());
     if !remarks.is_empty() {
         text += &format!("\n{remarks}");
+    }
+    text + &warnings(&status["warnings"])
+}
+
+/// What is found in the meshes, if anything is: a line each.
+fn warnings(warnings: &Value) -> String {
+    let findings = warnings["findings"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let count = warnings["count"].as_u64().unwrap_or_default();
+    if count == 0 {
+        return String::new();
+    }
+    let mut text = format!("\n{count} warnings: what is defined so black-holes traffic, or will\n");
+    for finding in findings {
+        text += &format!("{}\n", finding_line(finding));
+    }
+    let more = count.saturating_sub(findings.len() as u64);
+    if more > 0 {
+        text += &format!("and {more} more; legation lint tells all\n");
     }
     text
 }
@@ -174,6 +193,23 @@ mod tests {
     use super::*;
     use expect_test::expect;
     use serde_json::json;
+
+    #[test]
+    fn what_is_found_in_the_meshes() {
+        let finding = json!({"code": "no-service-discovery", "resource": "mesh/m/virtualNode/n",
+            "path": "spec.serviceDiscovery", "message": "it is not; say so"});
+        let status = json!({"transaction": 7, "now": at("00:00:00"), "envoys": [],
+            "warnings": {"count": 3, "findings": [finding.clone(), finding]}});
+        expect![[r#"
+            transaction 7, 0 envoys connected, 0 in sync
+
+            3 warnings: what is defined so black-holes traffic, or will
+            no-service-discovery: mesh/m/virtualNode/n: spec.serviceDiscovery: it is not; say so
+            no-service-discovery: mesh/m/virtualNode/n: spec.serviceDiscovery: it is not; say so
+            and 1 more; legation lint tells all
+        "#]]
+        .assert_eq(&render(&status));
+    }
 
     #[test]
     fn an_empty_fleet() {

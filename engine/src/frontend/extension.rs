@@ -39,6 +39,8 @@ pub(super) enum Extension {
     GetDenials,
     /// The definitions are made what they were.
     Rollback,
+    /// It is told what changes would black-hole.
+    Lint,
 }
 
 impl Extension {
@@ -50,6 +52,7 @@ impl Extension {
             Self::GetHistory => "GetHistory",
             Self::GetDenials => "GetDenials",
             Self::Rollback => "Rollback",
+            Self::Lint => "Lint",
         }
     }
 
@@ -66,6 +69,7 @@ impl Extension {
             Self::GetHistory => Action::GetHistory,
             Self::GetDenials => Action::GetDenials,
             Self::Rollback => Action::Rollback,
+            Self::Lint => Action::Lint,
         }
     }
 }
@@ -77,13 +81,16 @@ enum Command {
     GetHistory(HistoryRequest),
     GetDenials(DenialsRequest),
     Rollback(RollbackRequest),
+    Lint(TransactionRequest),
 }
 
 impl Command {
     /// What it is about.
     fn scope(&self) -> Scope {
         match self {
-            Self::ApplyChanges(request) => Scope::of_resources(request.set.changes.iter().map(Change::id)),
+            Self::ApplyChanges(request) | Self::Lint(request) => {
+                Scope::of_resources(request.set.changes.iter().map(Change::id))
+            }
             Self::Plan(request) => Scope::of_resources(request.set().changes.iter().map(Change::id)),
             Self::GetHistory(request) => Scope::of(request.mesh()),
             Self::GetDenials(request) => Scope::of(request.mesh.as_deref()),
@@ -110,7 +117,7 @@ pub(super) async fn serve(
 
 async fn answer(frontend: &Frontend, extension: Extension, request: Request) -> Result<Value, ApiError> {
     let (head, body) = request.into_parts();
-    let is_set = matches!(extension, Extension::ApplyChanges | Extension::Plan);
+    let is_set = matches!(extension, Extension::ApplyChanges | Extension::Plan | Extension::Lint);
     let bodies = if is_set { SET_BODIES } else { 1 };
     let limit = frontend.settings.body_bytes_max * bodies;
     let (caller, body) = frontend.authenticate(&head, body, limit).await?;
@@ -122,6 +129,7 @@ async fn answer(frontend: &Frontend, extension: Extension, request: Request) -> 
             Command::ApplyChanges(decoded(move || TransactionRequest::decode(&body)).await?)
         }
         Extension::Plan => Command::Plan(decoded(move || PlanRequest::decode(&body, &query)).await?),
+        Extension::Lint => Command::Lint(decoded(move || TransactionRequest::decode(&body)).await?),
         Extension::GetHistory => Command::GetHistory(HistoryRequest::decode(&query)?),
         Extension::GetDenials => Command::GetDenials(DenialsRequest::decode(&query)?),
         Extension::Rollback => Command::Rollback(RollbackRequest::decode(&body)?),
@@ -134,6 +142,7 @@ async fn answer(frontend: &Frontend, extension: Extension, request: Request) -> 
             Command::GetHistory(request) => frontend.history(request).await,
             Command::GetDenials(request) => Ok(frontend.denials(request)),
             Command::Rollback(request) => frontend.rollback(&caller, request).await,
+            Command::Lint(request) => frontend.lint(request).await,
         };
         match outcome {
             Err(ApiError::Raced) => {}

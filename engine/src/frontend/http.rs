@@ -22,6 +22,7 @@ use super::caller::Caller;
 use super::command::{Command, Names, Query};
 use super::error::ApiError;
 use super::extension::{self, Extension};
+use super::warnings::Warnings;
 use super::{Frontend, Operation, body, metrics, path};
 use crate::model::Kind;
 
@@ -67,6 +68,7 @@ pub fn router(frontend: Frontend) -> Router {
         .route(path::HISTORY, get(extension(Extension::GetHistory)))
         .route(path::DENIALS, get(extension(Extension::GetDenials)))
         .route(path::ROLLBACK, post(extension(Extension::Rollback)))
+        .route(path::LINT, post(extension(Extension::Lint)))
         .fallback(unknown_operation)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn(identify))
@@ -96,7 +98,7 @@ async fn serve(
     let outcome = answer(&frontend, operation, names, request).await;
     observe(Some(operation.into()), &method, &uri, outcome.as_ref().err(), started.elapsed());
     match outcome {
-        Ok(body) => Json(body).into_response(),
+        Ok((warnings, body)) => (warnings, Json(body)).into_response(),
         Err(error) => error.into_response(),
     }
 }
@@ -106,7 +108,7 @@ async fn answer(
     operation: Operation,
     names: Result<Path<Names>, PathRejection>,
     request: Request,
-) -> Result<Value, ApiError> {
+) -> Result<(Warnings, Value), ApiError> {
     let (head, body) = request.into_parts();
     let (caller, body) = frontend.authenticate(&head, body, frontend.settings.body_bytes_max).await?;
     frontend.throttle.admit(&caller, operation.is_write())?;
@@ -116,7 +118,8 @@ async fn answer(
     frontend.check_owner(&query)?;
     let command = Command::decode(operation, &names, &query, &body, &frontend.settings)?;
     frontend.authorise(&caller, &command).await?;
-    frontend.execute(&caller, &command).await
+    let body = frontend.execute(&caller, &command).await?;
+    Ok((frontend.warnings(&command).await, body))
 }
 
 impl Frontend {

@@ -19,6 +19,8 @@
 //! | `client_token` | who repeats a request is answered as the first time |
 //! | `quotas`, `throttle` | how many resources there may be, and how often a caller may ask |
 //! | `lookup` | what they all read from it |
+//! | `warnings`, `neighbourhood`, `scope` | what an answer warns of: what is found around what was written |
+//! | `linting` | what a set of changes would black-hole |
 //! | `references` | which resources a resource needs, and who needs it |
 //! | `page` | a piece of a list, and the token for the next |
 //! | `response`, `error` | the wire form of answers and of errors |
@@ -43,9 +45,11 @@ mod error;
 mod extension;
 mod history;
 mod http;
+mod linting;
 mod list;
 mod lookup;
 mod metrics;
+mod neighbourhood;
 mod operation;
 mod page;
 pub mod path;
@@ -55,10 +59,12 @@ pub(crate) mod references;
 mod request;
 mod response;
 mod rollback;
+mod scope;
 mod tagging;
 pub mod throttle;
 mod transactions;
 mod update;
+mod warnings;
 
 #[cfg(test)]
 mod tests;

@@ -22,6 +22,9 @@ pub const DENIALS: &str = "/legation/v1/denials";
 /// Where changes are taken back.
 pub const ROLLBACK: &str = "/legation/v1/rollback";
 
+/// Where it is told what changes would black-hole.
+pub const LINT: &str = "/legation/v1/lint";
+
 /// Where tags are added; the parameter `resourceArn` says of what.
 pub const TAG: &str = "/v20190125/tag";
 

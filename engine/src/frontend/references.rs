@@ -46,13 +46,7 @@ pub(crate) fn references(mesh: &str, spec: &Spec) -> Vec<Reference> {
 }
 
 fn route_references(mesh: &str, kind: RouteKind<'_>, at: &Path) -> Vec<Reference> {
-    let member = match kind {
-        RouteKind::Http(_) => "httpRoute",
-        RouteKind::Http2(_) => "http2Route",
-        RouteKind::Grpc(_) => "grpcRoute",
-        RouteKind::Tcp(_) => "tcpRoute",
-    };
-    let at = at.field(member).field("action").field("weightedTargets");
+    let at = at.field(kind.member()).field("action").field("weightedTargets");
     let targets = kind.weighted_targets().iter().enumerate();
     targets
         .map(|(index, target)| Reference {
@@ -76,12 +70,7 @@ fn provider_reference(mesh: &str, provider: &VirtualServiceProvider, at: &Path) 
 }
 
 fn gateway_route_reference(mesh: &str, kind: GatewayRouteKind<'_>, at: &Path) -> Reference {
-    let member = match kind {
-        GatewayRouteKind::Http(_) => "httpRoute",
-        GatewayRouteKind::Http2(_) => "http2Route",
-        GatewayRouteKind::Grpc(_) => "grpcRoute",
-    };
-    let at = at.field(member).field("action").field("target").field("virtualService");
+    let at = at.field(kind.member()).field("action").field("target").field("virtualService");
     let name = kind.target().virtual_service.virtual_service_name.as_str();
     Reference { at: at.field("virtualServiceName"), target: ResourceId::virtual_service(mesh, name) }
 }

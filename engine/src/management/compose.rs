@@ -138,11 +138,16 @@ fn decode<M: Message + Default>(what: &str, bytes: &[u8]) -> Result<M, ComposeEr
 /// The hosts that the virtual hosts of one route configuration have taken already. Envoy knows each host once, in whatever
 /// case, and refuses a route configuration in which it stands twice.
 #[derive(Default)]
-struct Hosts(HashSet<String>);
+pub(crate) struct Hosts(HashSet<String>);
 
 impl Hosts {
+    /// Whether none of `hosts` is taken.
+    pub(crate) fn are_free(&self, hosts: &[String]) -> bool {
+        hosts.iter().all(|host| !self.0.contains(&host.to_ascii_lowercase()))
+    }
+
     /// Takes all of `hosts`, or none if one of them is taken.
-    fn take(&mut self, hosts: &[String]) -> bool {
+    pub(crate) fn take(&mut self, hosts: &[String]) -> bool {
         let hosts: Vec<_> = hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
         if hosts.iter().any(|host| self.0.contains(host)) {
             return false;

@@ -1,7 +1,7 @@
 //! A gateway route: which of a virtual gateway's requests go to which virtual service.
 
 use super::matching::{HeaderMatch, HttpMethod, HttpPathMatch, HttpQueryParameter, Priority};
-use super::port_mapping::Port;
+use super::port_mapping::{Port, Protocol};
 use super::shape::declare::shape;
 use super::shape::{List, Text};
 
@@ -173,6 +173,24 @@ impl<'a> GatewayRouteKind<'a> {
         match self {
             GatewayRouteKind::Http(route) | GatewayRouteKind::Http2(route) => &route.action.target,
             GatewayRouteKind::Grpc(route) => &route.action.target,
+        }
+    }
+
+    /// What it is for.
+    pub fn protocol(self) -> Protocol {
+        match self {
+            GatewayRouteKind::Http(_) => Protocol::Http,
+            GatewayRouteKind::Http2(_) => Protocol::Http2,
+            GatewayRouteKind::Grpc(_) => Protocol::Grpc,
+        }
+    }
+
+    /// The member of the specification that it is, such as `httpRoute`.
+    pub fn member(self) -> &'static str {
+        match self {
+            GatewayRouteKind::Http(_) => "httpRoute",
+            GatewayRouteKind::Http2(_) => "http2Route",
+            GatewayRouteKind::Grpc(_) => "grpcRoute",
         }
     }
 

@@ -1,7 +1,7 @@
 //! A route: which of a virtual router's requests go to which virtual nodes.
 
 use super::matching::{HeaderMatch, HttpMethod, HttpPathMatch, HttpQueryParameter, HttpScheme, Priority};
-use super::port_mapping::Port;
+use super::port_mapping::{Port, Protocol};
 use super::retry::{GrpcRetryPolicy, HttpRetryPolicy};
 use super::shape::declare::shape;
 use super::shape::{Int, List, Text};
@@ -139,6 +139,26 @@ impl<'a> RouteKind<'a> {
             RouteKind::Http(route) | RouteKind::Http2(route) => &route.action.weighted_targets,
             RouteKind::Grpc(route) => &route.action.weighted_targets,
             RouteKind::Tcp(route) => &route.action.weighted_targets,
+        }
+    }
+
+    /// What it is for.
+    pub fn protocol(self) -> Protocol {
+        match self {
+            RouteKind::Http(_) => Protocol::Http,
+            RouteKind::Http2(_) => Protocol::Http2,
+            RouteKind::Grpc(_) => Protocol::Grpc,
+            RouteKind::Tcp(_) => Protocol::Tcp,
+        }
+    }
+
+    /// The member of the specification that it is, such as `httpRoute`.
+    pub fn member(self) -> &'static str {
+        match self {
+            RouteKind::Http(_) => "httpRoute",
+            RouteKind::Http2(_) => "http2Route",
+            RouteKind::Grpc(_) => "grpcRoute",
+            RouteKind::Tcp(_) => "tcpRoute",
         }
     }
 

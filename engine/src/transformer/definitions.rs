@@ -191,6 +191,11 @@ impl MeshDefinitions {
         self.virtual_services.get(name)
     }
 
+    /// The virtual service `name`, with the name that it shares.
+    pub fn virtual_service_entry(&self, name: &str) -> Option<(&Arc<str>, &Versioned<VirtualServiceSpec>)> {
+        self.virtual_services.get_key_value(name)
+    }
+
     /// The virtual router `name`, with its routes.
     pub fn virtual_router(&self, name: &str) -> Option<Parent<'_, VirtualRouterSpec, RouteSpec>> {
         self.virtual_routers.get(name)?.get()
@@ -199,6 +204,39 @@ impl MeshDefinitions {
     /// The virtual gateway `name`, with its gateway routes.
     pub fn virtual_gateway(&self, name: &str) -> Option<Parent<'_, VirtualGatewaySpec, GatewayRouteSpec>> {
         self.virtual_gateways.get(name)?.get()
+    }
+
+    /// Every virtual node, by name.
+    pub fn virtual_nodes(&self) -> impl Iterator<Item = (&str, &VirtualNodeSpec)> {
+        self.virtual_nodes.iter().map(|(name, node)| (name.as_ref(), node.spec.as_ref()))
+    }
+
+    /// Every virtual service, by name.
+    pub fn virtual_services(&self) -> impl Iterator<Item = (&str, &VirtualServiceSpec)> {
+        self.virtual_services.iter().map(|(name, service)| (name.as_ref(), service.spec.as_ref()))
+    }
+
+    /// Every virtual router, by name, with its routes.
+    pub fn virtual_routers(&self) -> impl Iterator<Item = (&str, Parent<'_, VirtualRouterSpec, RouteSpec>)> {
+        self.virtual_routers.iter().filter_map(|(name, place)| Some((name.as_ref(), place.get()?)))
+    }
+
+    /// Every virtual gateway, by name, with its gateway routes.
+    pub fn virtual_gateways(
+        &self,
+    ) -> impl Iterator<Item = (&str, Parent<'_, VirtualGatewaySpec, GatewayRouteSpec>)> {
+        self.virtual_gateways.iter().filter_map(|(name, place)| Some((name.as_ref(), place.get()?)))
+    }
+
+    /// The routes and gateway routes whose virtual router or gateway is not there.
+    pub fn orphans(&self) -> impl Iterator<Item = ResourceId> {
+        let mesh = self.name.as_ref();
+        let routes =
+            orphans(&self.virtual_routers, move |parent, name| ResourceId::route(mesh, parent, name));
+        let gateway_routes = orphans(&self.virtual_gateways, move |parent, name| {
+            ResourceId::gateway_route(mesh, parent, name)
+        });
+        routes.chain(gateway_routes)
     }
 
     /// Everything that has a fragment, in order.
@@ -224,6 +262,16 @@ impl MeshDefinitions {
     fn fragment_key(&self, kind: FragmentKind, name: &Arc<str>) -> FragmentKey {
         FragmentKey { mesh: Arc::clone(&self.name), kind, name: Arc::clone(name) }
     }
+}
+
+fn orphans<'a, T, C>(
+    places: &'a Places<T, C>,
+    id: impl Fn(&str, &str) -> ResourceId + 'a,
+) -> impl Iterator<Item = ResourceId> + 'a {
+    let without_parent = places.iter().filter(|(_, place)| place.definition.is_none());
+    let names =
+        without_parent.flat_map(|(parent, place)| place.routes.keys().map(move |name| (parent, name)));
+    names.map(move |(parent, name)| id(parent, name))
 }
 
 fn place<'a, T, C>(places: &'a mut Places<T, C>, name: &str) -> &'a mut Place<T, C> {

@@ -6,8 +6,8 @@ use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
 use envoy_types::pb::envoy::config::route::v3::{HeaderMatcher, RouteAction, RouteMatch};
 use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 
+use super::listening::port_number;
 use super::rank::{HostRank, PathRank, Rank, Specificity};
-use super::target::port_number;
 use super::{matching, names};
 use crate::envoy::matching::{header, regex, text_in_any_case, text_matcher};
 use crate::envoy::route::{Timeouts, overwrite_header, rewrite_host, route, to_cluster};

@@ -11,9 +11,10 @@
 //! | `virtual_service`, `virtual_node`, `virtual_gateway` | one kind of fragment each |
 //! | `node_fragment` | what the last two have in common |
 //! | `egress` | what nodes need to reach the outside of their mesh |
-//! | `target` | virtual nodes as targets: which listener is meant, and its cluster |
+//! | `listening` | the ports of routers, the routes for each, and which listener of a target is meant |
+//! | `target` | virtual nodes as targets, and the clusters that lead there |
 //! | `route`, `gateway_route` | an Envoy route for each route and gateway route |
-//! | `matching`, `rank` | the conditions of routes, and which route is tried first |
+//! | `matching`, `rank`, `order` | the conditions of routes, and which route is tried first |
 //! | `retry`, `timeouts`, `limits`, `health`, `ip`, `logging` | the pieces that several of these share |
 //! | [`names`] | the names of listeners, clusters and route configurations |
 //! | `sources` | what fragments are made of, and a memory of it |
@@ -21,10 +22,12 @@
 //! | `mesh` | a mesh between passes: its definitions, and what came of them |
 //! | `dependents` | which fragments a definition went into |
 //! | [`workers`] | the threads that transform |
+//! | [`linter`] | what is found in the meshes that passes have seen changed |
 //! | [`keys`] | where fragments stand in the store |
 
 pub mod definitions;
 pub mod keys;
+pub mod linter;
 pub mod names;
 pub mod passes;
 pub mod transform;
@@ -36,10 +39,12 @@ mod gateway_route;
 mod health;
 mod ip;
 mod limits;
+pub(crate) mod listening;
 mod logging;
 mod matching;
 mod mesh;
 mod node_fragment;
+pub(crate) mod order;
 mod rank;
 mod retry;
 mod route;

@@ -1,6 +1,6 @@
 //! Passes: from definitions to fragments, again and again.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,10 +8,11 @@ use bytes::Bytes;
 use legation_proto::id::FragmentKey;
 use legation_proto::version::Transaction;
 use metrics::{describe_gauge, describe_histogram, gauge, histogram};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::keys::{self, DerivedKey};
+use super::linter::{Changed, Linter, Question};
 use super::mesh::{Delivery, Made, Mesh, Order, make};
 use super::workers::Workers;
 use crate::model::key::is_beside;
@@ -44,6 +45,9 @@ pub struct Passes {
     /// The last change of every definition that is in `meshes`.
     known: HashMap<Arc<str>, Transaction>,
     meshes: BTreeMap<Arc<str>, Mesh>,
+    /// The meshes that changed since the linter asked last.
+    unlinted: BTreeSet<Arc<str>>,
+    questions: (mpsc::Sender<Question>, mpsc::Receiver<Question>),
     done: watch::Sender<Transaction>,
 }
 
@@ -59,7 +63,7 @@ pub enum PassError {
 }
 
 /// The definitions of each mesh that changed.
-type Changed = BTreeMap<Arc<str>, Vec<ResourceId>>;
+type ChangedIds = BTreeMap<Arc<str>, Vec<ResourceId>>;
 
 /// The fragments of each mesh that a pass makes.
 type Work = BTreeMap<Arc<str>, Vec<FragmentKey>>;
@@ -77,8 +81,21 @@ impl Passes {
         );
         gauge!(FRAGMENTS_FAILED).set(0.0);
         let (done, last) = watch::channel(0);
-        let passes = Self { store, workers, known: HashMap::new(), meshes: BTreeMap::new(), done };
+        let passes = Self {
+            store,
+            workers,
+            known: HashMap::new(),
+            meshes: BTreeMap::new(),
+            unlinted: BTreeSet::new(),
+            questions: mpsc::channel(1),
+            done,
+        };
         (passes, last)
+    }
+
+    /// What looks at the meshes behind these passes.
+    pub fn linter(&self) -> Linter {
+        Linter::new(self.questions.0.clone())
     }
 
     /// Runs until the store ends.
@@ -93,6 +110,10 @@ impl Passes {
                     let outcome = self.pass_over_all().await;
                     next_over_all = Instant::now() + PASS_INTERVAL;
                     outcome
+                }
+                Some(question) = self.questions.1.recv() => {
+                    let _ = question.send(self.take_unlinted()); // who asked may have ended
+                    continue;
                 }
                 events = changes.next() => {
                     let events = events?;
@@ -111,6 +132,7 @@ impl Passes {
                     next_over_all = Instant::now() + RETRY_INTERVAL;
                     // it may have been half done: nothing that is remembered can be relied on
                     self.known.clear();
+                    self.unlinted.extend(self.meshes.keys().cloned());
                     self.meshes.clear();
                 }
             }
@@ -268,8 +290,8 @@ impl Passes {
     }
 
     /// Takes definitions over into their meshes, unless they are there already.
-    fn take_in(&mut self, events: Vec<Event>) -> Changed {
-        let mut changed = Changed::new();
+    fn take_in(&mut self, events: Vec<Event>) -> ChangedIds {
+        let mut changed = ChangedIds::new();
         for Event { key, value, transaction } in events {
             let is_known = match &value {
                 _ if is_beside(&key) => true,
@@ -289,9 +311,19 @@ impl Passes {
                 Some(definition) => mesh.define(transaction, definition),
                 None => mesh.undefine(&id),
             }
+            if !self.unlinted.contains(&name) {
+                self.unlinted.insert(Arc::clone(&name));
+            }
             changed.entry(name).or_default().push(id);
         }
         changed
+    }
+
+    /// The meshes that changed since the last call, as they are.
+    fn take_unlinted(&mut self) -> Changed {
+        let names = std::mem::take(&mut self.unlinted);
+        let definitions = |name: &Arc<str>| Some(Arc::clone(self.meshes.get(name)?.definitions()));
+        names.into_iter().map(|name| (Arc::clone(&name), definitions(&name))).collect()
     }
 
     /// What the store has of each mesh.

@@ -33,6 +33,20 @@ pub(super) struct RankedRoute<'a> {
     pub(super) route: envoy::Route,
 }
 
+/// Where a route for requests ranks, and which requests it is for. Nothing for a TCP route.
+pub(super) fn ranked_condition<'a>(
+    name: &'a str,
+    priority: Option<Priority>,
+    kind: RouteKind<'_>,
+) -> Option<(Rank<'a>, RouteMatch)> {
+    let (condition, specificity) = match kind {
+        RouteKind::Http(http) | RouteKind::Http2(http) => matching::of_http_route(&http.r#match),
+        RouteKind::Grpc(grpc) => matching::of_grpc_route(&grpc.r#match),
+        RouteKind::Tcp(_) => return None,
+    };
+    Some((Rank::new(priority, specificity, name), condition))
+}
+
 /// A route for requests. Nothing for a TCP route.
 pub(super) fn request_route<'a>(
     name: &'a str,
@@ -40,23 +54,16 @@ pub(super) fn request_route<'a>(
     kind: RouteKind<'_>,
     shares: &[Share],
 ) -> Option<RankedRoute<'a>> {
-    let (condition, specificity, timeout, retry_policy) = match kind {
+    let (timeout, retry_policy) = match kind {
         RouteKind::Http(http) | RouteKind::Http2(http) => {
-            let (condition, specificity) = matching::of_http_route(&http.r#match);
-            let retry_policy = retry::of_http(http.retry_policy.as_ref());
-            (condition, specificity, http.timeout.as_ref(), retry_policy)
+            (http.timeout.as_ref(), retry::of_http(http.retry_policy.as_ref()))
         }
-        RouteKind::Grpc(grpc) => {
-            let (condition, specificity) = matching::of_grpc_route(&grpc.r#match);
-            let retry_policy = retry::of_grpc(grpc.retry_policy.as_ref());
-            (condition, specificity, grpc.timeout.as_ref(), retry_policy)
-        }
+        RouteKind::Grpc(grpc) => (grpc.timeout.as_ref(), retry::of_grpc(grpc.retry_policy.as_ref())),
         RouteKind::Tcp(_) => return None,
     };
-    Some(RankedRoute {
-        rank: Rank::new(priority, specificity, name),
-        route: share_out(name, condition, shares, timeouts::of_requests(timeout), retry_policy),
-    })
+    let (rank, condition) = ranked_condition(name, priority, kind)?;
+    let route = share_out(name, condition, shares, timeouts::of_requests(timeout), retry_policy);
+    Some(RankedRoute { rank, route })
 }
 
 /// The one route of a virtual service that a virtual node provides: every request goes there.

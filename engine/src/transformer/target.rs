@@ -11,6 +11,7 @@ use legation_proto::resource_type::ResourceType;
 use legation_proto::version::Transaction;
 
 use super::definitions::Versioned;
+use super::listening::{Listening, meant_listener, port_number};
 use super::transform::TransformError;
 use super::{health, ip, names};
 use crate::envoy::address::{no_endpoints, socket_address};
@@ -81,9 +82,7 @@ impl Target {
         Self { transaction, listeners }
     }
 
-    /// The listener that `target`, of `route`, means when it gets what comes in by `protocol` at `port`: the one at its own
-    /// port if it names one; else the one for the same protocol and port, else the only one for the protocol, else the
-    /// only one.
+    /// The listener that `target`, of `route`, means when it gets what comes in by `protocol` at `port`.
     pub(super) fn listener(
         &self,
         route: &str,
@@ -91,46 +90,18 @@ impl Target {
         protocol: Protocol,
         port: u16,
     ) -> Result<&TargetListener, TransformError> {
-        let route = || route.to_owned();
-        let node = || target.virtual_node.to_string();
-        if self.listeners.is_empty() {
-            return Err(TransformError::NoListener { route: route(), node: node() });
-        }
-        if let Some(port) = target.port {
-            let port = port_number(port);
-            return self
-                .listeners
-                .iter()
-                .find(|listener| listener.port == port)
-                .ok_or_else(|| TransformError::NoListenerAtPort { route: route(), node: node(), port });
-        }
-        let of_protocol: Vec<_> = self.listeners_of(protocol).collect();
-        let same_port = of_protocol.iter().find(|listener| listener.port == port);
-        if let Some(listener) = same_port {
-            return Ok(listener);
-        }
-        if let [listener] = of_protocol.as_slice() {
-            return Ok(listener);
-        }
-        if let [listener] = self.listeners.as_slice() {
-            return Ok(listener);
-        }
-        Err(TransformError::NoObviousListener {
-            route: route(),
-            node: node(),
-            listeners: self.listeners.len(),
-        })
-    }
-
-    /// The listeners for a protocol.
-    pub(super) fn listeners_of(&self, protocol: Protocol) -> impl Iterator<Item = &TargetListener> {
-        self.listeners.iter().filter(move |listener| listener.protocol == protocol)
+        meant_listener(&self.listeners, route, target, protocol, port)
     }
 }
 
-/// A port as a number.
-pub(super) fn port_number(port: crate::model::Port) -> u16 {
-    u16::try_from(port.get()).unwrap_or_default()
+impl Listening for TargetListener {
+    fn port(&self) -> u16 {
+        self.port
+    }
+
+    fn protocol(&self) -> Protocol {
+        self.protocol
+    }
 }
 
 impl TargetCluster {

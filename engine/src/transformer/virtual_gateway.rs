@@ -19,9 +19,9 @@ use prost::Message;
 use super::definitions::Parent;
 use super::egress::Egress;
 use super::gateway_route::{RankedRoutes, ranked_routes};
+use super::listening::{Listening, is_for_listener};
 use super::node_fragment::NodeParts;
 use super::sources::Sources;
-use super::target::port_number;
 use super::{health, ip, limits, logging, names};
 use crate::envoy::address::socket_address;
 use crate::envoy::cluster::{speak_http2, static_cluster};
@@ -166,10 +166,7 @@ impl Gateway<'_> {
 
     fn routes_of(&self, own: &VirtualGatewayListener) -> Vec<RankedRoutes<'_>> {
         let cluster = self.redirect_cluster_name(own);
-        let meant = self.routes.iter().filter(|(_, kind, _)| {
-            let is_for_port = kind.port().is_none_or(|port| port_number(port) == port_of(own));
-            protocol_of_route(*kind) == protocol_of(own) && is_for_port
-        });
+        let meant = self.routes.iter().filter(|(_, kind, _)| is_for_listener(*kind, own));
         meant.map(|(name, kind, route)| ranked_routes(name, route.priority, *kind, &cluster)).collect()
     }
 }
@@ -180,11 +177,11 @@ fn egress_listener() -> envoy::Listener {
 }
 
 fn protocol_of(own: &VirtualGatewayListener) -> Protocol {
-    own.port_mapping.protocol.into()
+    own.protocol()
 }
 
 fn port_of(own: &VirtualGatewayListener) -> u16 {
-    port_number(own.port_mapping.port)
+    own.port()
 }
 
 fn codec_of(own: &VirtualGatewayListener) -> &'static str {
@@ -192,12 +189,4 @@ fn codec_of(own: &VirtualGatewayListener) -> &'static str {
         return "http2";
     }
     "http"
-}
-
-fn protocol_of_route(kind: GatewayRouteKind<'_>) -> Protocol {
-    match kind {
-        GatewayRouteKind::Http(_) => Protocol::Http,
-        GatewayRouteKind::Http2(_) => Protocol::Http2,
-        GatewayRouteKind::Grpc(_) => Protocol::Grpc,
-    }
 }

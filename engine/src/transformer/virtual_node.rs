@@ -16,9 +16,9 @@ use legation_proto::version::Transaction;
 
 use super::definitions::Versioned;
 use super::egress::Egress;
+use super::listening::port_number;
 use super::node_fragment::NodeParts;
 use super::sources::Sources;
-use super::target::port_number;
 use super::{health, ip, limits, logging, names, timeouts};
 use crate::envoy::cluster::{speak_http2, static_cluster};
 use crate::envoy::http_connection_manager::{self, http_connection_manager};

@@ -7,16 +7,15 @@ use legation_proto::fragment::{Routing, ServiceFragment, ServicePort};
 use legation_proto::version::Transaction;
 use prost::Message;
 
-use super::definitions::{Parent, Versioned};
-use super::rank::priority_rank;
+use super::definitions::Versioned;
+use super::listening::{Router, ports_of_target, router_ports, routes_at};
+use super::order::first_connection_route;
 use super::route::{Share, catch_all_connection_route, catch_all_route, connection_route, request_route};
 use super::sources::Sources;
-use super::target::{TargetCluster, port_number};
+use super::target::TargetCluster;
 use super::transform::TransformError;
 use crate::envoy::route::virtual_host;
-use crate::model::{
-    Protocol, RouteKind, RouteSpec, VirtualRouterSpec, VirtualServiceProvider, VirtualServiceSpec,
-};
+use crate::model::{Protocol, RouteKind, VirtualServiceProvider, VirtualServiceSpec};
 use envoy_types::pb::envoy::config::route::v3 as envoy;
 
 /// The fragment of the virtual service `name`. Without a provider it has no port.
@@ -37,8 +36,6 @@ pub(super) fn fragment(
     }
     Ok(parts.into_fragment())
 }
-
-type Router<'a> = Parent<'a, VirtualRouterSpec, RouteSpec>;
 
 /// What a fragment is put together from.
 struct Parts<'a> {
@@ -82,7 +79,7 @@ impl<'a> Parts<'a> {
             .virtual_router(name)
             .ok_or_else(|| TransformError::NoVirtualRouter(name.to_owned()))?;
         self.transaction = self.transaction.max(router.transaction());
-        for (port, protocol) in router_ports(self.sources, &router)? {
+        for (port, protocol) in ports(self.sources, &router)? {
             if protocol == Protocol::Tcp {
                 self.add_connection_routes(&router, port)?;
             } else {
@@ -109,11 +106,9 @@ impl<'a> Parts<'a> {
         Ok(())
     }
 
-    /// The first route for connections: there is nothing by which connections to one port could be told apart.
+    /// The first route for connections.
     fn add_connection_routes(&mut self, router: &Router<'_>, port: u16) -> Result<(), TransformError> {
-        let first = routes_at(router, Protocol::Tcp, port)
-            .min_by_key(|(name, _, route)| (priority_rank(route.priority), *name));
-        let Some((name, kind @ RouteKind::Tcp(tcp), _)) = first else {
+        let Some((name, kind @ RouteKind::Tcp(tcp), _)) = first_connection_route(router, port) else {
             return Ok(());
         };
         let shares = self.shares(name, kind, port)?;
@@ -130,7 +125,7 @@ impl<'a> Parts<'a> {
         for target in kind.weighted_targets() {
             let node = self.sources.target_of_route(route, target)?;
             self.transaction = self.transaction.max(node.transaction);
-            let listener = node.listener(route, target, protocol_of(kind), port)?;
+            let listener = node.listener(route, target, kind.protocol(), port)?;
             shares.push((self.add_cluster(&listener.cluster), target.weight.to_u32()));
         }
         Ok(shares)
@@ -165,71 +160,10 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// The ports of a router and their protocols: its listeners. A router without listeners listens where the targets of its
-/// routes do; if they disagree about the protocol of a port, the first route by name decides.
-fn router_ports(
-    sources: &Sources<'_>,
-    router: &Router<'_>,
-) -> Result<BTreeMap<u16, Protocol>, TransformError> {
-    let listeners = router.definition.spec.listeners();
-    if !listeners.is_empty() {
-        let ports = listeners.iter().map(|listener| {
-            let mapping = &listener.port_mapping;
-            (port_number(mapping.port), mapping.protocol)
-        });
-        return Ok(ports.collect());
-    }
-
-    let mut ports = BTreeMap::new();
-    for (name, route) in router.routes {
-        let Some(kind) = route.spec.kind() else { continue };
-        for port in target_ports(sources, name, kind)? {
-            ports.entry(port).or_insert(protocol_of(kind));
-        }
-    }
-    Ok(ports)
-}
-
-/// Where a route of a router without listeners listens: at the port that it matches, else at the ports that its targets
-/// name, else where these listen for its protocol, else at their only port.
-fn target_ports(sources: &Sources<'_>, route: &str, kind: RouteKind<'_>) -> Result<Vec<u16>, TransformError> {
-    if let Some(port) = kind.port() {
-        return Ok(vec![port_number(port)]);
-    }
-    let mut ports = Vec::new();
-    for target in kind.weighted_targets() {
+/// The ports of a router and their protocols.
+fn ports(sources: &Sources<'_>, router: &Router<'_>) -> Result<BTreeMap<u16, Protocol>, TransformError> {
+    router_ports(router, |route, target, protocol| {
         let node = sources.target_of_route(route, target)?;
-        let before = ports.len();
-        match target.port {
-            Some(port) => ports.push(port_number(port)),
-            None => ports.extend(node.listeners_of(protocol_of(kind)).map(|listener| listener.port)),
-        }
-        if let ([only], true) = (node.listeners.as_slice(), ports.len() == before) {
-            ports.push(only.port);
-        }
-    }
-    Ok(ports)
-}
-
-/// The routes of a router for what comes in by `protocol` at `port`.
-fn routes_at<'a>(
-    router: &Router<'a>,
-    protocol: Protocol,
-    port: u16,
-) -> impl Iterator<Item = (&'a str, RouteKind<'a>, &'a RouteSpec)> {
-    router.routes.iter().filter_map(move |(name, route)| {
-        let kind = route.spec.kind()?;
-        let is_for_port = kind.port().is_none_or(|own| port_number(own) == port);
-        let is_meant = protocol_of(kind) == protocol && is_for_port;
-        is_meant.then_some((name.as_ref(), kind, route.spec.as_ref()))
+        Ok(ports_of_target(&node.listeners, target, protocol))
     })
-}
-
-fn protocol_of(kind: RouteKind<'_>) -> Protocol {
-    match kind {
-        RouteKind::Http(_) => Protocol::Http,
-        RouteKind::Http2(_) => Protocol::Http2,
-        RouteKind::Grpc(_) => Protocol::Grpc,
-        RouteKind::Tcp(_) => Protocol::Tcp,
-    }
 }

@@ -3,7 +3,10 @@
 use std::fmt::Display;
 use std::io::Write;
 
+use serde_json::Value;
+
 use super::upsert::Change;
+use crate::cli::lint::finding_line;
 use crate::model::ResourceId;
 
 const GREEN: &str = "\x1b[32m";
@@ -11,6 +14,9 @@ const YELLOW: &str = "\x1b[33m";
 const DIM: &str = "\x1b[2m";
 const RED: &str = "\x1b[31m";
 const PLAIN: &str = "\x1b[0m";
+
+/// How many warnings are printed.
+const WARNINGS_MAX: usize = 20;
 
 /// What is said where files hold no document.
 pub(super) const NOTHING_FOUND: &str = "there is no document in what -f names";
@@ -77,6 +83,19 @@ impl<'a, W: Write> Report<'a, W> {
         let _ = writeln!(self.out, "in no file, and to be deleted:");
         for id in surplus {
             let _ = writeln!(self.out, "  {id}");
+        }
+    }
+
+    /// What the API found, a line each.
+    pub(super) fn warnings(&mut self, found: &Value) {
+        let findings = found["findings"].as_array().map(Vec::as_slice).unwrap_or_default();
+        for finding in findings.iter().take(WARNINGS_MAX) {
+            self.line("warning", YELLOW, &finding_line(finding));
+        }
+        let count = found["count"].as_u64().unwrap_or_default();
+        let more = count.saturating_sub(findings.len().min(WARNINGS_MAX) as u64);
+        if more > 0 {
+            let _ = writeln!(self.out, "{more} more warnings; legation lint tells all");
         }
     }
 

@@ -15,6 +15,8 @@ pub enum Action {
     ApplyChanges,
     /// What would become of changes is shown: on each mesh, and besides each of them by itself.
     Plan,
+    /// What changes would black-hole is told: on each mesh.
+    Lint,
     /// The definitions of a mesh, or of all, are made what they were; besides each change that it takes by itself.
     Rollback,
     /// The history of a mesh, or of all, is shown.
@@ -26,7 +28,8 @@ pub enum Action {
 impl Action {
     /// Every action.
     pub fn all() -> impl Iterator<Item = Action> {
-        let own = [Self::ApplyChanges, Self::Plan, Self::Rollback, Self::GetHistory, Self::GetDenials];
+        let own =
+            [Self::ApplyChanges, Self::Plan, Self::Lint, Self::Rollback, Self::GetHistory, Self::GetDenials];
         Operation::all().map(Self::AppMesh).chain(own)
     }
 }
@@ -37,6 +40,7 @@ impl Display for Action {
             Self::AppMesh(operation) => return write!(f, "appmesh:{operation}"),
             Self::ApplyChanges => "ApplyChanges",
             Self::Plan => "Plan",
+            Self::Lint => "Lint",
             Self::Rollback => "Rollback",
             Self::GetHistory => "GetHistory",
             Self::GetDenials => "GetDenials",

@@ -7,7 +7,6 @@ use std::time::SystemTime;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request};
-use http_body_util::BodyExt;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
@@ -99,12 +98,7 @@ impl World {
             Request::from_parts(signed.head, Body::from(signed.body))
         };
         let router = if user == ANONYMOUS { &self.open } else { &self.api.router };
-        let response = router.clone().oneshot(request).await.unwrap();
-        let status = response.status();
-        let error_type = response.headers().get("x-amzn-ErrorType");
-        let error_type = error_type.map(|value| value.to_str().unwrap().to_owned());
-        let bytes = response.into_body().collect().await.unwrap().to_bytes();
-        Answer { status, error_type, body: serde_json::from_slice(&bytes).unwrap() }
+        Answer::read(router.clone().oneshot(request).await.unwrap()).await
     }
 
     /// Everything that is stored, of whatever kind of data.

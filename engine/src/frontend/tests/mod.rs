@@ -17,12 +17,14 @@ mod rollback;
 mod set_properties;
 mod tags;
 mod throttle;
+mod warnings;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
+use axum::response::Response;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -45,6 +47,8 @@ struct Answer {
     status: StatusCode,
     /// The header that clients read the type of an error from.
     error_type: Option<String>,
+    /// What it warns of.
+    warnings: Vec<String>,
     body: Value,
 }
 
@@ -106,13 +110,7 @@ impl Api {
 
     async fn call_anywhere(&self, method: &str, path: &str, body: impl Into<Body>) -> Answer {
         let request = Request::builder().method(method).uri(path).body(body.into()).unwrap();
-        let response = self.router.clone().oneshot(request).await.unwrap();
-        let status = response.status();
-        let error_type = response.headers().get("x-amzn-ErrorType");
-        let error_type = error_type.map(|value| value.to_str().unwrap().to_owned());
-        let bytes = response.into_body().collect().await.unwrap().to_bytes();
-        let body = serde_json::from_slice(&bytes).unwrap();
-        Answer { status, error_type, body }
+        Answer::read(self.router.clone().oneshot(request).await.unwrap()).await
     }
 
     async fn put(&self, path: &str, body: &Value) -> Answer {
@@ -147,6 +145,17 @@ impl Api {
 }
 
 impl Answer {
+    async fn read(response: Response) -> Answer {
+        let status = response.status();
+        let error_type = response.headers().get("x-amzn-ErrorType");
+        let error_type = error_type.map(|value| value.to_str().unwrap().to_owned());
+        let warnings = response.headers().get_all("x-legation-warning").iter();
+        let warnings = warnings.map(|value| value.to_str().unwrap().to_owned()).collect();
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        let body = serde_json::from_slice(&bytes).unwrap();
+        Answer { status, error_type, warnings, body }
+    }
+
     /// The body of an answer that says yes.
     #[track_caller]
     fn ok(self) -> Value {

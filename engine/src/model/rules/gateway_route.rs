@@ -1,7 +1,7 @@
 //! Rules on gateway routes.
 
 use super::check_exactly_one;
-use super::matching::{check_headers, check_path_match, check_query_parameters};
+use super::matching::{check_headers, check_path_match, check_prefix_match, check_query_parameters};
 use super::text::{check_hostname, check_hostname_suffix, check_path};
 use crate::model::gateway_route::{
     GatewayRouteHostnameMatch, GatewayRouteSpec, GrpcGatewayRouteMatch, HttpGatewayRoute,
@@ -53,7 +53,7 @@ fn check_http_match(condition: &HttpGatewayRouteMatch, at: &Path, errors: &mut E
     }
     if let Some(prefix) = &condition.prefix {
         let at = at.field("prefix");
-        check_path(prefix, &at, errors);
+        check_prefix_match(prefix, &at, errors);
         check_not_reserved(prefix, &at, errors);
     }
     if let Some(path) = &condition.path {
@@ -64,8 +64,12 @@ fn check_http_match(condition: &HttpGatewayRouteMatch, at: &Path, errors: &mut E
         }
     }
     check_hostname_match(condition.hostname.as_ref(), at, errors);
-    check_headers(condition.headers.iter().flatten(), &at.field("headers"), errors);
-    check_query_parameters(condition.query_parameters.iter().flatten(), &at.field("queryParameters"), errors);
+    check_headers(condition.headers.as_deref().unwrap_or_default(), &at.field("headers"), errors);
+    check_query_parameters(
+        condition.query_parameters.as_deref().unwrap_or_default(),
+        &at.field("queryParameters"),
+        errors,
+    );
 }
 
 /// Paths that begin with `/aws-appmesh` or `/aws-app-mesh` are reserved.
@@ -88,7 +92,7 @@ fn check_grpc_match(condition: &GrpcGatewayRouteMatch, at: &Path, errors: &mut E
         errors.report(&at.field("serviceName"), format_args!("{} is reserved", quote(service)));
     }
     check_hostname_match(condition.hostname.as_ref(), at, errors);
-    check_headers(condition.metadata.iter().flatten(), &at.field("metadata"), errors);
+    check_headers(condition.metadata.as_deref().unwrap_or_default(), &at.field("metadata"), errors);
 }
 
 /// A condition on the host is exactly one of `exact`, a host name, and `suffix`, the end of one.

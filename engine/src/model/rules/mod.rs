@@ -10,6 +10,7 @@ mod gateway_route;
 mod listener;
 mod logging;
 mod matching;
+mod never;
 mod regex;
 mod route;
 mod service_discovery;

@@ -1,7 +1,6 @@
 //! Rules on routes.
 
-use super::matching::{check_headers, check_path_match, check_query_parameters};
-use super::text::check_path;
+use super::matching::{check_headers, check_path_match, check_prefix_match, check_query_parameters};
 use super::{check_distinct, check_exactly_one};
 use crate::model::retry::{GrpcRetryPolicy, HTTP_RETRY_EVENTS, HttpRetryPolicy};
 use crate::model::route::{GrpcRoute, GrpcRouteMatch, HttpRoute, HttpRouteMatch, RouteAction, RouteSpec};
@@ -62,13 +61,17 @@ fn check_http_match(condition: &HttpRouteMatch, at: &Path, errors: &mut Errors) 
     let ways = [("prefix", condition.prefix.is_some()), ("path", condition.path.is_some())];
     check_exactly_one(&ways, at, errors);
     if let Some(prefix) = &condition.prefix {
-        check_path(prefix, &at.field("prefix"), errors);
+        check_prefix_match(prefix, &at.field("prefix"), errors);
     }
     if let Some(path) = &condition.path {
         check_path_match(path, &at.field("path"), errors);
     }
-    check_headers(condition.headers.iter().flatten(), &at.field("headers"), errors);
-    check_query_parameters(condition.query_parameters.iter().flatten(), &at.field("queryParameters"), errors);
+    check_headers(condition.headers.as_deref().unwrap_or_default(), &at.field("headers"), errors);
+    check_query_parameters(
+        condition.query_parameters.as_deref().unwrap_or_default(),
+        &at.field("queryParameters"),
+        errors,
+    );
 }
 
 /// A gRPC route that names a method names its service too.
@@ -76,7 +79,7 @@ fn check_grpc_match(condition: &GrpcRouteMatch, at: &Path, errors: &mut Errors) 
     if condition.method_name.is_some() && condition.service_name.is_none() {
         errors.report(&at.field("serviceName"), "is required with methodName");
     }
-    check_headers(condition.metadata.iter().flatten(), &at.field("metadata"), errors);
+    check_headers(condition.metadata.as_deref().unwrap_or_default(), &at.field("metadata"), errors);
 }
 
 /// A retry policy names at least one event.

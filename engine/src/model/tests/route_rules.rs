@@ -323,3 +323,95 @@ fn what_was_matched_is_what_is_rewritten() {
         check(Kind::GatewayRoute, gateway_http(condition, &rewrite), expected);
     }
 }
+
+/// What is reported of these conditions, of a route and of a gateway route alike.
+fn check_condition(condition: &Value, expected: &str) {
+    let expected = if expected == "valid" {
+        expected.to_owned()
+    } else {
+        expected.lines().map(|line| format!("spec.httpRoute.match.{line}")).collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(reported(Kind::Route, &http(condition)), expected, "{condition}");
+    assert_eq!(reported(Kind::GatewayRoute, &gateway_http(condition, &json!(null))), expected, "{condition}");
+}
+
+#[test]
+fn paths_that_no_request_has() {
+    for (path, problem) in [
+        ("/a?b=1", Some("a path is compared up to its ?")),
+        ("/a#b", Some("a path is compared up to its #")),
+        ("/a//b", Some("adjacent slashes of a request are merged before")),
+        ("//", Some("adjacent slashes of a request are merged before")),
+        ("/a/./b", Some(". is resolved in a request before")),
+        ("/a/../b", Some(".. is resolved in a request before")),
+        ("/a/.b/c", None),
+        ("/a.", None),
+        ("/a/...", None),
+        ("/", None),
+    ] {
+        let at = |member: &str| {
+            problem
+                .map_or("valid".to_owned(), |problem| format!("{member}: {path:?} never matches: {problem}"))
+        };
+        check_condition(&json!({"prefix": path}), &at("prefix"));
+        check_condition(&json!({"path": {"exact": path}}), &at("path.exact"));
+    }
+    // the last part of a prefix may go on
+    check_condition(&json!({"prefix": "/a/.."}), "valid");
+    check_condition(
+        &json!({"path": {"exact": "/a/.."}}),
+        r#"path.exact: "/a/.." never matches: .. is resolved in a request before"#,
+    );
+}
+
+#[test]
+fn conditions_that_exclude_each_other() {
+    let exact = |value: &str| json!({"name": "x", "match": {"exact": value}});
+    let prefix = |value: &str| json!({"name": "X", "match": {"prefix": value}});
+    let suffix = |value: &str| json!({"name": "x", "match": {"suffix": value}});
+    let range = |start: i64, end: i64| json!({"name": "x", "match": {"range": {"start": start, "end": end}}});
+    let not = |mut header: Value| {
+        header["invert"] = json!(true);
+        header
+    };
+    let present = json!({"name": "x"});
+    let other = json!({"name": "y", "match": {"exact": "b"}});
+    for (one, another, is_valid) in [
+        (exact("a"), exact("b"), false),
+        (exact("a"), exact("a"), true),
+        (exact("a"), other, true),
+        (exact("a"), prefix("b"), false),
+        (exact("ab"), prefix("a"), true),
+        (exact("a"), suffix("b"), false),
+        (exact("ab"), suffix("b"), true),
+        (prefix("a"), prefix("b"), true),
+        (prefix("a"), suffix("b"), true),
+        (range(0, 5), range(5, 6), false),
+        (range(0, 5), range(4, 6), true),
+        (exact("a"), not(exact("a")), false),
+        (exact("a"), not(exact("b")), true),
+        (not(exact("a")), not(exact("b")), true),
+        (present.clone(), not(present.clone()), false),
+        (exact("a"), not(present.clone()), false),
+        (present.clone(), not(exact("a")), true),
+    ] {
+        let name = another["name"].as_str().unwrap();
+        let problem = format!(
+            "headers[1]: never holds together with spec.httpRoute.match.headers[0]: both are on the header {name:?}"
+        );
+        let expected = if is_valid { "valid" } else { &problem };
+        check_condition(&json!({"prefix": "/", "headers": [one, another]}), expected);
+        // whichever comes first
+        let is_reported = reported(Kind::Route, &http(&json!({"prefix": "/", "headers": [another, one]})));
+        assert_eq!(is_reported == "valid", is_valid, "{another} {one}");
+    }
+    let query = |one: Value, another: Value| json!({"prefix": "/", "queryParameters": [one, another]});
+    let is = |name: &str, value: &str| json!({"name": name, "match": {"exact": value}});
+    check_condition(&query(is("q", "1"), is("q", "1")), "valid");
+    check_condition(&query(is("q", "1"), is("Q", "2")), "valid");
+    check_condition(&query(is("q", "1"), json!({"name": "q"})), "valid");
+    check_condition(
+        &query(is("q", "1"), is("q", "2")),
+        r#"queryParameters[1]: never holds together with spec.httpRoute.match.queryParameters[0]: both are on the parameter "q""#,
+    );
+}

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::model::{Metadata, Spec};
 use crate::store::{EmbeddedStore, Kept, LeaseId, Limits, Listing, Pruned, Watch};
+use crate::transformer::linter::{Found, FoundByMesh};
 
 /// A store that takes fragments, but refuses some batches of them.
 struct Refusing {
@@ -318,4 +319,59 @@ fn only_what_is_small_as_far_as_is_known_is_made_where_the_pass_runs() {
     check(&[Some(1000); 16], true);
     check(&[Some(1000); 17], false);
     check(&[Some(1000), None], false);
+}
+
+#[tokio::test]
+async fn what_is_found_follows_the_passes() {
+    async fn found(found: &mut watch::Receiver<Arc<FoundByMesh>>) -> Vec<String> {
+        let patience = Duration::from_secs(60);
+        tokio::time::timeout(patience, found.changed()).await.expect("nothing is found anew").unwrap();
+        let found = found.borrow_and_update();
+        let of_mesh =
+            |(mesh, found): (&Arc<str>, &Found)| format!("{mesh}: {:?} {}", found.counts, found.first.len());
+        found.iter().map(of_mesh).collect()
+    }
+    let setup = Setup::new().await;
+    setup.define(ResourceId::mesh("m"), json!({})).await;
+    setup.define(ResourceId::mesh("other"), json!({})).await;
+    setup.define(ResourceId::virtual_service("m", "s"), json!({})).await;
+    let Setup { store, passes, changes, done, _directory } = setup;
+    drop((changes, done));
+    let linter = passes.linter();
+    let mut receiver = linter.found();
+    tokio::spawn(linter.run());
+    let running = tokio::spawn(passes.run());
+    let mut last = Vec::new();
+    while last.is_empty() {
+        last = found(&mut receiver).await;
+    }
+    assert_eq!(last, ["m: {ServiceWithoutProvider: 1} 1"]);
+    let define = |id: ResourceId, spec: Value| {
+        let spec = Spec::parse(id.kind(), &spec).unwrap();
+        let key = id.key();
+        let metadata = Metadata::created("uid".to_owned(), "000000000000", 0);
+        Batch::definitions("test", "Create").put(key, Definition { id, spec, metadata }.encode())
+    };
+    let backends: Vec<Value> = (0..150)
+        .map(|index| json!({"virtualService": {"virtualServiceName": format!("gone{index}")}}))
+        .collect();
+    store
+        .commit(define(ResourceId::virtual_node("other", "n"), json!({"backends": backends})))
+        .await
+        .unwrap();
+    assert_eq!(
+        found(&mut receiver).await,
+        ["m: {ServiceWithoutProvider: 1} 1", "other: {BackendMissing: 150} 100"]
+    );
+    store
+        .commit(Batch::definitions("test", "Delete").delete(ResourceId::virtual_service("m", "s").key()))
+        .await
+        .unwrap();
+    assert_eq!(found(&mut receiver).await, ["other: {BackendMissing: 150} 100"]);
+    // a mesh that is gone, with what lay in it
+    let keys = [ResourceId::mesh("other").key(), ResourceId::virtual_node("other", "n").key()];
+    let delete = keys.into_iter().fold(Batch::definitions("test", "Delete"), Batch::delete);
+    store.commit(delete).await.unwrap();
+    assert_eq!(found(&mut receiver).await, [String::new(); 0]);
+    running.abort();
 }
