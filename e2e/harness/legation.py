@@ -115,8 +115,8 @@ class Legation:
         return f"{'https' if '--api-tls-certificate' in self._options else 'http'}://{self.api}"
 
     def client(self, key=("test", "test"), region="us-east-1", verify=None, **config):
-        """boto3 as anyone would use it, except that it does not retry unless asked to. `key` is the identifier and the secret of an access key,
-        `verify` the file with the authority of the server."""
+        """boto3 as anyone would use it, except that it does not retry unless asked to. `key` is the identifier and the secret of
+        an access key, `verify` the file with the authority of the server."""
         config = {"retries": {"total_max_attempts": 1}, **config}
         return boto3.client(
             "appmesh",
