@@ -24,7 +24,12 @@ fn check(name: &str, text: &str, expected: Expect) {
     let lines: Vec<String> = parsed
         .iter()
         .map(|document| match document {
-            Ok(document) => format!("{}: {} {}", document.place, document.id, document.create_body()),
+            Ok(document) => {
+                let mut body = document.create_body();
+                // the order of members says nothing
+                body.sort_all_objects();
+                format!("{}: {} {body}", document.place, document.id)
+            }
             Err(error) => format!("{}: {}", error.place, error.problem),
         })
         .collect();

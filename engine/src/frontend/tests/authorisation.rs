@@ -405,10 +405,16 @@ async fn one_change_that_is_denied_denies_the_set() {
 #[tokio::test]
 async fn one_effect_that_is_denied_denies_the_rollback() {
     let world = World::new(EXAMPLE).await;
+    let own = of_team(Kind::VirtualNode, "payments");
+    let tag_own = |key: &str, value: &str| {
+        let path = format!("{}?resourceArn={}", path::TAG, path::escape(&arn(&own)));
+        Call::new(Method::PUT, path, &json!({"tags": tag(key, value)}))
+    };
+    world.call("pat", &tag_own("colour", "red")).await.ok();
     let (to, _) = world.state().await;
     let rollback =
         |dry_run: bool| Call::post("rollback", &json!({"to": to, "mesh": "shop", "dryRun": dry_run}));
-    let (own, others) = (of_team(Kind::VirtualNode, "payments"), of_team(Kind::VirtualNode, "orders"));
+    let others = of_team(Kind::VirtualNode, "orders");
     world.call("pat", &update(&own)).await.ok();
     world.call("oscar", &update(&others)).await.ok();
     for user in ["pat", "oscar", "reader", ANONYMOUS] {
@@ -421,7 +427,14 @@ async fn one_effect_that_is_denied_denies_the_rollback() {
     world.call("pat", &update(&own)).await.ok();
     world.denied("oscar", &rollback(false)).await;
     world.call("pat", &rollback(false)).await.ok();
-    // tags that a boundary rests on do not come back so
+    // likewise tags, but not those that a boundary rests on, whether they come back or go
+    world.call("pat", &tag_own("colour", "blue")).await.ok();
+    world.call("pat", &tag_own("size", "large")).await.ok();
+    world.call("pat", &rollback(false)).await.ok();
+    world.call("admin", &tag_own("owner", "payments")).await.ok();
+    let message = world.denied("pat", &rollback(false)).await;
+    assert!(message.contains("appmesh:UntagResource on"), "{message}");
+    world.call("admin", &rollback(false)).await.ok();
     world.call("admin", &request(Operation::TagResource, &others, "team")).await.ok();
     let message = world.denied("pat", &rollback(false)).await;
     assert!(message.contains("appmesh:TagResource on"), "{message}");

@@ -83,11 +83,6 @@ async fn they_are_taken_again_as_a_whole() {
 #[test]
 fn the_examples_are_sound() {
     let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/policies");
-    let mut checked = 0;
-    for entry in fs::read_dir(examples).unwrap() {
-        let path = entry.unwrap().path();
-        assert!(!Policies::read(&path).map_err(|error| error.to_string()).unwrap().is_empty(), "{path:?}");
-        checked += 1;
-    }
-    assert!(checked > 0);
+    let read = Policies::read(examples.as_ref()).map_err(|error| error.to_string());
+    assert_eq!(read.map(|policies| policies.len()), Ok(9));
 }
