@@ -148,7 +148,7 @@ fn apply<W: Write, E: Write>(
         let is_all_applied = apply_one_by_one(&documents, &surplus, &client, report);
         (!is_all_applied).then_some(GO_ON)
     };
-    let warned = if failed.is_none() { warn(&documents, &surplus, &client, report) } else { Ok(()) };
+    let warned = if failed.is_none() { warn(&documents, &surplus, &client, errors) } else { Ok(()) };
     report.summary(args.prune);
     if let Err(error) = warned {
         errors.hint(&format!("it is not known what there is to warn of: {error}"));

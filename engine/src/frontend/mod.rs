@@ -49,7 +49,7 @@ mod linting;
 mod list;
 mod lookup;
 mod metrics;
-mod neighbourhood;
+pub mod neighbourhood;
 mod operation;
 mod page;
 pub mod path;

@@ -15,7 +15,7 @@ const DEFINITIONS_MAX: usize = 100;
 
 /// Why a neighbourhood is not known.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum NotKnown {
+pub enum NotKnown {
     /// It is too large.
     #[error("there are more than {DEFINITIONS_MAX} definitions to look at")]
     TooLarge,
@@ -51,7 +51,7 @@ enum Listens {
 }
 
 /// What is found around `id`, of that which concerns it.
-pub(super) async fn findings(store: &dyn Store, id: &ResourceId) -> Result<Vec<Finding>, NotKnown> {
+pub async fn findings(store: &dyn Store, id: &ResourceId) -> Result<Vec<Finding>, NotKnown> {
     let definitions = MeshDefinitions::new(id.mesh_name().into());
     let mut around = Neighbourhood { store, definitions, known: HashMap::new() };
     let mut scope = Scope::default();

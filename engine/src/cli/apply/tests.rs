@@ -298,8 +298,8 @@ fn files_are_applied_in_the_order_of_dependency() {
         created   virtual router "r" in mesh "m"
         created   route "x" of virtual router "r" in mesh "m"
         created   virtual service "s" in mesh "m"
-        warning   target-without-listeners: mesh/m/virtualRouter/r/route/x: spec.httpRoute.action.weightedTargets[0].virtualNode: virtual node "n" in mesh "m" has no listeners, so that the virtual services of this router keep the routes that they had, whatever else changes; add a listener to the node, or remove the target
         5 created, 0 updated, 0 unchanged, 0 failed
+        error: warning   target-without-listeners: mesh/m/virtualRouter/r/route/x: spec.httpRoute.action.weightedTargets[0].virtualNode: virtual node "n" in mesh "m" has no listeners, so that the virtual services of this router keep the routes that they had, whatever else changes; add a listener to the node, or remove the target
         exit code 0
     "#]],
     );
@@ -311,8 +311,8 @@ fn files_are_applied_in_the_order_of_dependency() {
         unchanged virtual router "r" in mesh "m"
         unchanged route "x" of virtual router "r" in mesh "m"
         unchanged virtual service "s" in mesh "m"
-        warning   target-without-listeners: mesh/m/virtualRouter/r/route/x: spec.httpRoute.action.weightedTargets[0].virtualNode: virtual node "n" in mesh "m" has no listeners, so that the virtual services of this router keep the routes that they had, whatever else changes; add a listener to the node, or remove the target
         0 created, 0 updated, 5 unchanged, 0 failed
+        error: warning   target-without-listeners: mesh/m/virtualRouter/r/route/x: spec.httpRoute.action.weightedTargets[0].virtualNode: virtual node "n" in mesh "m" has no listeners, so that the virtual services of this router keep the routes that they had, whatever else changes; add a listener to the node, or remove the target
         exit code 0
     "#]],
     );
@@ -325,8 +325,8 @@ fn files_are_applied_in_the_order_of_dependency() {
         unchanged virtual router "r" in mesh "m"
         updated   route "x" of virtual router "r" in mesh "m"
         unchanged virtual service "s" in mesh "m"
-        warning   target-without-listeners: mesh/m/virtualRouter/r/route/x: spec.httpRoute.action.weightedTargets[0].virtualNode: virtual node "n" in mesh "m" has no listeners, so that the virtual services of this router keep the routes that they had, whatever else changes; add a listener to the node, or remove the target
         0 created, 1 updated, 4 unchanged, 0 failed
+        error: warning   target-without-listeners: mesh/m/virtualRouter/r/route/x: spec.httpRoute.action.weightedTargets[0].virtualNode: virtual node "n" in mesh "m" has no listeners, so that the virtual services of this router keep the routes that they had, whatever else changes; add a listener to the node, or remove the target
         exit code 0
     "#]],
     );
@@ -373,8 +373,8 @@ fn what_cannot_be_read_is_corrected_first() {
         created   virtual node "n" in mesh "m"
         created   virtual router "r" in mesh "m"
         created   virtual service "s" in mesh "m"
-        warning   provider-without-routes: mesh/m/virtualService/s: spec.provider.virtualRouter.virtualRouterName: virtual router "r" in mesh "m" has no route for port 80 (http), so that what comes in there is answered with 404 or closed; add a route for it
         4 created, 0 updated, 0 unchanged, 0 failed
+        error: warning   provider-without-routes: mesh/m/virtualService/s: spec.provider.virtualRouter.virtualRouterName: virtual router "r" in mesh "m" has no route for port 80 (http), so that what comes in there is answered with 404 or closed; add a route for it
         exit code 0
     "#]],
     );
@@ -490,13 +490,13 @@ fn what_no_file_has_is_deleted_once_somebody_agrees() {
         deleted   virtual gateway "g" in mesh "m"
         deleted   route "x" of virtual router "r" in mesh "m"
         deleted   virtual router "r" in mesh "m"
-        warning   provider-without-listeners: mesh/m/virtualService/s: spec.provider.virtualNode.virtualNodeName: virtual node "n" in mesh "m" has no listeners, so that every request for the service fails; add a listener to the node
         0 created, 1 updated, 4 deleted, 1 unchanged, 0 failed
         error: in no file, and to be deleted:
         error:   gateway route "y" of virtual gateway "g" in mesh "m"
         error:   virtual gateway "g" in mesh "m"
         error:   route "x" of virtual router "r" in mesh "m"
         error:   virtual router "r" in mesh "m"
+        error: warning   provider-without-listeners: mesh/m/virtualService/s: spec.provider.virtualNode.virtualNodeName: virtual node "n" in mesh "m" has no listeners, so that every request for the service fails; add a listener to the node
         asked: Delete these 4 resources? Given
         exit code 0
     "#]],
@@ -507,8 +507,8 @@ fn what_no_file_has_is_deleted_once_somebody_agrees() {
         expect![[r#"
         unchanged virtual node "n" in mesh "m"
         unchanged virtual service "s" in mesh "m"
-        warning   provider-without-listeners: mesh/m/virtualService/s: spec.provider.virtualNode.virtualNodeName: virtual node "n" in mesh "m" has no listeners, so that every request for the service fails; add a listener to the node
         0 created, 0 updated, 0 deleted, 2 unchanged, 0 failed
+        error: warning   provider-without-listeners: mesh/m/virtualService/s: spec.provider.virtualNode.virtualNodeName: virtual node "n" in mesh "m" has no listeners, so that every request for the service fails; add a listener to the node
         exit code 0
     "#]],
     );
@@ -525,8 +525,8 @@ fn what_no_file_has_is_deleted_once_somebody_agrees() {
         updated   virtual service "s" in mesh "m"
         created   virtual gateway "g" in mesh "m"
         created   gateway route "y" of virtual gateway "g" in mesh "m"
-        warning   target-without-listeners: mesh/m/virtualRouter/r/route/x: spec.httpRoute.action.weightedTargets[0].virtualNode: virtual node "n" in mesh "m" has no listeners, so that the virtual services of this router keep the routes that they had, whatever else changes; add a listener to the node, or remove the target
         4 created, 1 updated, 4 unchanged, 0 failed
+        error: warning   target-without-listeners: mesh/m/virtualRouter/r/route/x: spec.httpRoute.action.weightedTargets[0].virtualNode: virtual node "n" in mesh "m" has no listeners, so that the virtual services of this router keep the routes that they had, whatever else changes; add a listener to the node, or remove the target
         exit code 0
     "#]],
     );
@@ -545,13 +545,13 @@ fn everything_is_one_transaction() {
         deleted   virtual gateway "g" in mesh "m"
         deleted   route "x" of virtual router "r" in mesh "m"
         deleted   virtual router "r" in mesh "m"
-        warning   provider-without-listeners: mesh/m/virtualService/s: spec.provider.virtualNode.virtualNodeName: virtual node "n" in mesh "m" has no listeners, so that every request for the service fails; add a listener to the node
         0 created, 1 updated, 4 deleted, 1 unchanged, 0 failed
         error: in no file, and to be deleted:
         error:   gateway route "y" of virtual gateway "g" in mesh "m"
         error:   virtual gateway "g" in mesh "m"
         error:   route "x" of virtual router "r" in mesh "m"
         error:   virtual router "r" in mesh "m"
+        error: warning   provider-without-listeners: mesh/m/virtualService/s: spec.provider.virtualNode.virtualNodeName: virtual node "n" in mesh "m" has no listeners, so that every request for the service fails; add a listener to the node
         asked: Delete these 4 resources? Given
         exit code 0
     "#]],
@@ -562,8 +562,8 @@ fn everything_is_one_transaction() {
         expect![[r#"
         unchanged virtual node "n" in mesh "m"
         unchanged virtual service "s" in mesh "m"
-        warning   provider-without-listeners: mesh/m/virtualService/s: spec.provider.virtualNode.virtualNodeName: virtual node "n" in mesh "m" has no listeners, so that every request for the service fails; add a listener to the node
         0 created, 0 updated, 0 deleted, 2 unchanged, 0 failed
+        error: warning   provider-without-listeners: mesh/m/virtualService/s: spec.provider.virtualNode.virtualNodeName: virtual node "n" in mesh "m" has no listeners, so that every request for the service fails; add a listener to the node
         exit code 0
     "#]],
     );

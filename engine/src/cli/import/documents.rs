@@ -24,7 +24,8 @@ impl Documents {
     /// Takes the resources out of `findings`, checks them, and says there what the API would say.
     pub(super) fn take(findings: &mut Findings) -> Documents {
         let mut by_id = BTreeMap::new();
-        for found in std::mem::take(&mut findings.found) {
+        for mut found in std::mem::take(&mut findings.found) {
+            found.spec.sort_all_objects();
             match by_id.entry((found.id.kind(), found.id.clone())) {
                 Entry::Vacant(place) => {
                     place.insert(found);

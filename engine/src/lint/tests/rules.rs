@@ -5,7 +5,8 @@ use serde_json::json;
 
 use super::{backends, check, listener, of, to, to_server, to_service, way, well};
 use crate::model::ResourceId;
-use crate::transformer::tests::fixture::{Definitions, MESH};
+use crate::transformer::definitions::MeshDefinitions;
+use crate::transformer::tests::fixture::{Definitions, MESH, examples};
 
 #[test]
 fn nothing_is_found_where_everything_is_well() {
@@ -362,4 +363,15 @@ fn a_finding_says_what_happens_and_what_to_do() {
         findings[0].to_json()["about"],
         json!(["mesh/m/virtualNode/server", "mesh/m/virtualRouter/router"])
     );
+}
+
+#[test]
+fn the_examples_lead_somewhere() {
+    let meshes = MeshDefinitions::collect(examples());
+    assert!(meshes.len() > 2);
+    let found: Vec<String> =
+        meshes.values().flat_map(super::lint).map(|finding| finding.to_string()).collect();
+    expect![[r#"
+        backend-missing: virtual node "consumer" in mesh "everything": spec.backends[7].virtualService.virtualServiceName: virtual service "later.everything.local" in mesh "everything" does not exist, so that requests for it are refused, or leave the mesh if it lets all out; create it, or remove the backend
+        service-without-provider: virtual service "empty.everything.local" in mesh "everything": spec.provider: it has no provider, so that every request for it fails; give it one"#]].assert_eq(&found.join("\n"));
 }
