@@ -92,24 +92,24 @@ fn documents_alone() {
         &dir,
         &["-f", "DIR", "-o", "json"],
         expect![[r#"
-        {
-          "count": 1,
-          "findings": [
             {
-              "about": [
-                "mesh/m/virtualNode/n",
-                "mesh/m/virtualRouter/r"
-              ],
-              "code": "target-port-not-listened",
-              "message": "virtual node \"n\" in mesh \"m\" does not listen at port 8081, so that the virtual services of this router keep the routes that they had, whatever else changes; change the port, or add a listener to the node",
-              "path": "spec.httpRoute.action.weightedTargets[0].port",
-              "resource": "mesh/m/virtualRouter/r/route/x",
-              "severity": "warning"
+              "count": 1,
+              "findings": [
+                {
+                  "code": "target-port-not-listened",
+                  "severity": "warning",
+                  "resource": "mesh/m/virtualRouter/r/route/x",
+                  "path": "spec.httpRoute.action.weightedTargets[0].port",
+                  "message": "virtual node \"n\" in mesh \"m\" does not listen at port 8081, so that the virtual services of this router keep the routes that they had, whatever else changes; change the port, or add a listener to the node",
+                  "about": [
+                    "mesh/m/virtualNode/n",
+                    "mesh/m/virtualRouter/r"
+                  ]
+                }
+              ]
             }
-          ]
-        }
-        exit code 1
-    "#]],
+            exit code 1
+        "#]],
     );
     write(&dir, "b.yaml", &ROUTE.replace("PORT", "8080"));
     check(

@@ -423,13 +423,13 @@ Resources:
                     acm:
                       certificateArn: arn
                   mode: STRICT
-            ! left out t.yaml: Resources.Bad: is no resource: it has no Type
-            ! left out t.yaml: Resources.Fn::ForEach::X: is a macro, which is not expanded here; import the processed template
-            ! left out t.yaml: Resources.New: AWS::AppMesh::Novelty is not known
-            ! left out t.yaml: Resources.Unknown.Properties.VirtualRouterName: the parameter Open has no default; give it with --parameter 'Open=VALUE'; Unknown is left out without it
             ! left out t.yaml: Resources.Unnamed.Properties.VirtualNodeName: is not given, so CloudFormation made up a name; Unnamed is written: give the real one with --set 'Unnamed.VirtualNodeName=NAME'
             ! left out t.yaml: Resources.Unnamed.Properties.Color: is no property of such a resource
             ! left out t.yaml: Resources.Unnamed.Properties.Spec.Listeners[0].Surprise: App Mesh's API has no such field
+            ! left out t.yaml: Resources.Unknown.Properties.VirtualRouterName: the parameter Open has no default; give it with --parameter 'Open=VALUE'; Unknown is left out without it
+            ! left out t.yaml: Resources.New: AWS::AppMesh::Novelty is not known
+            ! left out t.yaml: Resources.Fn::ForEach::X: is a macro, which is not expanded here; import the processed template
+            ! left out t.yaml: Resources.Bad: is no resource: it has no Type
             ! left out --parameter: nothing asks for Typo; is it misspelt?
             ! left out --set: nothing asks for misspelt; is it misspelt?
             ! refused  virtual node "Unnamed" in mesh "m" (t.yaml: Resources.Unnamed): spec.listeners[0].portMapping.port: 70000 is not in 1..=65535

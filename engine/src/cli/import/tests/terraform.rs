@@ -15,10 +15,10 @@ fn a_state_file_with_everything() {
               egressFilter:
                 type: ALLOW_ALL
             tags:
-            - key: managed
-              value: terraform
             - key: team
               value: shop
+            - key: managed
+              value: terraform
             ---
             # terraform.tfstate: aws_appmesh_virtual_node.cart
             meshName: shop
@@ -199,10 +199,10 @@ fn a_state_as_terraform_shows_it() {
               egressFilter:
                 type: ALLOW_ALL
             tags:
-            - key: a
-              value: "1"
             - key: b
               value: "2"
+            - key: a
+              value: "1"
             ---
             # show.json: module.cart["a"].aws_appmesh_virtual_node.this[0]
             meshName: m
@@ -220,10 +220,10 @@ fn a_state_as_terraform_shows_it() {
               serviceDiscovery:
                 awsCloudMap:
                   attributes:
-                  - key: color
-                    value: blue
                   - key: stage
                     value: prod
+                  - key: color
+                    value: blue
                   namespaceName: ns
                   serviceName: s
             ! refused  virtual node "cart" in mesh "m" (show.json: module.cart["a"].aws_appmesh_virtual_node.this[0]): spec.serviceDiscovery.awsCloudMap: AWS Cloud Map is not supported yet
