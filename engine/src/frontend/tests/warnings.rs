@@ -166,7 +166,7 @@ async fn warnings_are_few_short_and_in_ascii() {
         assert!(warning.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{warning}");
     }
     let refused = api.put(NODES, &node).await;
-    assert_eq!(refused.warnings, [String::new(); 0]);
+    assert_eq!(refused.warnings, Vec::<String>::new());
     refused.refused(409, "ConflictException");
 }
 
