@@ -2,7 +2,8 @@
 //!
 //! What is refused outright stands in [`model`](crate::model); what is found here may be on its way to be right, by a
 //! change of another resource, and is a warning. Whatever the transformer decides is asked of the transformer
-//! ([`listening`], [`order`]): there is one truth about what happens to traffic. `docs/validation.md` has the table.
+//! (`transformer::listening`, `transformer::order`): there is one truth about what happens to traffic. `docs/validation.md`
+//! has the table.
 //!
 //! | file | holds |
 //! |---|---|
@@ -12,9 +13,6 @@
 //! | `reach` | routes that are never reached |
 //! | `covers` | whether one condition holds wherever another does |
 //! | `tls` | clients and listeners that do not agree about TLS |
-//!
-//! [`listening`]: crate::transformer::listening
-//! [`order`]: crate::transformer::order
 
 mod covers;
 pub mod finding;
