@@ -118,9 +118,8 @@ impl Checked<'_, '_> {
         let is_router_mute = router.definition.spec.listeners().is_empty();
         if is_router_mute && self.kind.port().is_none() {
             let mut targets = self.kind.weighted_targets().iter().enumerate();
-            let without_listeners = targets.find(|(_, target)| {
-                self.mesh.listeners_of(self.name, target).is_ok_and(|listeners| listeners.is_empty())
-            });
+            let without_listeners = targets
+                .find(|(_, target)| self.mesh.listeners_of(self.name, target).is_ok_and(<[_]>::is_empty));
             if let Some((index, target)) = without_listeners {
                 let node = self.node(target);
                 let message = format!(

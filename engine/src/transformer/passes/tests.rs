@@ -372,6 +372,6 @@ async fn what_is_found_follows_the_passes() {
     let keys = [ResourceId::mesh("other").key(), ResourceId::virtual_node("other", "n").key()];
     let delete = keys.into_iter().fold(Batch::definitions("test", "Delete"), Batch::delete);
     store.commit(delete).await.unwrap();
-    assert_eq!(found(&mut receiver).await, [String::new(); 0]);
+    assert_eq!(found(&mut receiver).await.len(), 0);
     running.abort();
 }
