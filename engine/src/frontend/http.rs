@@ -115,8 +115,8 @@ async fn answer(
         .map_err(|error| ApiError::BadRequest(error.body_text()))?;
     frontend.check_owner(&query)?;
     let command = Command::decode(operation, &names, &query, &body, &frontend.settings)?;
-    let body = frontend.execute(&caller, &command).await?;
-    Ok((frontend.warnings(&command).await, body))
+    let (body, warnings) = tokio::join!(frontend.execute(&caller, &command), frontend.warnings(&command));
+    Ok((warnings, body?))
 }
 
 impl Frontend {
