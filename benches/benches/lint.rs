@@ -61,8 +61,11 @@ fn neighbourhoods(criterion: &mut Criterion) {
         ("virtual node with 10 backends", ResourceId::virtual_node(MESH, "node-0-a")),
         ("gateway route", ResourceId::gateway_route(MESH, GATEWAY, service)),
     ] {
+        let (_, definition) = definitions.iter().find(|(_, definition)| definition.id == id).unwrap();
         group.bench_function(name, |bencher| {
-            bencher.iter(|| runtime.block_on(neighbourhood::findings(&store, &id)).unwrap());
+            bencher.iter(|| {
+                runtime.block_on(neighbourhood::findings(&store, &id, Some(&definition.spec))).unwrap()
+            });
         });
     }
     group.finish();

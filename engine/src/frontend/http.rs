@@ -118,8 +118,8 @@ async fn answer(
     frontend.check_owner(&query)?;
     let command = Command::decode(operation, &names, &query, &body, &frontend.settings)?;
     frontend.authorise(&caller, &command).await?;
-    let body = frontend.execute(&caller, &command).await?;
-    Ok((frontend.warnings(&command).await, body))
+    let (body, warnings) = tokio::join!(frontend.execute(&caller, &command), frontend.warnings(&command));
+    Ok((warnings, body?))
 }
 
 impl Frontend {

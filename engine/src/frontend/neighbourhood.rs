@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::references::referrers_prefix;
 use super::scope::{Scope, needs};
 use crate::lint::{Code, Finding, lint};
-use crate::model::{Definition, Kind, Protocol, ResourceId, Spec};
+use crate::model::{Definition, Kind, Metadata, Protocol, ResourceId, Spec};
 use crate::store::{At, Store, StoreError};
 use crate::transformer::definitions::MeshDefinitions;
 
@@ -50,18 +50,24 @@ enum Listens {
     ForConnections,
 }
 
-/// What is found around `id`, of that which concerns it.
-pub async fn findings(store: &dyn Store, id: &ResourceId) -> Result<Vec<Finding>, NotKnown> {
+/// What is found around `id` once it is `spec`, or is deleted; of that, what concerns it.
+pub async fn findings(
+    store: &dyn Store,
+    id: &ResourceId,
+    spec: Option<&Spec>,
+) -> Result<Vec<Finding>, NotKnown> {
     let definitions = MeshDefinitions::new(id.mesh_name().into());
     let mut around = Neighbourhood { store, definitions, known: HashMap::new() };
     let mut scope = Scope::default();
-    match around.read(id).await? {
+    match spec {
         Some(spec) => {
-            scope.add_written(id, &spec);
+            scope.add_written(id, spec);
+            around.put(id, spec.clone());
             around.read_around(id).await?;
         }
         None => {
             scope.add_deleted(id);
+            around.known.insert(id.clone(), None);
             let Some(parent) = id.container().filter(|_| id.parent_name().is_some()) else {
                 return Ok(Vec::new());
             };
@@ -219,30 +225,32 @@ impl Neighbourhood<'_> {
         Ok(listing.records.iter().filter_map(|record| referrer(&record.value)).collect())
     }
 
-    /// Reads `id`, and tells what it is if it was not read before.
-    async fn read(&mut self, id: &ResourceId) -> Result<Option<Spec>, NotKnown> {
+    /// Reads `id`, if it was not read before.
+    async fn read(&mut self, id: &ResourceId) -> Result<(), NotKnown> {
         if self.known.contains_key(id) {
-            return Ok(None);
+            return Ok(());
         }
         let record = self.store.get(&id.key()).await?;
         self.take_in(id, record.as_ref().map(|record| record.value.as_ref()))
     }
 
     /// Takes a record in. One that cannot be read is none; whoever needs it is told so elsewhere.
-    fn take_in(&mut self, id: &ResourceId, record: Option<&[u8]>) -> Result<Option<Spec>, NotKnown> {
+    fn take_in(&mut self, id: &ResourceId, record: Option<&[u8]>) -> Result<(), NotKnown> {
         if self.known.len() == DEFINITIONS_MAX {
             return Err(NotKnown::TooLarge);
         }
-        let definition = record.and_then(|record| Definition::decode(id, record).ok());
-        let Some(definition) = definition else {
-            self.known.insert(id.clone(), None);
-            return Ok(None);
-        };
-        let spec = definition.spec.clone();
+        match record.and_then(|record| Definition::decode(id, record).ok()) {
+            Some(definition) => self.put(id, without_backends(definition.spec)),
+            None => drop(self.known.insert(id.clone(), None)),
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, id: &ResourceId, spec: Spec) {
         let needs = needs(id.mesh_name(), &spec).into_iter().collect();
         self.known.insert(id.clone(), Some(Known { needs, listens: listens(&spec) }));
-        self.definitions.insert(0, definition);
-        Ok(Some(spec))
+        let metadata = Metadata::created(String::new(), "", 0);
+        self.definitions.insert(0, Definition { id: id.clone(), spec, metadata });
     }
 
     fn needs(&self, id: &ResourceId) -> Vec<ResourceId> {
@@ -254,6 +262,14 @@ impl Neighbourhood<'_> {
         let known = self.known.get(id).and_then(Option::as_ref);
         known.map_or(Listens::Nowhere, |known| known.listens)
     }
+}
+
+/// Only the backends of the resource itself matter, and those of its neighbours are many.
+fn without_backends(mut spec: Spec) -> Spec {
+    if let Spec::VirtualNode(node) = &mut spec {
+        node.backends = None;
+    }
+    spec
 }
 
 fn listens(spec: &Spec) -> Listens {

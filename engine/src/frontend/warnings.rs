@@ -22,14 +22,15 @@ const WARNING_BYTES_MAX: usize = 700;
 pub(super) struct Warnings(Vec<HeaderValue>);
 
 impl Frontend {
-    /// What is found around the resource that `command` has written. The write stands whatever is found, and also if nothing
-    /// can be.
+    /// What will be found around the resource that `command` writes. The write takes no notice of it, and while it waits for
+    /// the disk there is time to look.
     pub(super) async fn warnings(&self, command: &Command) -> Warnings {
-        let (Command::Create { id, .. } | Command::Update { id, .. } | Command::Delete { id }) = command
-        else {
-            return Warnings::default();
+        let (id, spec) = match command {
+            Command::Create { id, spec, .. } | Command::Update { id, spec, .. } => (id, Some(spec)),
+            Command::Delete { id } => (id, None),
+            _ => return Warnings::default(),
         };
-        match neighbourhood::findings(self.store.as_ref(), id).await {
+        match neighbourhood::findings(self.store.as_ref(), id, spec).await {
             Ok(findings) => Warnings::of(&findings),
             Err(NotKnown::TooLarge) => Warnings::default(),
             Err(NotKnown::Store(error)) => {

@@ -1,6 +1,6 @@
 //! The definitions of a mesh, and where its virtual services lead.
 
-use std::cell::RefCell;
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 
@@ -23,7 +23,26 @@ pub(super) struct Mesh<'a> {
     pub(super) definitions: &'a MeshDefinitions,
     /// The virtual nodes that something leads to.
     used_nodes: HashSet<&'a str>,
-    ports: RefCell<HashMap<&'a str, Option<Rc<ServicePorts<'a>>>>>,
+    services: HashMap<&'a str, Service<'a>>,
+    /// Whether any virtual node has a listener with TLS.
+    pub(super) has_tls: bool,
+}
+
+/// A virtual service.
+struct Service<'a> {
+    spec: &'a VirtualServiceSpec,
+    /// Its ports, once somebody has asked for them.
+    ports: OnceCell<Option<Rc<ServicePorts<'a>>>>,
+}
+
+/// What a name leads to.
+pub(super) enum Reached<'a> {
+    /// There is no such virtual service.
+    Missing,
+    /// A virtual service of which the transformer makes nothing: it keeps the ports that it had.
+    Unknown,
+    /// A virtual service with these ports.
+    Ports(Rc<ServicePorts<'a>>),
 }
 
 /// The ports of a virtual service, as its consumers have them.
@@ -48,12 +67,16 @@ impl<'a> Mesh<'a> {
                 kinds.flat_map(RouteKind::weighted_targets).map(|target| target.virtual_node.as_str()),
             );
         }
-        for (_, service) in definitions.virtual_services() {
-            if let Some(VirtualServiceProvider::VirtualNode(node)) = &service.provider {
+        let mut services = HashMap::new();
+        for (name, spec) in definitions.virtual_services() {
+            if let Some(VirtualServiceProvider::VirtualNode(node)) = &spec.provider {
                 used_nodes.insert(node.virtual_node_name.as_str());
             }
+            services.insert(name, Service { spec, ports: OnceCell::new() });
         }
-        Self { definitions, used_nodes, ports: RefCell::default() }
+        let mut listeners = definitions.virtual_nodes().flat_map(|(_, node)| node.listeners());
+        let has_tls = listeners.any(|listener| listener.tls.is_some());
+        Self { definitions, used_nodes, services, has_tls }
     }
 
     /// The name of the mesh.
@@ -92,16 +115,21 @@ impl<'a> Mesh<'a> {
         .ok()
     }
 
-    /// The ports of the virtual service `name` as the transformer makes them; nothing, if it makes none, and the service
-    /// keeps those that it had, or if there is no such service.
+    /// What `name` leads to, as the transformer makes it.
+    pub(super) fn reach(&self, name: &str) -> Reached<'a> {
+        let Some(service) = self.services.get(name) else {
+            return Reached::Missing;
+        };
+        let ports = service.ports.get_or_init(|| self.ports_of(service.spec).map(Rc::new));
+        ports.clone().map_or(Reached::Unknown, Reached::Ports)
+    }
+
+    /// The ports of the virtual service `name`, if they are known.
     pub(super) fn service_ports(&self, name: &str) -> Option<Rc<ServicePorts<'a>>> {
-        let (name, service) = self.definitions.virtual_service_entry(name)?;
-        if let Some(known) = self.ports.borrow().get(name.as_ref()) {
-            return known.clone();
+        match self.reach(name) {
+            Reached::Ports(ports) => Some(ports),
+            Reached::Missing | Reached::Unknown => None,
         }
-        let ports = self.ports_of(&service.spec).map(Rc::new);
-        self.ports.borrow_mut().insert(name.as_ref(), ports.clone());
-        ports
     }
 
     fn ports_of(&self, service: &'a VirtualServiceSpec) -> Option<ServicePorts<'a>> {

@@ -1,5 +1,7 @@
 //! Clients and listeners that do not agree about TLS.
 
+use std::rc::Rc;
+
 use super::finding::{Code, Finding};
 use super::mesh::{Mesh, ServicePorts};
 use super::virtual_node::backend_path;
@@ -11,17 +13,20 @@ use crate::transformer::order::Gateway;
 /// Checks each backend of a virtual node by its own policy, or else by the defaults.
 pub(super) fn check_virtual_node(
     mesh: &Mesh<'_>,
-    id: &ResourceId,
+    id: &impl Fn() -> ResourceId,
     node: &VirtualNodeSpec,
+    backends: &[(usize, &str, Rc<ServicePorts<'_>>)],
     findings: &mut Vec<Finding>,
 ) {
     let defaults = tls_of_defaults(node.backend_defaults.as_ref());
-    for (index, backend) in node.backends().enumerate() {
-        let name = backend.virtual_service_name.as_str();
-        let Some(ports) = mesh.service_ports(name) else { continue };
-        let own = backend.client_policy.as_ref().map(|policy| policy.tls.as_ref());
-        let client = Client { mesh: mesh.name(), id, tls: own.unwrap_or(defaults) };
-        findings.extend(client.check(name, &ports, &backend_path(index)));
+    let own: Vec<_> = node.backends().map(|backend| backend.client_policy.as_ref()).collect();
+    if !mesh.has_tls && defaults.is_none() && own.iter().all(Option::is_none) {
+        return;
+    }
+    for (index, name, ports) in backends {
+        let own = own.get(*index).copied().flatten().map(|policy| policy.tls.as_ref());
+        let client = Client { mesh: mesh.name(), id: &id(), tls: own.unwrap_or(defaults) };
+        findings.extend(client.check(name, ports, &backend_path(*index)));
     }
 }
 
@@ -33,6 +38,9 @@ pub(super) fn check_virtual_gateway(
     findings: &mut Vec<Finding>,
 ) {
     let tls = tls_of_defaults(gateway.definition.spec.backend_defaults.as_ref());
+    if !mesh.has_tls && tls.is_none() {
+        return;
+    }
     let kinds = gateway.routes.values().filter_map(|route| route.spec.kind());
     let mut services: Vec<&str> =
         kinds.map(|kind| kind.target().virtual_service.virtual_service_name.as_str()).collect();

@@ -2,23 +2,37 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::rc::Rc;
 
 use super::finding::{Code, Finding};
-use super::mesh::Mesh;
+use super::mesh::{Mesh, Reached, ServicePorts};
 use super::tls;
 use crate::management::compose::Hosts;
 use crate::model::{Path, ResourceId, VirtualNodeSpec};
 
+/// A backend: its place, its name and its ports.
+type Backend<'a> = (usize, &'a str, Rc<ServicePorts<'a>>);
+
 pub(super) fn check(mesh: &Mesh<'_>, name: &str, node: &VirtualNodeSpec, findings: &mut Vec<Finding>) {
-    let id = ResourceId::virtual_node(mesh.name(), name);
-    check_backends_exist(mesh, &id, node, findings);
-    check_backends_get_along(mesh, &id, node, findings);
-    tls::check_virtual_node(mesh, &id, node, findings);
+    let id = || ResourceId::virtual_node(mesh.name(), name);
+    let mut backends = Vec::new();
+    for (index, backend) in node.backends().enumerate() {
+        let backend = backend.virtual_service_name.as_str();
+        match mesh.reach(backend) {
+            Reached::Ports(ports) => backends.push((index, backend, ports)),
+            Reached::Missing => findings.push(missing_backend(mesh, id(), index, backend)),
+            Reached::Unknown => {}
+        }
+    }
+    tls::check_virtual_node(mesh, &id, node, &backends, findings);
+    if may_be_at_odds(&backends) {
+        check_backends_get_along(mesh, &id(), backends, findings);
+    }
     if node.service_discovery.is_none() && !node.listeners().is_empty() && mesh.is_used(name) {
         let message = "there is no service discovery, so that its endpoints are not known and every request for it is \
                        answered with 503; say where its endpoints are found";
         let at = Path::root("spec").field("serviceDiscovery");
-        findings.push(Finding::new(Code::NoServiceDiscovery, id, &at, message.to_owned()));
+        findings.push(Finding::new(Code::NoServiceDiscovery, id(), &at, message.to_owned()));
     }
 }
 
@@ -27,27 +41,23 @@ pub(super) fn backend_path(index: usize) -> Path {
     Path::root("spec").field("backends").index(index).field("virtualService").field("virtualServiceName")
 }
 
-fn check_backends_exist(
-    mesh: &Mesh<'_>,
-    id: &ResourceId,
-    node: &VirtualNodeSpec,
-    findings: &mut Vec<Finding>,
-) {
-    for (index, backend) in node.backends().enumerate() {
-        let name = backend.virtual_service_name.as_str();
-        if mesh.definitions.virtual_service(name).is_some() {
-            continue;
-        }
-        let service = ResourceId::virtual_service(mesh.name(), name);
-        let message = format!(
-            "{service} does not exist, so that requests for it are refused, or leave the mesh if it lets all out; create \
-             it, or remove the backend"
-        );
-        findings.push(
-            Finding::new(Code::BackendMissing, id.clone(), &backend_path(index), message)
-                .about(vec![service]),
-        );
-    }
+fn missing_backend(mesh: &Mesh<'_>, id: ResourceId, index: usize, name: &str) -> Finding {
+    let service = ResourceId::virtual_service(mesh.name(), name);
+    let message = format!(
+        "{service} does not exist, so that requests for it are refused, or leave the mesh if it lets all out; create it, or \
+         remove the backend"
+    );
+    Finding::new(Code::BackendMissing, id, &backend_path(index), message).about(vec![service])
+}
+
+/// Whether there is anything over which backends can be at odds: connections, or names that are not as different as they look.
+/// Most nodes have neither.
+fn may_be_at_odds(backends: &[Backend<'_>]) -> bool {
+    let is_plain = |name: &str| !name.bytes().any(|byte| byte == b':' || byte.is_ascii_uppercase());
+    backends.len() > 1
+        && backends
+            .iter()
+            .any(|(_, name, ports)| !is_plain(name) || ports.values().any(|port| !port.is_for_requests))
 }
 
 /// Who has a port of the node's egress.
@@ -63,27 +73,16 @@ enum Owner<'a> {
 fn check_backends_get_along(
     mesh: &Mesh<'_>,
     id: &ResourceId,
-    node: &VirtualNodeSpec,
+    mut backends: Vec<Backend<'_>>,
     findings: &mut Vec<Finding>,
 ) {
-    let mut backends: Vec<_> = node
-        .backends()
-        .enumerate()
-        .filter_map(|(index, backend)| {
-            let name = backend.virtual_service_name.as_str();
-            Some((name, index, mesh.service_ports(name)?))
-        })
-        .collect();
-    if backends.len() < 2 {
-        return;
-    }
-    backends.sort_by_key(|(name, ..)| *name);
+    backends.sort_by_key(|(_, name, _)| *name);
     let mut owners: BTreeMap<u16, Owner<'_>> = BTreeMap::new();
     let mut left_out = |code, index, other: &str, message: String| {
         let about = vec![ResourceId::virtual_service(mesh.name(), other)];
         findings.push(Finding::new(code, id.clone(), &backend_path(index), message).about(about));
     };
-    for (name, index, ports) in &backends {
+    for (index, name, ports) in &backends {
         for (port, _) in ports.iter().filter(|(_, port)| port.is_for_requests) {
             let owner = owners
                 .entry(*port)
@@ -99,7 +98,7 @@ fn check_backends_get_along(
             }
         }
     }
-    for (name, index, ports) in &backends {
+    for (index, name, ports) in &backends {
         for (port, _) in ports.iter().filter(|(_, port)| !port.is_for_requests) {
             match owners.entry(*port) {
                 Entry::Vacant(vacant) => {

@@ -18,14 +18,7 @@ pub(super) fn check(mesh: &Mesh<'_>, name: &str, router: &Router<'_>, findings: 
     let ports = mesh.router_ports(router);
     for (route, definition) in router.routes {
         let Some(kind) = definition.spec.kind() else { continue };
-        let checked = Checked {
-            mesh,
-            router: ResourceId::virtual_router(mesh.name(), name),
-            id: ResourceId::route(mesh.name(), name, route.as_ref()),
-            name: route,
-            kind,
-            at: Path::root("spec").field(kind.member()),
-        };
+        let checked = Checked { mesh, router: name, name: route, kind };
         checked.check_weights(findings);
         if checked.check_targets_exist(findings)
             && let Some(ports) = &ports
@@ -41,11 +34,9 @@ pub(super) fn check(mesh: &Mesh<'_>, name: &str, router: &Router<'_>, findings: 
 /// A route that is looked at.
 struct Checked<'a, 'm> {
     mesh: &'a Mesh<'m>,
-    router: ResourceId,
-    id: ResourceId,
+    router: &'a str,
     name: &'a str,
     kind: RouteKind<'a>,
-    at: Path,
 }
 
 impl Checked<'_, '_> {
@@ -60,7 +51,7 @@ impl Checked<'_, '_> {
         };
         let message = format!("all weights are zero, so that its {what}; give a target a weight");
         let at = self.targets_path();
-        findings.push(Finding::new(Code::WeightsAllZero, self.id.clone(), &at, message));
+        findings.push(Finding::new(Code::WeightsAllZero, self.id(), &at, message));
     }
 
     /// Whether they all do.
@@ -70,7 +61,7 @@ impl Checked<'_, '_> {
             if self.mesh.virtual_node(&target.virtual_node).is_none() {
                 is_all_there = false;
                 let at = self.targets_path().index(index).field("virtualNode");
-                findings.push(missing(&self.id, &at, self.node(target)));
+                findings.push(missing(&self.id(), &at, self.node(target)));
             }
         }
         is_all_there
@@ -135,26 +126,26 @@ impl Checked<'_, '_> {
                 return;
             }
         }
-        let router = &self.router;
+        let router = self.router();
         let (code, at, problem) = match self.kind.port().map(port_number) {
             Some(port) if !ports.contains_key(&port) => (
                 Code::PortNotListened,
-                self.at.field("match").field("port"),
+                self.path().field("match").field("port"),
                 format!("{router} does not listen at port {port}"),
             ),
             Some(port) => (
                 Code::ProtocolMismatch,
-                self.at.clone(),
+                self.path(),
                 format!("port {port} of {router} is for {}, and the route for {protocol}", ports[&port]),
             ),
             None => (
                 Code::ProtocolMismatch,
-                self.at.clone(),
+                self.path(),
                 format!("{router} has no port for {protocol}, which the route is for"),
             ),
         };
         let message = format!("{problem}, so that nothing reaches the route; change one of them");
-        findings.push(Finding::new(code, self.id.clone(), &at, message).about(vec![router.clone()]));
+        findings.push(Finding::new(code, self.id(), &at, message).about(vec![router]));
     }
 
     fn no_listener(&self, error: TransformError, index: usize, target: &WeightedTarget) -> Option<Finding> {
@@ -200,11 +191,23 @@ impl Checked<'_, '_> {
 
     fn finding(&self, code: Code, index: usize, field: &str, message: String, node: ResourceId) -> Finding {
         let at = self.targets_path().index(index).field(field);
-        Finding::new(code, self.id.clone(), &at, message).about(vec![node, self.router.clone()])
+        Finding::new(code, self.id(), &at, message).about(vec![node, self.router()])
+    }
+
+    fn id(&self) -> ResourceId {
+        ResourceId::route(self.mesh.name(), self.router, self.name)
+    }
+
+    fn router(&self) -> ResourceId {
+        ResourceId::virtual_router(self.mesh.name(), self.router)
+    }
+
+    fn path(&self) -> Path {
+        Path::root("spec").field(self.kind.member())
     }
 
     fn targets_path(&self) -> Path {
-        self.at.field("action").field("weightedTargets")
+        self.path().field("action").field("weightedTargets")
     }
 
     fn node(&self, target: &WeightedTarget) -> ResourceId {

@@ -191,11 +191,6 @@ impl MeshDefinitions {
         self.virtual_services.get(name)
     }
 
-    /// The virtual service `name`, with the name that it shares.
-    pub fn virtual_service_entry(&self, name: &str) -> Option<(&Arc<str>, &Versioned<VirtualServiceSpec>)> {
-        self.virtual_services.get_key_value(name)
-    }
-
     /// The virtual router `name`, with its routes.
     pub fn virtual_router(&self, name: &str) -> Option<Parent<'_, VirtualRouterSpec, RouteSpec>> {
         self.virtual_routers.get(name)?.get()

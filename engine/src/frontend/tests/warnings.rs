@@ -284,7 +284,7 @@ proptest! {
                 let (may, must): (Vec<&Finding>, Vec<&Finding>) =
                     concerning.partition(|finding| may_be_missed(kind, finding.code));
                 let told: BTreeSet<String> =
-                    findings(&store, &definition.id).await.unwrap().iter().map(describe).collect();
+                    findings(&store, &definition.id, Some(&definition.spec)).await.unwrap().iter().map(describe).collect();
                 let must: BTreeSet<String> = must.into_iter().map(describe).collect();
                 let may: BTreeSet<String> = may.into_iter().map(describe).collect();
                 assert!(must.is_subset(&told), "{}: {:?} is missed", definition.id, &must - &told);

@@ -95,6 +95,16 @@ fn of_routes_for_connections_only_the_first_is_reached() {
         ),
         expect![""],
     );
+    // where one leads that is never reached makes no difference
+    let nowhere = json!({"virtualNode": "server", "port": 1, "weight": 1});
+    check(
+        router(&[(80, "tcp")]).route("router", "a", tcp(json!(null))).route(
+            "router",
+            "b",
+            of("tcpRoute", &json!({}), &[nowhere]),
+        ),
+        expect!["unreachable-route virtualRouter/router/route/b spec.tcpRoute.match"],
+    );
 }
 
 #[test]
