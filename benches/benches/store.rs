@@ -9,9 +9,9 @@ use bytes::Bytes;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use legation::model::ResourceId;
 use legation::store::{At, Batch, DEFINITIONS, EmbeddedStore, Store};
+use legation_benches::bare_redb::Bare;
 use legation_benches::mesh::{MESH, Mesh};
-use legation_benches::run::{criterion, measured, sizes};
-use redb::{Database, ReadableDatabase, ReadableTableMetadata, TableDefinition};
+use legation_benches::run::{criterion, directory, measured, sizes};
 use tempfile::TempDir;
 use tokio::runtime::{self, Runtime};
 use tokio::task::JoinSet;
@@ -22,16 +22,6 @@ const SAMPLES: usize = 30;
 /// How many commit at the same time, and how many definitions each has in a batch.
 const COMMITS: [(&str, usize, usize); 3] =
     [("1 writer", 1, 1), ("16 writers", 16, 1), ("batch of 100", 1, 100)];
-
-// the tables of the embedded store: what is current, every commit, and which commit changed what
-const CURRENT: TableDefinition<&str, (u64, &[u8])> = TableDefinition::new("definitions");
-const JOURNAL: TableDefinition<u64, &[u8]> = TableDefinition::new("journal");
-const HISTORY: TableDefinition<(&str, u64), bool> = TableDefinition::new("history");
-
-/// A directory on the disk that is built on: what is only in memory is not worth measuring.
-fn directory() -> TempDir {
-    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
-}
 
 fn runtime() -> Runtime {
     runtime::Builder::new_current_thread().build().unwrap()
@@ -95,51 +85,6 @@ impl Embedded {
 
     fn transaction(&self, runtime: &Runtime) -> u64 {
         runtime.block_on(self.store.list("none", At::Newest)).unwrap().transaction
-    }
-}
-
-/// A database of redb that takes what the embedded store writes, and does nothing else.
-struct Bare {
-    database: Database,
-    transaction: u64,
-    _directory: TempDir,
-}
-
-impl Bare {
-    fn create() -> Self {
-        let directory = directory();
-        let database = Database::create(directory.path().join("bare.redb")).unwrap();
-        Self { database, transaction: 0, _directory: directory }
-    }
-
-    /// How long so many commits take, each of what all the writers have.
-    fn commit(&mut self, writers: &[Vec<(Arc<str>, Bytes)>], rounds: u64) -> Duration {
-        let started = Instant::now();
-        for _ in 0..rounds {
-            let write = self.database.begin_write().unwrap();
-            let mut definitions = write.open_table(CURRENT).unwrap();
-            let mut journal = write.open_table(JOURNAL).unwrap();
-            let mut history = write.open_table(HISTORY).unwrap();
-            for batch in writers {
-                self.transaction += 1;
-                let mut entry = Vec::new();
-                for (key, value) in batch {
-                    definitions.insert(&**key, (self.transaction, &**value)).unwrap();
-                    history.insert((&**key, self.transaction), true).unwrap();
-                    // the value before and the value after
-                    for part in [key.as_bytes(), value, value] {
-                        entry.extend_from_slice(part);
-                    }
-                }
-                journal.insert(self.transaction, entry.as_slice()).unwrap();
-            }
-            drop((definitions, journal, history));
-            write.commit().unwrap();
-        }
-        let elapsed = started.elapsed();
-        let table = self.database.begin_read().unwrap().open_table(CURRENT).unwrap();
-        assert_eq!(table.len().unwrap(), writers.iter().flatten().count() as u64);
-        elapsed
     }
 }
 

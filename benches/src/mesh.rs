@@ -119,7 +119,8 @@ impl Mesh {
         backends.collect()
     }
 
-    fn route(&self, service: usize) -> Value {
+    /// The specification of the route of a virtual service.
+    pub fn route(&self, service: usize) -> Value {
         let [first, second] = self.targets(service);
         let action = json!({"weightedTargets": [
             {"virtualNode": first, "weight": self.weight},
@@ -140,7 +141,8 @@ impl Mesh {
     }
 }
 
-fn service_name(number: usize) -> String {
+/// The name of a virtual service, of its virtual router, and of its gateway route.
+pub fn service_name(number: usize) -> String {
     format!("service-{number}.internal")
 }
 

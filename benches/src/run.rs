@@ -4,6 +4,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::Criterion;
+use tempfile::TempDir;
 
 /// The settings of every benchmark: all of them together take a few minutes.
 pub fn criterion() -> Criterion {
@@ -21,4 +22,10 @@ pub fn sizes<T>(all: &[T]) -> &[T] {
 #[inline(never)]
 pub fn measured<T>(work: impl FnOnce() -> T) -> T {
     black_box(work())
+}
+
+/// A directory on the disk that is built on: what is only in memory is not worth measuring.
+pub fn directory() -> TempDir {
+    let program = std::env::current_exe().unwrap();
+    tempfile::tempdir_in(program.parent().unwrap()).unwrap()
 }
