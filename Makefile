@@ -76,8 +76,8 @@ FUZZ_FOUND := target/fuzz/corpus
 # where counts of loops make no difference, some hundred inputs reach what any reaches
 FUZZ_MERGE := -set_cover_merge=1 -use_counters=0
 
-fuzz: target/tools/bin/cargo-fuzz ## fuzz the session and what is decoded, FUZZ_SECONDS each; takes a nightly toolchain
-	@mkdir -p $(FUZZ_FOUND)/session $(FUZZ_FOUND)/decode $(FUZZ_FOUND)/authenticate $(FUZZ_FOUND)/import
+fuzz: target/tools/bin/cargo-fuzz ## fuzz the session and what is decoded, signed, imported or asked for, FUZZ_SECONDS each; takes a nightly toolchain
+	@mkdir -p $(FUZZ_FOUND)/session $(FUZZ_FOUND)/decode $(FUZZ_FOUND)/authenticate $(FUZZ_FOUND)/import $(FUZZ_FOUND)/path
 	$(FUZZ_RUN) --fuzz-dir actors/fuzz session $(FUZZ_FOUND)/session actors/fuzz/corpus/session -- \
 		-max_total_time=$(FUZZ_SECONDS) -max_len=2000
 	$(FUZZ_RUN) --fuzz-dir engine/fuzz decode $(FUZZ_FOUND)/decode engine/fuzz/corpus/decode -- \
@@ -86,12 +86,15 @@ fuzz: target/tools/bin/cargo-fuzz ## fuzz the session and what is decoded, FUZZ_
 		-max_total_time=$(FUZZ_SECONDS) -max_len=4000
 	$(FUZZ_RUN) --fuzz-dir engine/fuzz import $(FUZZ_FOUND)/import engine/fuzz/corpus/import -- \
 		-max_total_time=$(FUZZ_SECONDS) -max_len=8000 -only_ascii=1
+	$(FUZZ_RUN) --fuzz-dir engine/fuzz path $(FUZZ_FOUND)/path engine/fuzz/corpus/path -- \
+		-max_total_time=$(FUZZ_SECONDS) -max_len=2000
 
 fuzz-keep: target/tools/bin/cargo-fuzz ## add what fuzzing has found to the corpora, which every test run checks
 	$(FUZZ_RUN) --fuzz-dir actors/fuzz session actors/fuzz/corpus/session $(FUZZ_FOUND)/session -- $(FUZZ_MERGE)
 	$(FUZZ_RUN) --fuzz-dir engine/fuzz decode engine/fuzz/corpus/decode $(FUZZ_FOUND)/decode -- $(FUZZ_MERGE)
 	$(FUZZ_RUN) --fuzz-dir engine/fuzz authenticate engine/fuzz/corpus/authenticate $(FUZZ_FOUND)/authenticate -- $(FUZZ_MERGE)
 	$(FUZZ_RUN) --fuzz-dir engine/fuzz import engine/fuzz/corpus/import $(FUZZ_FOUND)/import -- $(FUZZ_MERGE)
+	$(FUZZ_RUN) --fuzz-dir engine/fuzz path engine/fuzz/corpus/path $(FUZZ_FOUND)/path -- $(FUZZ_MERGE)
 
 LOADTEST := target/release/legation-loadtest
 # what make load runs: a scenario of legation-loadtest with its flags

@@ -1,10 +1,11 @@
 """Bad input to every door: a clear error, the right status, and nothing changed."""
 
+import http.client
 import json
 
 import pytest
 
-from harness import http1, xds
+from harness import http1, raw_http, xds
 from harness.legation import Legation
 
 API = "/v20190125/meshes"
@@ -201,6 +202,70 @@ def test_create_of_what_exists(shop, unchanged):
 def test_deletion_of_what_is_in_use(shop, unchanged):
     expect_error(call(shop, "DELETE", f"{API}/shop/virtualNodes/node"), 409, "ResourceInUseException", "node")
     expect_error(call(shop, "DELETE", f"{API}/shop"), 409, "ResourceInUseException", "shop")
+
+
+SMUGGLED_BODY = b'{"meshName": "smuggled", "spec": {}}'
+CREATE = b"PUT /v20190125/meshes HTTP/1.1\r\nhost: legation\r\n"
+LIST = b"GET /v20190125/meshes HTTP/1.1\r\nhost: legation\r\n"
+
+# What is no HTTP, or says of its body what is not true; all of it ends, and nothing of it makes a mesh
+NO_HTTP = {
+    "zeros": b"\0" * 1000,
+    "TLS": bytes.fromhex("16030100c8010000c40303") + b"\x01" * 200,
+    "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0" * 9,
+    "HTTP/0.9": b"GET /v20190125/meshes\r\n\r\n",
+    "HTTP/9.9": b"GET /v20190125/meshes HTTP/9.9\r\n\r\n",
+    "no target": b"GET  HTTP/1.1\r\nhost: a\r\n\r\n",
+    "no method": b" /v20190125/meshes HTTP/1.1\r\nhost: a\r\n\r\n",
+    "a method with odd letters": b"G(T /v20190125/meshes HTTP/1.1\r\nhost: a\r\n\r\n",
+    "a blank in the target": b"GET /v20190125/mes hes HTTP/1.1\r\nhost: a\r\n\r\n",
+    "a control character in the target": b"GET /v20190125/meshes/\x01 HTTP/1.1\r\nhost: a\r\n\r\n",
+    "bytes beyond ASCII in the target": b"GET /v20190125/meshes/\xff\xfe\x80 HTTP/1.1\r\nhost: a\r\n\r\n",
+    "a relative target": b"GET v20190125/meshes HTTP/1.1\r\nhost: a\r\n\r\n",
+    "a target of a megabyte": b"GET /" + b"a" * 1_000_000 + b" HTTP/1.1\r\nhost: a\r\n\r\n",
+    "a target that is a star": b"OPTIONS * HTTP/1.1\r\nhost: a\r\n\r\n",
+    "a target that is an authority": b"CONNECT legation:80 HTTP/1.1\r\nhost: a\r\n\r\n",
+    "a header without a colon": LIST + b"nonsense\r\n\r\n",
+    "a header with a blank in its name": LIST + b"a b: c\r\n\r\n",
+    "a header with zeros": LIST + b"a: \0\0\r\n\r\n",
+    "a header in two lines": LIST + b"a: b\r\n c\r\n\r\n",
+    "a header of a megabyte": LIST + b"a: " + b"b" * 1_000_000 + b"\r\n\r\n",
+    "ten thousand headers": LIST + b"a: b\r\n" * 10_000 + b"\r\n",
+    "lines that end otherwise": LIST.replace(b"\r\n", b"\r") + b"\r\r",
+    "a negative length": CREATE + b"content-length: -1\r\n\r\n" + SMUGGLED_BODY,
+    "a length that is no number": CREATE + b"content-length: 0x24\r\n\r\n" + SMUGGLED_BODY,
+    "a length of many digits": CREATE + b"content-length: " + b"9" * 40 + b"\r\n\r\n" + SMUGGLED_BODY,
+    "a length beyond the body": CREATE + b"content-length: 1000\r\n\r\n" + SMUGGLED_BODY,
+    "a length beyond any limit": CREATE + b"content-length: 1000000000000\r\n\r\n" + SMUGGLED_BODY,
+    "a length within the body": CREATE + b"content-length: 20\r\n\r\n" + SMUGGLED_BODY,
+    "two lengths": CREATE + b"content-length: 36\r\ncontent-length: 3\r\n\r\n" + SMUGGLED_BODY,
+    "a length and chunks": CREATE + b"content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n" + CREATE,
+    "an encoding that is none": CREATE + b"transfer-encoding: soup\r\n\r\n" + SMUGGLED_BODY,
+    "a chunk of no size": CREATE + b"transfer-encoding: chunked\r\n\r\nxyz\r\n" + SMUGGLED_BODY,
+    "a chunk of a huge size": CREATE + b"transfer-encoding: chunked\r\n\r\nffffffffffffffffff\r\n" + SMUGGLED_BODY,
+    "chunks that end too early": CREATE + b"transfer-encoding: chunked\r\n\r\n24\r\n" + SMUGGLED_BODY + b"\r\n",
+    "a chunk that is too short": CREATE + b"transfer-encoding: chunked\r\n\r\n24\r\n" + SMUGGLED_BODY[:10] + b"\r\n0\r\n\r\n",
+    "no body": CREATE + b"\r\n",
+    "a body after a request without one": LIST + b"\r\n" + SMUGGLED_BODY,
+}
+
+
+@pytest.mark.parametrize("name", NO_HTTP)
+def test_what_is_no_http(shop, unchanged, name):
+    host, port = shop.api.rsplit(":", 1)
+    transaction = shop.transaction()
+    with raw_http.Connection((host, int(port))) as connection:
+        try:
+            answer = connection.send(NO_HTTP[name], end=True)
+        except (ConnectionError, http.client.HTTPException):
+            answer = None  # closed without a word: there was no request
+    if answer is not None:
+        assert answer.status < 500
+        # what is no request is answered below the API, with a bare status
+        if answer.status >= 400 and answer.body:
+            assert answer.headers["x-amzn-errortype"] == answer.json()["code"]
+    assert shop.transaction() == transaction
+    assert "panicked" not in shop.stderr
 
 
 # the ADS port

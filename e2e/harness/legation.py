@@ -130,15 +130,15 @@ class Legation:
 
     # commands
 
-    def command(self, *words, stdin=None, env=None):
+    def command(self, *words, stdin=None, env=None, timeout_seconds=60):
         return subprocess.run(
             [str(locate.legation_binary()), *map(str, words)],
-            input=stdin, capture_output=True, text=True, timeout=60, env=_environment() | (env or {}),
+            input=stdin, capture_output=True, text=True, timeout=timeout_seconds, env=_environment() | (env or {}),
         )
 
-    def apply(self, *files, stdin=None, env=None):
+    def apply(self, *files, **options):
         words = [word for file in files for word in ("-f", file)]
-        done = self.command("apply", "--endpoint", self.endpoint, *words, stdin=stdin, env=env)
+        done = self.command("apply", "--endpoint", self.endpoint, *words, **options)
         return Applied(done.returncode, done.stdout, done.stderr)
 
     def apply_example(self, path):

@@ -3,6 +3,7 @@
 
 mod decoding;
 mod importing;
+mod routing;
 mod signatures;
 
 /// Everything that a fuzzer ever found wrong, and one way to every part of the code.
@@ -33,11 +34,17 @@ fn the_corpus_of_the_fuzzer_is_imported() {
     check_corpus("import", importing::check);
 }
 
+#[test]
+fn the_corpus_of_the_fuzzer_is_routed() {
+    check_corpus("path", routing::check);
+}
+
 proptest::proptest! {
     #[test]
     fn any_bytes_are_borne(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300)) {
         decoding::check(&bytes);
         signatures::check(&bytes);
         importing::check(&bytes);
+        routing::check(&bytes);
     }
 }

@@ -9,12 +9,13 @@ mod credentials;
 mod signing;
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
 use thiserror::Error;
 use ureq::Agent;
-use ureq::http::{Method, Request, StatusCode, header};
+use ureq::http::{Method, Request, Response, StatusCode, header};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use self::credentials::CredentialsError;
@@ -26,6 +27,9 @@ use crate::tls::roots::{self, RootsError};
 
 /// How long a call may take.
 const CALL_SECONDS_MAX: u64 = 60;
+
+/// How long somebody who asks too often tries again before that is told.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Longest answer that is taken, in bytes.
 const ANSWER_BYTES_MAX: u64 = 256 << 20;
@@ -116,7 +120,7 @@ impl Client {
     }
 
     /// The body of the answer to a request for `path`, which is escaped (see [`crate::frontend::path`]). An answer
-    /// without a body is null.
+    /// without a body is null. Who asks too often waits for as long as the API says, and asks again.
     pub fn request(
         &self,
         method: Method,
@@ -124,34 +128,52 @@ impl Client {
         query: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Result<Value, ClientError> {
-        let unreachable = |error: ureq::Error| ClientError::Unreachable {
-            endpoint: self.endpoint.clone(),
-            error: Box::new(error),
-        };
-        let invalid = |error: http::Error| unreachable(error.into());
-        let request = Request::builder().method(method).uri(self.url(path, query));
-        let request = match body {
-            Some(_) => request.header(header::CONTENT_TYPE, "application/json"),
-            None => request,
-        };
         let body = body.map(Value::to_string);
-        let mut request = request.body(body.as_deref().unwrap_or_default()).map_err(invalid)?;
-        if let Some(signer) = &self.signer {
-            signer.sign(&mut request, SystemTime::now())?;
-        }
-        let answered = match &body {
-            Some(_) => self.agent.run(request),
-            None => self.agent.run(request.map(|_| ())),
+        let begun = Instant::now();
+        let mut response = loop {
+            let response = self.send(method.clone(), path, query, body.as_deref())?;
+            match retry_after(&response) {
+                Some(wait) if wait <= PATIENCE.saturating_sub(begun.elapsed()) => thread::sleep(wait),
+                _ => break response,
+            }
         };
-        let mut response = answered.map_err(unreachable)?;
         let status = response.status();
         let text = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_string();
-        let text = text.map_err(unreachable)?;
+        let text = text.map_err(|error| self.unreachable(error))?;
         let body = if text.is_empty() { Some(Value::Null) } else { serde_json::from_str(&text).ok() };
         match body {
             Some(body) if status.is_success() => Ok(body),
             body => Err(refusal(status, body.as_ref(), &text)),
         }
+    }
+
+    /// What is answered to one request, which is signed as it is sent.
+    fn send(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+        body: Option<&str>,
+    ) -> Result<Response<ureq::Body>, ClientError> {
+        let request = Request::builder().method(method).uri(self.url(path, query));
+        let request = match body {
+            Some(_) => request.header(header::CONTENT_TYPE, "application/json"),
+            None => request,
+        };
+        let request = request.body(body.unwrap_or_default());
+        let mut request = request.map_err(|error: http::Error| self.unreachable(error.into()))?;
+        if let Some(signer) = &self.signer {
+            signer.sign(&mut request, SystemTime::now())?;
+        }
+        let answered = match body {
+            Some(_) => self.agent.run(request),
+            None => self.agent.run(request.map(|_| ())),
+        };
+        answered.map_err(|error| self.unreachable(error))
+    }
+
+    fn unreachable(&self, error: ureq::Error) -> ClientError {
+        ClientError::Unreachable { endpoint: self.endpoint.clone(), error: Box::new(error) }
     }
 
     fn url(&self, path: &str, query: &[(&str, &str)]) -> String {
@@ -176,6 +198,15 @@ fn tls_config(bundle: Option<&Path>) -> Result<TlsConfig, RootsError> {
         .root_certs(RootCerts::new_with_certs(&roots))
         .unversioned_rustls_crypto_provider(tls::provider());
     Ok(config.build())
+}
+
+/// How long to wait before the request comes again; nothing where it was answered.
+fn retry_after(response: &Response<ureq::Body>) -> Option<Duration> {
+    if response.status() != StatusCode::TOO_MANY_REQUESTS {
+        return None;
+    }
+    let seconds = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds))
 }
 
 fn refusal(status: StatusCode, body: Option<&Value>, text: &str) -> ClientError {
