@@ -9,6 +9,7 @@ mod credentials;
 mod signing;
 
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
@@ -26,6 +27,12 @@ use crate::tls::roots::{self, RootsError};
 
 /// How long a call may take.
 const CALL_SECONDS_MAX: u64 = 60;
+
+/// How long a call may wait in all for its turn, where the API takes only so many in a second.
+const THROTTLED_SECONDS_MAX: u64 = 60;
+
+/// How long it waits at once at least.
+const PAUSE_SECONDS_MIN: u64 = 1;
 
 /// Longest answer that is taken, in bytes.
 const ANSWER_BYTES_MAX: u64 = 256 << 20;
@@ -55,6 +62,8 @@ pub enum ClientError {
         code: String,
         /// What the API said.
         message: String,
+        /// When to ask again, if it said so.
+        retry_after: Option<Duration>,
     },
     /// There was no answer that makes sense.
     #[error("{endpoint} was not reached: {error}")]
@@ -116,13 +125,38 @@ impl Client {
     }
 
     /// The body of the answer to a request for `path`, which is escaped (see [`crate::frontend::path`]). An answer
-    /// without a body is null.
+    /// without a body is null. Who asks too often waits until the next may come, for a minute in all.
     pub fn request(
         &self,
         method: Method,
         path: &str,
         query: &[(&str, &str)],
         body: Option<&Value>,
+    ) -> Result<Value, ClientError> {
+        let body = body.map(Value::to_string);
+        let mut patience = Duration::from_secs(THROTTLED_SECONDS_MAX);
+        loop {
+            let answered = self.attempt(method.clone(), path, query, body.as_deref());
+            let Err(ClientError::Refused { status: StatusCode::TOO_MANY_REQUESTS, retry_after, .. }) =
+                &answered
+            else {
+                return answered;
+            };
+            let pause = retry_after.unwrap_or_default().max(Duration::from_secs(PAUSE_SECONDS_MIN));
+            match patience.checked_sub(pause) {
+                Some(left) => patience = left,
+                None => return answered,
+            }
+            sleep(pause);
+        }
+    }
+
+    fn attempt(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+        body: Option<&str>,
     ) -> Result<Value, ClientError> {
         let unreachable = |error: ureq::Error| ClientError::Unreachable {
             endpoint: self.endpoint.clone(),
@@ -134,23 +168,24 @@ impl Client {
             Some(_) => request.header(header::CONTENT_TYPE, "application/json"),
             None => request,
         };
-        let body = body.map(Value::to_string);
-        let mut request = request.body(body.as_deref().unwrap_or_default()).map_err(invalid)?;
+        let mut request = request.body(body.unwrap_or_default()).map_err(invalid)?;
         if let Some(signer) = &self.signer {
             signer.sign(&mut request, SystemTime::now())?;
         }
-        let answered = match &body {
+        let answered = match body {
             Some(_) => self.agent.run(request),
             None => self.agent.run(request.map(|_| ())),
         };
         let mut response = answered.map_err(unreachable)?;
         let status = response.status();
+        let retry_after = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let retry_after = retry_after.and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs);
         let text = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_string();
         let text = text.map_err(unreachable)?;
         let body = if text.is_empty() { Some(Value::Null) } else { serde_json::from_str(&text).ok() };
         match body {
             Some(body) if status.is_success() => Ok(body),
-            body => Err(refusal(status, body.as_ref(), &text)),
+            body => Err(refusal(status, body.as_ref(), &text, retry_after)),
         }
     }
 
@@ -178,8 +213,14 @@ fn tls_config(bundle: Option<&Path>) -> Result<TlsConfig, RootsError> {
     Ok(config.build())
 }
 
-fn refusal(status: StatusCode, body: Option<&Value>, text: &str) -> ClientError {
+fn refusal(
+    status: StatusCode,
+    body: Option<&Value>,
+    text: &str,
+    retry_after: Option<Duration>,
+) -> ClientError {
     let member = |name| body.and_then(|body| body[name].as_str());
     let message = member("message").map_or_else(|| format!("{status}: {}", excerpt(text)), str::to_owned);
-    ClientError::Refused { status, code: member("code").unwrap_or_default().to_owned(), message }
+    let code = member("code").unwrap_or_default().to_owned();
+    ClientError::Refused { status, code, message, retry_after }
 }
