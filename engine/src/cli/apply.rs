@@ -2,7 +2,6 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `source` | finding and reading the files |
 //! | `document` | what a document is about, and what is wrong with it |
 //! | `upsert` | making one resource what its document says |
 //! | `prune` | what the files no longer have |
@@ -12,7 +11,6 @@
 mod document;
 mod prune;
 mod report;
-mod source;
 mod transaction;
 mod upsert;
 
@@ -29,8 +27,12 @@ use self::upsert::{Change, upsert};
 use super::client::{ApiArgs, Client, ClientError};
 use super::confirm::{self, Consent};
 use super::failure::Failure;
+use super::files::{self, Unreadable};
 use super::lint;
 use crate::model::ResourceId;
+
+/// The endings of the files that are taken from a directory.
+const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
 
 const EXAMPLES: &str = "\
 Examples:
@@ -230,10 +232,12 @@ pub(super) fn documents(files: &[String]) -> Result<Vec<Written>, Vec<String>> {
 fn read(files: &[String]) -> (Vec<Document>, Vec<Malformed>) {
     let mut documents = Vec::new();
     let mut malformed = Vec::new();
-    for source in source::read_all(files) {
-        let parsed = match source {
-            Ok(source) => document::parse_all(&source),
-            Err(unreadable) => vec![Err(unreadable)],
+    for text in files::read_all(files, &ENDINGS) {
+        let parsed = match text {
+            Ok(text) => document::parse_all(&text),
+            Err(Unreadable { name, problem }) => {
+                vec![Err(Malformed { place: Place::file(&name), problem })]
+            }
         };
         for document in parsed {
             match document {
@@ -279,12 +283,12 @@ fn apply_one_by_one<W: Write>(
 ) -> bool {
     let mut progress = Progress { report, is_all_applied: true, is_reachable: true };
     for document in documents {
-        progress.make(&document.id, || upsert(client, document));
+        progress.make(&document.id, Some(&document.place), || upsert(client, document));
     }
     let is_all_applied = progress.is_all_applied;
     for id in surplus {
         if is_all_applied {
-            progress.make(id, || prune::delete(client, id).map(|()| Change::Deleted));
+            progress.make(id, None, || prune::delete(client, id).map(|()| Change::Deleted));
         } else {
             progress.report.failed(id, "not deleted, since not everything could be applied");
         }
@@ -300,8 +304,13 @@ struct Progress<'r, 'w, W: Write> {
 }
 
 impl<W: Write> Progress<'_, '_, W> {
-    /// Makes one change, unless the endpoint was not reached for an earlier one.
-    fn make(&mut self, id: &ResourceId, change: impl FnOnce() -> Result<Change, ClientError>) {
+    /// Makes one change, which stands at `place` if a file asks for it, unless the endpoint was not reached for an earlier one.
+    fn make(
+        &mut self,
+        id: &ResourceId,
+        place: Option<&Place>,
+        change: impl FnOnce() -> Result<Change, ClientError>,
+    ) {
         if !self.is_reachable {
             return self.report.failed(id, "not tried, since the endpoint was not reached");
         }
@@ -310,7 +319,8 @@ impl<W: Write> Progress<'_, '_, W> {
             Err(failure) => {
                 self.is_all_applied = false;
                 self.is_reachable = !matches!(failure, ClientError::Unreachable { .. });
-                self.report.failed(id, &failure.to_string());
+                let what = place.map_or_else(|| id.to_string(), |place| format!("{id} ({place})"));
+                self.report.failed(&what, &failure.to_string());
             }
         }
     }

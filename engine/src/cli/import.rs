@@ -2,7 +2,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `input`, `tree` | from files to values, within bounds |
+//! | `tree` | from texts to values, within bounds |
 //! | `cloudformation`, `kubernetes`, `terraform`, `app_mesh` | a source each: what it finds in a value |
 //! | `live` | what an endpoint of App Mesh's API answers |
 //! | `fit` | from a source's names and types to the model's |
@@ -17,7 +17,6 @@ mod documents;
 mod findings;
 mod fit;
 mod given;
-mod input;
 mod kubernetes;
 mod live;
 mod report;
@@ -34,10 +33,14 @@ use clap::{Args, ValueEnum};
 use self::documents::Documents;
 use self::findings::{Findings, Weight};
 use self::given::Given;
-use self::input::Input;
 use self::kubernetes::Objects;
 use self::tree::Part;
 use super::client::ApiArgs;
+use super::files::{self, Unreadable};
+use super::text::Text;
+
+/// The endings of the files that are taken from a directory.
+const ENDINGS: [&str; 7] = ["yaml", "yml", "json", "template", "tfstate", "jsonl", "ndjson"];
 
 const EXAMPLES: &str = "\
 Examples:
@@ -99,7 +102,7 @@ pub struct ImportArgs {
     #[arg(long, value_name = "NAME")]
     stack_name: Option<String>,
 
-    /// The mesh of Kubernetes resources that do not say theirs; with --from-endpoint, the only mesh to import
+    /// The mesh of resources of Kubernetes or of App Mesh's API that do not say theirs; with --from-endpoint, the only mesh to import
     #[arg(long, value_name = "NAME")]
     mesh: Option<String>,
 
@@ -151,7 +154,7 @@ pub fn run(args: &ImportArgs) -> ExitCode {
 /// What an import of one file with this name and text writes, and its exit code: for those who have a text at hand.
 pub fn import_text(name: &str, text: &str) -> (String, u8) {
     let args = ImportArgs { namespace: "default".to_owned(), ..ImportArgs::default() };
-    let input = Input { name: name.to_owned(), text: text.to_owned() };
+    let input = Text { name: name.to_owned(), text: text.to_owned() };
     let outcome = import_inputs(&[input], &args);
     let written = outcome.documents.as_ref().map(Documents::to_yaml).unwrap_or_default();
     (written, outcome.exit_code())
@@ -197,13 +200,17 @@ fn import(args: &ImportArgs) -> Outcome {
             Err(error) => Outcome::unusable(vec![error]),
         };
     }
-    match input::read_all(&args.files) {
-        Ok(inputs) => import_inputs(&inputs, args),
-        Err(errors) => Outcome::unusable(errors),
+    let (mut inputs, mut errors) = (Vec::new(), Vec::new());
+    for text in files::read_all(&args.files, &ENDINGS) {
+        match text {
+            Ok(text) => inputs.push(text),
+            Err(Unreadable { name, problem }) => errors.push(format!("{name}: {problem}")),
+        }
     }
+    if errors.is_empty() { import_inputs(&inputs, args) } else { Outcome::unusable(errors) }
 }
 
-fn import_inputs(inputs: &[Input], args: &ImportArgs) -> Outcome {
+fn import_inputs(inputs: &[Text], args: &ImportArgs) -> Outcome {
     let mut errors = Vec::new();
     let mut findings = Findings::default();
     let mut objects = Objects::default();
@@ -212,7 +219,7 @@ fn import_inputs(inputs: &[Input], args: &ImportArgs) -> Outcome {
         match tree::parse(input) {
             Ok(parts) => {
                 for part in parts {
-                    take(part, args.format, &settings, &mut objects, &mut findings, &mut errors);
+                    take(part, args, &settings, &mut objects, &mut findings, &mut errors);
                 }
             }
             Err(error) => errors.push(error),
@@ -234,13 +241,13 @@ fn import_inputs(inputs: &[Input], args: &ImportArgs) -> Outcome {
 /// Finds out what a value is, and takes it for that.
 fn take(
     part: Part,
-    format: Format,
+    args: &ImportArgs,
     settings: &cloudformation::Settings,
     objects: &mut Objects,
     findings: &mut Findings,
     errors: &mut Vec<String>,
 ) {
-    let recognised = match format {
+    let recognised = match args.format {
         Format::Auto => recognise(&part),
         format => Some(format),
     };
@@ -248,7 +255,7 @@ fn take(
         Some(Format::CloudFormation) => cloudformation::import(&part, settings, findings),
         Some(Format::Kubernetes) => objects.add(part),
         Some(Format::Terraform) => terraform::import(&part, &settings.values, findings),
-        Some(Format::AppMesh) => app_mesh::import(part, findings),
+        Some(Format::AppMesh) => app_mesh::import(part, args.mesh.as_deref(), findings),
         Some(Format::Auto) | None => {
             findings.note(&part.place, "is nothing that can be imported");
             return;

@@ -76,12 +76,12 @@ pub(super) fn run(args: &LintArgs) -> ExitCode {
 fn show(args: &LintArgs, out: &mut impl Write, errors: &mut impl Write) -> u8 {
     let found = apply::documents(&args.files).and_then(|documents| {
         let findings = match &args.endpoint {
-            Some(endpoint) => on_top(&documents, endpoint, args.ca_certificate.clone()),
-            None => alone(&documents),
+            Some(endpoint) => on_top(&documents, endpoint, args.ca_certificate.clone())?,
+            None => (alone(&documents)?, 0),
         };
-        Ok((findings?, documents))
+        Ok((findings, documents))
     });
-    let (mut findings, documents) = match found {
+    let ((mut findings, untold), documents) = match found {
         Ok(found) => found,
         Err(problems) => {
             for problem in problems {
@@ -92,10 +92,13 @@ fn show(args: &LintArgs, out: &mut impl Write, errors: &mut impl Write) -> u8 {
     };
     findings.retain(|finding| !args.allow.iter().any(|code| finding["code"] == code.as_str()));
     let _ = match args.output {
-        Output::Json => writeln!(out, "{:#}", json!({"count": findings.len(), "findings": findings})),
-        Output::Text => out.write_all(render(&findings, &documents).as_bytes()),
+        Output::Json => {
+            writeln!(out, "{:#}", json!({"count": findings.len() + untold, "findings": findings}))
+        }
+        Output::Text => out.write_all(render(&findings, untold, &documents).as_bytes()),
     };
-    u8::from(!findings.is_empty())
+    // what is not told may be what is not allowed
+    u8::from(!findings.is_empty() || untold > 0)
 }
 
 /// What is found in the documents alone.
@@ -120,17 +123,20 @@ fn alone(documents: &[Written]) -> Result<Vec<Value>, Vec<String>> {
     Ok(meshes.values().flat_map(lint).map(|finding| finding.to_json()).collect())
 }
 
-/// What is found once the documents were applied.
+/// What is found once the documents were applied, and how much more there is that is not told.
 fn on_top(
     documents: &[Written],
     endpoint: &str,
     ca_certificate: Option<PathBuf>,
-) -> Result<Vec<Value>, Vec<String>> {
+) -> Result<(Vec<Value>, usize), Vec<String>> {
     let args = ApiArgs { endpoint: endpoint.to_owned(), ca_certificate };
     let apply: Vec<&Value> = documents.iter().map(|document| &document.json).collect();
     let asked = Client::new(&args).and_then(|client| ask(&client, &json!({"apply": apply})));
     let answer = asked.map_err(|error| vec![Failure::failed(&error).message])?;
-    Ok(answer["findings"].as_array().cloned().unwrap_or_default())
+    let findings = answer["findings"].as_array().cloned().unwrap_or_default();
+    let count = answer["count"].as_u64().and_then(|count| usize::try_from(count).ok()).unwrap_or_default();
+    let untold = count.saturating_sub(findings.len());
+    Ok((findings, untold))
 }
 
 /// What the API finds once these changes were made.
@@ -138,8 +144,8 @@ pub(super) fn ask(client: &Client, changes: &Value) -> Result<Value, ClientError
     client.request(Method::POST, path::LINT, &[], Some(changes))
 }
 
-fn render(findings: &[Value], documents: &[Written]) -> String {
-    if findings.is_empty() {
+fn render(findings: &[Value], untold: usize, documents: &[Written]) -> String {
+    if findings.is_empty() && untold == 0 {
         return format!("nothing was found in {} documents\n", documents.len());
     }
     let places: HashMap<String, &str> =
@@ -151,7 +157,10 @@ fn render(findings: &[Value], documents: &[Written]) -> String {
         }
         text += &format!("{}\n", finding_line(finding));
     }
-    text + &format!("{} found in {} documents\n", findings.len(), documents.len())
+    if untold > 0 {
+        text += &format!("{untold} more are not told; correct these, or lint fewer documents\n");
+    }
+    text + &format!("{} found in {} documents\n", findings.len() + untold, documents.len())
 }
 
 /// A finding in one line, of what is told for programs.

@@ -9,6 +9,7 @@ pub mod client;
 mod config;
 mod confirm;
 mod failure;
+mod files;
 mod history;
 pub mod import;
 mod lint;
@@ -16,6 +17,7 @@ mod plan;
 mod rollback;
 mod serve;
 mod status;
+mod text;
 mod wait;
 
 use std::process::ExitCode;

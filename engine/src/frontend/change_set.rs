@@ -34,14 +34,14 @@ const USERS_SHOWN: usize = 5;
 /// One change of a set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// Create it, or replace its specification where it exists. Tags are those that it is created with.
+    /// Create it, or replace its specification and, if they are told, its tags where it exists.
     Put {
         /// The resource.
         id: ResourceId,
         /// What it is to be.
         spec: Spec,
-        /// Its tags, if it is created.
-        tags: Tags,
+        /// All of its tags; without, it keeps those that it has.
+        tags: Option<Tags>,
     },
     /// Make it what it was, its tags included.
     Restore {
@@ -323,9 +323,13 @@ impl Future<'_> {
 fn effect(change: &Change, current: &Current, making: &Making<'_>) -> Result<Effect, DecodeError> {
     let id = change.id().clone();
     let before = current.tagged(&id)?;
+    let no_tags = Tags::default();
     let (spec, tags) = match change {
         Change::Delete { .. } => return Ok(Effect { id, before, after: None, outcome: Outcome::Deleted }),
-        Change::Put { spec, tags, .. } => (spec, before.as_ref().map_or(tags, |before| &before.tags)),
+        Change::Put { spec, tags, .. } => {
+            let kept = before.as_ref().map_or(&no_tags, |before| &before.tags);
+            (spec, tags.as_ref().unwrap_or(kept))
+        }
         Change::Restore { spec, tags, .. } => (spec, tags),
     };
     let (metadata, outcome) = match &before {
@@ -481,6 +485,14 @@ impl Resolved {
     /// The resources that come of it, or go, with this outcome.
     pub fn with_outcome(&self, outcome: Outcome) -> impl Iterator<Item = &ResourceId> {
         self.effects.iter().filter(move |effect| effect.outcome == outcome).map(|effect| &effect.id)
+    }
+
+    /// The specifications that come of it and were not there before.
+    pub fn new_specs(&self) -> impl Iterator<Item = &Spec> {
+        self.effects.iter().filter_map(|effect| {
+            let after = &effect.after()?.spec;
+            (effect.before().map(|before| &before.spec) != Some(after)).then_some(after)
+        })
     }
 
     /// What is written to the store: keys with their new values, `None` where one goes.

@@ -205,7 +205,8 @@ impl ApiError {
                 InvalidBatch::KeyTooLong { .. }
                 | InvalidBatch::ValueTooLarge { .. }
                 | InvalidBatch::TooManyChanges { .. }
-                | InvalidBatch::TooManyPreconditions { .. },
+                | InvalidBatch::TooManyPreconditions { .. }
+                | InvalidBatch::BatchTooLarge { .. },
             ) => (StatusCode::BAD_REQUEST, BAD_REQUEST),
             Self::Raced | Self::Store(StoreError::Storage(_) | StoreError::Closed) => UNAVAILABLE,
             Self::Batch(_) | Self::Store(_) | Self::Damaged(_) => INTERNAL,

@@ -1,16 +1,12 @@
 //! What App Mesh never had, under paths of its own: several changes as one transaction, what they would do, the history, and
 //! taking changes back.
 
-use std::sync::Arc;
 use std::time::Instant;
 
-use axum::Json;
 use axum::extract::{self, Request, State};
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use serde_json::Value;
-use tokio::task::spawn_blocking;
 
-use super::Frontend;
 use super::authorisation::{Action, Scope};
 use super::change_set::Change;
 use super::command::{ATTEMPTS_MAX, Query};
@@ -21,7 +17,14 @@ use super::http::{Asked, observe};
 use super::plan::PlanRequest;
 use super::rollback::RollbackRequest;
 use super::transactions::TransactionRequest;
-use crate::store::StoreError;
+use super::{Frontend, aside};
+
+/// The type of every answer.
+const JSON: &str = "application/json";
+
+/// How often changes that lose to those of others are tried beside them. After that the others wait: whoever writes steadily
+/// must not keep a rollback from being made.
+const ATTEMPTS_BESIDE_OTHERS: usize = 10;
 
 /// How much larger the body of a set of changes may be than that of one.
 const SET_BODIES: usize = 16;
@@ -110,12 +113,12 @@ pub(super) async fn serve(
     let outcome = answer(&frontend, extension, request).await;
     observe(Some(Asked::from(extension)), &method, &uri, outcome.as_ref().err(), started.elapsed());
     match outcome {
-        Ok(body) => Json(body).into_response(),
+        Ok(body) => ([(CONTENT_TYPE, JSON)], body).into_response(),
         Err(error) => error.into_response(),
     }
 }
 
-async fn answer(frontend: &Frontend, extension: Extension, request: Request) -> Result<Value, ApiError> {
+async fn answer(frontend: &Frontend, extension: Extension, request: Request) -> Result<String, ApiError> {
     let (head, body) = request.into_parts();
     let is_set = matches!(extension, Extension::ApplyChanges | Extension::Plan | Extension::Lint);
     let bodies = if is_set { SET_BODIES } else { 1 };
@@ -126,16 +129,18 @@ async fn answer(frontend: &Frontend, extension: Extension, request: Request) -> 
         .map_err(|error| ApiError::BadRequest(error.body_text()))?;
     let command = match extension {
         Extension::ApplyChanges => {
-            Command::ApplyChanges(decoded(move || TransactionRequest::decode(&body)).await?)
+            Command::ApplyChanges(aside(move || TransactionRequest::decode(&body)).await??)
         }
-        Extension::Plan => Command::Plan(decoded(move || PlanRequest::decode(&body, &query)).await?),
-        Extension::Lint => Command::Lint(decoded(move || TransactionRequest::decode(&body)).await?),
+        Extension::Plan => Command::Plan(aside(move || PlanRequest::decode(&body, &query)).await??),
+        Extension::Lint => Command::Lint(aside(move || TransactionRequest::decode(&body)).await??),
         Extension::GetHistory => Command::GetHistory(HistoryRequest::decode(&query)?),
         Extension::GetDenials => Command::GetDenials(DenialsRequest::decode(&query)?),
         Extension::Rollback => Command::Rollback(RollbackRequest::decode(&body)?),
     };
     frontend.authorise_scope(&caller, extension.action(), &command.scope()).await?;
-    for _ in 0..ATTEMPTS_MAX {
+    for attempt in 0..ATTEMPTS_MAX {
+        let is_alone = attempt >= ATTEMPTS_BESIDE_OTHERS;
+        let _turn = if extension.is_write() { frontend.turn(is_alone).await } else { None };
         let outcome = match &command {
             Command::ApplyChanges(request) => frontend.apply_changes(&caller, request).await,
             Command::Plan(request) => frontend.plan(&caller, request).await,
@@ -146,15 +151,11 @@ async fn answer(frontend: &Frontend, extension: Extension, request: Request) -> 
         };
         match outcome {
             Err(ApiError::Raced) => {}
-            outcome => return outcome,
+            outcome => {
+                let body = outcome?;
+                return Ok(aside(move || body.to_string()).await?);
+            }
         }
     }
     Err(ApiError::Raced)
-}
-
-/// Decodes where nobody waits: thousands of documents take longer than others on this thread can.
-async fn decoded<T: Send + 'static>(
-    decode: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
-) -> Result<T, ApiError> {
-    spawn_blocking(decode).await.map_err(|error| StoreError::Storage(Arc::new(error)))?
 }

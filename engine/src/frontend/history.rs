@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -12,9 +13,9 @@ use serde_json::{Value, json};
 use super::change_set::Outcome;
 use super::command::Query;
 use super::error::ApiError;
-use super::{Frontend, response};
+use super::{Frontend, FrontendSettings, aside, response};
 use crate::model::key::ALL_DEFINITIONS;
-use crate::model::{Definition, Kind, ResourceId, Tags, check_name};
+use crate::model::{DecodeError, Definition, Kind, ResourceId, Tags, check_name};
 
 /// The most transactions of an answer, and how many there are if the client does not say.
 const LIMIT_MAX: usize = 100;
@@ -25,13 +26,16 @@ const LOOKED_AT_MAX: usize = 10_000;
 /// How many are read at once: a single one may be large.
 const READ_AT_ONCE: usize = 16;
 
+/// How many changes an entry may have to be shown on a thread of the runtime.
+const CHANGES_AT_ONCE: usize = 32;
+
 /// Where an answer ends, with the definitions of at least one transaction, in bytes as they are stored.
 const DEFINITIONS_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Which part of the history is asked for.
 #[derive(Debug)]
 pub(super) struct HistoryRequest {
-    concerning: Concerning,
+    concerning: Arc<Concerning>,
     /// How many transactions at most.
     limit: usize,
     /// Only those before this one.
@@ -81,7 +85,7 @@ impl HistoryRequest {
             }
         };
         Ok(Self {
-            concerning,
+            concerning: Arc::new(concerning),
             limit,
             before: number("before", Transaction::MAX)?,
             after: number("after", 0)?,
@@ -92,7 +96,7 @@ impl HistoryRequest {
 impl HistoryRequest {
     /// The mesh that it is about; nothing where that is everything.
     pub(super) fn mesh(&self) -> Option<&str> {
-        match &self.concerning {
+        match self.concerning.as_ref() {
             Concerning::Everything => None,
             Concerning::Mesh(mesh) => Some(mesh),
             Concerning::Resource(id) => Some(id.mesh_name()),
@@ -118,7 +122,7 @@ impl Frontend {
         let (mut looked_at, mut bytes) = (0, 0);
         let mut before = request.before;
         let next_before = 'reading: loop {
-            let entries = match &request.concerning {
+            let entries = match request.concerning.as_ref() {
                 Concerning::Resource(id) => self.journal_of(id, before).await?,
                 _ => self.store.journal_before(before, READ_AT_ONCE).await?,
             };
@@ -131,14 +135,13 @@ impl Frontend {
                 }
                 before = entry.transaction;
                 looked_at += 1;
-                let changes = self.changes(&entry, &request.concerning)?;
-                if !changes.is_empty() {
-                    let sizes = entry.changes.iter().map(|change| {
-                        change.before.as_ref().map_or(0, Bytes::len)
-                            + change.after.as_ref().map_or(0, Bytes::len)
-                    });
-                    bytes += sizes.sum::<usize>();
-                    shown.push(transaction(&entry, changes));
+                let size = entry.changes.iter().map(|change| {
+                    change.before.as_ref().map_or(0, Bytes::len) + change.after.as_ref().map_or(0, Bytes::len)
+                });
+                let size: usize = size.sum();
+                if let Some(transaction) = self.transaction(entry, &request.concerning).await? {
+                    bytes += size;
+                    shown.push(transaction);
                 }
                 let is_enough = shown.len() == request.limit
                     || looked_at >= LOOKED_AT_MAX
@@ -165,46 +168,17 @@ impl Frontend {
         Ok(entries)
     }
 
-    /// What an entry changed of what is of interest.
-    fn changes(&self, entry: &JournalEntry, concerning: &Concerning) -> Result<Vec<Value>, ApiError> {
-        let mut changed: BTreeMap<ResourceId, Changed<'_>> = BTreeMap::new();
-        // what was put again as it was is not changed
-        for change in entry.changes.iter().filter(|change| change.before != change.after) {
-            if let Some(id) = ResourceId::from_key(&change.key) {
-                changed.entry(id).or_default().definition = Some(change);
-            } else if let Some(id) = ResourceId::from_tags_key(&change.key) {
-                changed.entry(id).or_default().tags = Some(change);
-            }
-        }
-        let mut shown = Vec::new();
-        for (id, changed) in changed.iter().filter(|(id, _)| concerning.is(id)) {
-            let before = self.content(id, changed, |change| change.before.as_ref())?;
-            let after = self.content(id, changed, |change| change.after.as_ref())?;
-            shown.push(response::change(id, changed.word(), before, after, &self.settings));
-        }
-        Ok(shown)
-    }
-
-    /// What `changed` says of a resource before or after: nothing where it did not exist.
-    fn content(
+    /// What is shown of an entry: nothing, if it changed nothing of what is of interest.
+    async fn transaction(
         &self,
-        id: &ResourceId,
-        changed: &Changed<'_>,
-        side: impl Fn(&v1::Change) -> Option<&Bytes>,
+        entry: JournalEntry,
+        concerning: &Arc<Concerning>,
     ) -> Result<Option<Value>, ApiError> {
-        let definition = changed.definition.and_then(&side);
-        if changed.definition.is_some() && definition.is_none() {
-            return Ok(None);
+        if entry.changes.len() <= CHANGES_AT_ONCE {
+            return Ok(transaction(&entry, concerning, &self.settings)?);
         }
-        let definition = definition.map(|value| Definition::decode(id, value)).transpose()?;
-        let tags = match changed.tags {
-            Some(change) => {
-                let tags = side(change).map(|value| Tags::decode(id, value)).transpose()?;
-                Some(tags.unwrap_or_default())
-            }
-            None => None,
-        };
-        Ok(Some(response::content(definition.as_ref(), tags.as_ref(), &self.settings)))
+        let (concerning, settings) = (Arc::clone(concerning), Arc::clone(&self.settings));
+        Ok(aside(move || transaction(&entry, &concerning, &settings)).await??)
     }
 
     /// The newest transaction.
@@ -223,6 +197,28 @@ struct Changed<'a> {
 }
 
 impl Changed<'_> {
+    /// What is said of the resource `id` before or after: nothing where it did not exist.
+    fn content(
+        &self,
+        id: &ResourceId,
+        side: impl Fn(&v1::Change) -> Option<&Bytes>,
+        settings: &FrontendSettings,
+    ) -> Result<Option<Value>, DecodeError> {
+        let definition = self.definition.and_then(&side);
+        if self.definition.is_some() && definition.is_none() {
+            return Ok(None);
+        }
+        let definition = definition.map(|value| Definition::decode(id, value)).transpose()?;
+        let tags = match self.tags {
+            Some(change) => {
+                let tags = side(change).map(|value| Tags::decode(id, value)).transpose()?;
+                Some(tags.unwrap_or_default())
+            }
+            None => None,
+        };
+        Ok(Some(response::content(definition.as_ref(), tags.as_ref(), settings)))
+    }
+
     fn word(&self) -> &'static str {
         let outcome = match self.definition {
             Some(change) if change.before.is_none() => Outcome::Created,
@@ -239,12 +235,35 @@ pub(super) fn time(ms: i64) -> String {
     humantime::format_rfc3339_millis(UNIX_EPOCH + since_epoch).to_string()
 }
 
-fn transaction(entry: &JournalEntry, changes: Vec<Value>) -> Value {
-    json!({
+/// An entry as it is shown, with what it changed of what is of interest: nothing, if that is nothing.
+fn transaction(
+    entry: &JournalEntry,
+    concerning: &Concerning,
+    settings: &FrontendSettings,
+) -> Result<Option<Value>, DecodeError> {
+    let mut changed: BTreeMap<ResourceId, Changed<'_>> = BTreeMap::new();
+    // what was put again as it was is not changed
+    for change in entry.changes.iter().filter(|change| change.before != change.after) {
+        if let Some(id) = ResourceId::from_key(&change.key) {
+            changed.entry(id).or_default().definition = Some(change);
+        } else if let Some(id) = ResourceId::from_tags_key(&change.key) {
+            changed.entry(id).or_default().tags = Some(change);
+        }
+    }
+    let mut changes = Vec::new();
+    for (id, changed) in changed.iter().filter(|(id, _)| concerning.is(id)) {
+        let before = changed.content(id, |change| change.before.as_ref(), settings)?;
+        let after = changed.content(id, |change| change.after.as_ref(), settings)?;
+        changes.push(response::change(id, changed.word(), before, after, settings));
+    }
+    if changes.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(json!({
         "transaction": entry.transaction,
         "committedAt": time(entry.committed_at_ms),
         "author": entry.author,
         "operation": entry.operation,
         "changes": changes,
-    })
+    })))
 }

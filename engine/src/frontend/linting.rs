@@ -5,17 +5,16 @@ use std::sync::Arc;
 
 use legation_proto::version::Transaction;
 use serde_json::{Value, json};
-use tokio::task::spawn_blocking;
 
-use super::Frontend;
 use super::change_set::{Change, ChangeSet};
 use super::error::ApiError;
 use super::scope::Scope;
 use super::transactions::TransactionRequest;
+use super::{Frontend, aside};
 use crate::lint::{Finding, lint};
 use crate::model::key::mesh_prefix;
 use crate::model::{Definition, Metadata, ResourceId, Spec};
-use crate::store::{At, Record, StoreError};
+use crate::store::{At, Record};
 use crate::transformer::definitions::MeshDefinitions;
 
 /// How many findings are told one by one.
@@ -36,11 +35,8 @@ impl Frontend {
             let listing = self.store.list(&mesh_prefix(mesh), At::Newest).await?;
             records.push((mesh.to_owned(), listing.records));
         }
-        let set = request.set.clone();
-        let account = self.settings.account.clone();
-        // large meshes take longer than others on this thread can wait
-        let findings = spawn_blocking(move || findings(&records, &set, &account)).await;
-        let findings = findings.map_err(|error| StoreError::Storage(Arc::new(error)))?;
+        let (set, settings) = (Arc::clone(&request.set), Arc::clone(&self.settings));
+        let findings = aside(move || findings(&records, &set, &settings.account)).await?;
         let shown: Vec<Value> = findings.iter().take(FINDINGS_MAX).map(Finding::to_json).collect();
         Ok(json!({"count": findings.len(), "findings": shown}))
     }

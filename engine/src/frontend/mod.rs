@@ -73,6 +73,8 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use legation_proto::version::Transaction;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::task::spawn_blocking;
 
 use self::authentication::Authenticator;
 use self::authorisation::Authoriser;
@@ -84,7 +86,10 @@ pub use self::plan::{ConnectedEnvoys, Planner};
 pub use self::quotas::Quotas;
 pub use self::throttle::Rates;
 use self::throttle::Throttle;
-use crate::store::{Batch, CommitError, Precondition, Store};
+use crate::store::{Batch, CommitError, Precondition, Store, StoreError};
+
+/// How many commits may be made at the same time: more than there can be requests.
+const TURNS: u32 = 1 << 20;
 
 /// What the operator decides about the API.
 #[derive(Clone, Debug)]
@@ -122,6 +127,8 @@ pub struct Frontend {
     authoriser: Authoriser,
     throttle: Arc<Throttle>,
     planner: Arc<Planner>,
+    /// A commit of this host takes one of them, and a set of changes that lost to others too often takes all.
+    turns: Arc<Semaphore>,
 }
 
 impl Frontend {
@@ -136,6 +143,7 @@ impl Frontend {
             authoriser: Authoriser::permissive(),
             throttle,
             planner: Arc::default(),
+            turns: Arc::new(Semaphore::new(TURNS as usize)),
         }
     }
 
@@ -159,8 +167,20 @@ impl Frontend {
         Batch::definitions(caller.name(), operation.to_string())
     }
 
-    /// Commits `batch`; [`ApiError::Raced`] says that what it relied on has changed.
+    /// The turn to commit; with `is_alone` no other commit of this host is made while it is held.
+    async fn turn(&self, is_alone: bool) -> Option<SemaphorePermit<'_>> {
+        // nobody closes it
+        self.turns.acquire_many(if is_alone { TURNS } else { 1 }).await.ok()
+    }
+
+    /// Commits `batch` once it is its turn; [`ApiError::Raced`] says that what it relied on has changed.
     async fn commit(&self, batch: Batch) -> Result<Transaction, ApiError> {
+        let _turn = self.turn(false).await;
+        self.commit_now(batch).await
+    }
+
+    /// Commits `batch`, for who has the turn.
+    async fn commit_now(&self, batch: Batch) -> Result<Transaction, ApiError> {
         match self.store.commit(batch).await {
             Ok(transaction) => Ok(transaction),
             Err(CommitError::Conflict { precondition: Precondition::Fewer { family, .. } }) => {
@@ -171,6 +191,11 @@ impl Frontend {
             Err(CommitError::Store(error)) => Err(ApiError::Store(error)),
         }
     }
+}
+
+/// Does `work` on a thread where nobody waits for its turn: thousands of definitions take longer than others can.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, StoreError> {
+    spawn_blocking(work).await.map_err(|error| StoreError::Storage(Arc::new(error)))
 }
 
 /// Milliseconds since 1970 in UTC.

@@ -12,7 +12,6 @@ use legation_proto::id::{FragmentKey, NodeId};
 use legation_proto::version::Transaction;
 use serde_json::Value;
 use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
 
 use self::shown::Shown;
 use super::caller::Caller;
@@ -20,11 +19,11 @@ use super::change_set::{ChangeSet, Effect, Outcome, Resolved};
 use super::command::Query;
 use super::error::ApiError;
 use super::transactions::{OPERATION, TransactionRequest};
-use super::{Frontend, quotas, response};
+use super::{Frontend, FrontendSettings, aside, quotas, response};
 use crate::model::key::{is_beside, mesh_prefix};
 use crate::model::{Definition, ResourceId};
 use crate::plan::{MeshChange, plan};
-use crate::store::{At, Precondition, Record, StoreError};
+use crate::store::{At, Precondition, Record};
 use crate::transformer::definitions::MeshDefinitions;
 use crate::transformer::keys::{self, DerivedKey};
 
@@ -108,57 +107,50 @@ impl PlanRequest {
 impl Frontend {
     /// Tells what the set that `request` asks for would do. Nothing is committed.
     pub(super) async fn plan(&self, caller: &Caller, request: &PlanRequest) -> Result<Value, ApiError> {
-        let basis = self.newest().await?;
+        let names = request.transaction.set.meshes();
+        let mut before = Vec::new();
+        for mesh in &names {
+            before.push(self.store.list(&mesh_prefix(mesh), At::Newest).await?.records);
+        }
         let (resolved, untouched) = self.resolve_request(caller, &request.transaction).await?;
         if !resolved.changes_nothing() {
             let batch = self.set_batch(caller, OPERATION, &resolved, untouched);
             self.store.limits().check(&batch).map_err(ApiError::Batch)?;
             self.check_room(&resolved).await?;
         }
+        // what is the same before and after was the same when the set was resolved, whatever happened in other meshes
+        let mut basis = Transaction::MAX;
         let mut meshes = Vec::new();
-        for mesh in request.transaction.set.meshes() {
+        for (mesh, before) in names.iter().zip(before) {
             let definitions = self.store.list(&mesh_prefix(mesh), At::Newest).await?;
-            if definitions.transaction != basis {
+            if definitions.records != before {
                 return Err(ApiError::Raced);
             }
+            basis = basis.min(definitions.transaction);
             let stored = self.store.list(&keys::fragments_of(mesh), At::Newest).await?;
-            meshes.push((Arc::from(mesh), definitions.records, stored.records));
+            meshes.push((Arc::from(*mesh), before, stored.records));
         }
-        let shown = Shown {
-            basis,
-            changes_nothing: resolved.changes_nothing(),
-            effects: resolved
-                .effects
-                .iter()
-                .filter(|effect| !effect.is_unchanged())
-                .map(|effect| self.planned(effect))
-                .collect(),
-            unchanged: resolved.effects.iter().filter(|effect| effect.is_unchanged()).count(),
-            show: request.show.clone(),
-        };
-        let planner = Arc::clone(&self.planner);
-        let failed = |error| StoreError::Storage(Arc::new(error));
+        let (planner, settings) = (Arc::clone(&self.planner), Arc::clone(&self.settings));
+        let show = request.show.clone();
         let _turn = self.planner.turns.acquire().await;
-        let planning = spawn_blocking(move || {
+        let planning = aside(move || {
             let change = |(name, definitions, stored): (Arc<str>, Vec<Record>, Vec<Record>)| {
                 mesh_change(&name, &definitions, &stored, &resolved, basis + 1)
             };
             let meshes: Vec<MeshChange> = meshes.into_iter().map(change).collect();
             let plan = plan(&meshes, &planner.control_plane);
+            let changed: Vec<&Effect> =
+                resolved.effects.iter().filter(|effect| !effect.is_unchanged()).collect();
+            let shown = Shown {
+                basis,
+                changes_nothing: resolved.changes_nothing(),
+                unchanged: resolved.effects.len() - changed.len(),
+                effects: changed.into_iter().map(|effect| planned(effect, &settings)).collect(),
+                show,
+            };
             shown.render(&plan, |key| planner.connected(key))
         });
-        planning.await.map_err(failed).map_err(ApiError::from)?
-    }
-
-    /// What would become of a resource. One that is created gets its uid when it is made.
-    fn planned(&self, effect: &Effect) -> Value {
-        let mut shown = response::effect_in_full(effect, &self.settings);
-        if effect.outcome == Outcome::Created
-            && let Some(metadata) = shown.pointer_mut("/after/metadata").and_then(Value::as_object_mut)
-        {
-            metadata.remove("uid");
-        }
-        shown
+        planning.await?
     }
 
     /// Refuses what there is no room for, as a commit would.
@@ -173,6 +165,17 @@ impl Frontend {
         }
         Ok(())
     }
+}
+
+/// What would become of a resource. One that is created gets its uid when it is made.
+fn planned(effect: &Effect, settings: &FrontendSettings) -> Value {
+    let mut shown = response::effect_in_full(effect, settings);
+    if effect.outcome == Outcome::Created
+        && let Some(metadata) = shown.pointer_mut("/after/metadata").and_then(Value::as_object_mut)
+    {
+        metadata.remove("uid");
+    }
+    shown
 }
 
 /// A mesh as it is, and as it would be with what is written by the transaction `next`. Definitions are taken over as the

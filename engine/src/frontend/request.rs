@@ -40,16 +40,17 @@ pub(super) fn create(kind: Kind, body: &[u8]) -> Result<CreateBody, ApiError> {
     }
 }
 
-/// The specification and the tags of a document that is about a resource of `kind`, or everything that is wrong with them.
+/// The specification of a document that is about a resource of `kind`, and the tags if it has any to say; or everything that
+/// is wrong with them.
 pub(super) fn spec_and_tags(
     kind: Kind,
     members: &Map<String, Value>,
-) -> Result<(Spec, Tags), Vec<FieldError>> {
+) -> Result<(Spec, Option<Tags>), Vec<FieldError>> {
     let mut errors = Vec::new();
     let spec = collect(spec(kind, members.get("spec")), &mut errors);
     let tags = collect(tags(members.get("tags")), &mut errors);
     match (spec, tags) {
-        (Some(spec), Some(tags)) => Ok((spec, tags)),
+        (Some(spec), Some(tags)) => Ok((spec, members.contains_key("tags").then_some(tags))),
         _ => Err(errors),
     }
 }

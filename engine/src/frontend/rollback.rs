@@ -5,6 +5,7 @@
 //! two contents, and history only grows.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use legation_proto::version::Transaction;
@@ -14,7 +15,7 @@ use super::caller::Caller;
 use super::change_set::{Change, ChangeSet};
 use super::error::ApiError;
 use super::transactions::{Untouched, members, optional_number};
-use super::{Frontend, response};
+use super::{Frontend, aside, response};
 use crate::model::key::{ALL_DEFINITIONS, mesh_prefix};
 use crate::model::{DecodeError, Definition, Kind, Path, ResourceId, Tags, check_name};
 use crate::store::{At, Record};
@@ -85,16 +86,20 @@ impl Frontend {
         if let Some(mesh) = request.mesh.as_ref().filter(|_| then.is_empty() && now.is_empty()) {
             return Err(ApiError::NotFound(ResourceId::mesh(mesh)));
         }
-        let resolved = self.resolve(caller, &differences(&then, &now)?).await?;
+        let differences = aside(move || differences(&then, &now)).await??;
+        let resolved = self.resolve(caller, &Arc::new(differences)).await?;
         let transaction = if request.dry_run {
             newest
         } else {
             let untouched = Untouched(vec![(prefix, newest)]);
             self.commit_set(caller, OPERATION, &resolved, untouched).await?
         };
-        let changes: Vec<Value> =
-            resolved.effects.iter().map(|effect| response::effect_in_full(effect, &self.settings)).collect();
-        Ok(json!({"transaction": transaction, "to": request.to, "changes": changes}))
+        let (settings, to) = (Arc::clone(&self.settings), request.to);
+        let shown = aside(move || {
+            let changes = resolved.effects.iter().map(|effect| response::effect_in_full(effect, &settings));
+            json!({"transaction": transaction, "to": to, "changes": changes.collect::<Vec<_>>()})
+        });
+        Ok(shown.await?)
     }
 }
 

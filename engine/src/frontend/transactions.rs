@@ -1,5 +1,7 @@
 //! Making several changes as one transaction.
 
+use std::sync::Arc;
+
 use legation_proto::version::Transaction;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -7,7 +9,7 @@ use uuid::Uuid;
 use super::caller::Caller;
 use super::change_set::{Change, ChangeSet, Current, Making, Outcome, Refusal, Resolved};
 use super::error::ApiError;
-use super::{Frontend, now_ms, request, response};
+use super::{Frontend, aside, now_ms, request, response};
 use crate::model::document::{self, Document};
 use crate::model::key::mesh_prefix;
 use crate::model::shape::error::{excerpt, quote};
@@ -21,7 +23,7 @@ pub(super) const OPERATION: &str = "ApplyChanges";
 /// A set of changes that is asked for.
 #[derive(Debug)]
 pub(super) struct TransactionRequest {
-    pub(super) set: ChangeSet,
+    pub(super) set: Arc<ChangeSet>,
     /// The meshes of the set must not have changed after this transaction.
     pub(super) if_transaction: Option<Transaction>,
 }
@@ -55,7 +57,7 @@ impl TransactionRequest {
         if changes.is_empty() {
             return Err(ApiError::BadRequest("apply, delete: there is nothing in them".to_owned()));
         }
-        Ok(Self { set: ChangeSet { changes }, if_transaction })
+        Ok(Self { set: Arc::new(ChangeSet { changes }), if_transaction })
     }
 }
 
@@ -133,9 +135,12 @@ impl Frontend {
     ) -> Result<Value, ApiError> {
         let (resolved, untouched) = self.resolve_request(caller, request).await?;
         let transaction = self.commit_set(caller, OPERATION, &resolved, untouched).await?;
-        let changes: Vec<Value> =
-            resolved.effects.iter().map(|effect| response::effect(effect, &self.settings)).collect();
-        Ok(json!({"transaction": transaction, "changes": changes}))
+        let settings = Arc::clone(&self.settings);
+        let shown = aside(move || {
+            let changes = resolved.effects.iter().map(|effect| response::effect(effect, &settings));
+            json!({"transaction": transaction, "changes": changes.collect::<Vec<_>>()})
+        });
+        Ok(shown.await?)
     }
 
     /// What a request of `caller` does to the definitions as they are, and what must not have changed for it.
@@ -144,11 +149,6 @@ impl Frontend {
         caller: &Caller,
         request: &TransactionRequest,
     ) -> Result<(Resolved, Untouched), ApiError> {
-        for change in &request.set.changes {
-            if let Change::Put { spec, .. } = change {
-                self.settings.quotas.check(spec)?;
-            }
-        }
         let mut untouched = Untouched::default();
         if let Some(since) = request.if_transaction {
             for mesh in request.set.meshes() {
@@ -161,21 +161,42 @@ impl Frontend {
     }
 
     /// What a set of `caller` does to the definitions as they are, if the policies allow each change of it.
-    pub(super) async fn resolve(&self, caller: &Caller, set: &ChangeSet) -> Result<Resolved, ApiError> {
-        let current = Current::read(self.store.as_ref(), set).await?;
-        let new_uid = || Uuid::new_v4().to_string();
-        let making = Making { account: &self.settings.account, now_ms: now_ms(), new_uid: &new_uid };
+    pub(super) async fn resolve(&self, caller: &Caller, set: &Arc<ChangeSet>) -> Result<Resolved, ApiError> {
+        let current = Arc::new(Current::read(self.store.as_ref(), set).await?);
         if let Some(policies) = self.authoriser.policies() {
             // before anything is said about what exists
-            self.authorise_effects(caller, &policies, &set.effects(&current, &making)?).await?;
+            let effects = self.make(set, &current, ChangeSet::effects).await??;
+            self.authorise_effects(caller, &policies, &effects).await?;
         }
-        set.resolve(&current, &making).map_err(|refusal| match refusal {
-            Refusal::Wrong(errors) => ApiError::Changes(errors),
-            Refusal::Damaged(error) => ApiError::Damaged(error),
-        })
+        let resolved =
+            self.make(set, &current, ChangeSet::resolve).await?.map_err(|refusal| match refusal {
+                Refusal::Wrong(errors) => ApiError::Changes(errors),
+                Refusal::Damaged(error) => ApiError::Damaged(error),
+            })?;
+        for spec in resolved.new_specs() {
+            self.settings.quotas.check(spec)?;
+        }
+        Ok(resolved)
     }
 
-    /// Commits what was resolved. The answer is the transaction with which everything is as it should be: where there is
+    /// What `work` makes of a set and of the definitions as they are.
+    async fn make<T: Send + 'static>(
+        &self,
+        set: &Arc<ChangeSet>,
+        current: &Arc<Current>,
+        work: fn(&ChangeSet, &Current, &Making<'_>) -> T,
+    ) -> Result<T, ApiError> {
+        let (set, current) = (Arc::clone(set), Arc::clone(current));
+        let settings = Arc::clone(&self.settings);
+        let made = aside(move || {
+            let new_uid = || Uuid::new_v4().to_string();
+            let making = Making { account: &settings.account, now_ms: now_ms(), new_uid: &new_uid };
+            work(&set, &current, &making)
+        });
+        Ok(made.await?)
+    }
+
+    /// Commits what was resolved, for who has the turn. The answer is the transaction with which everything is as it should be: where there is
     /// nothing to change, the newest.
     pub(super) async fn commit_set(
         &self,
@@ -187,7 +208,7 @@ impl Frontend {
         if resolved.changes_nothing() {
             return self.newest().await;
         }
-        self.commit(self.set_batch(caller, operation, resolved, untouched)).await
+        self.commit_now(self.set_batch(caller, operation, resolved, untouched)).await
     }
 
     /// What is committed for what was resolved.

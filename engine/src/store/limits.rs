@@ -20,6 +20,9 @@ pub struct Limits {
     pub definition_changes: usize,
     /// The most preconditions of a batch of definitions: more than changes, as some are about what does not change.
     pub definition_preconditions: usize,
+    /// The largest batch, in bytes: the keys and values of its changes and preconditions. A change that requires that the
+    /// value is what it was counts both, as its entry in the journal does.
+    pub batch_bytes: usize,
 }
 
 impl Default for Limits {
@@ -30,6 +33,8 @@ impl Default for Limits {
             changes: 100,
             definition_changes: 100,
             definition_preconditions: 100,
+            // of the 1.5 MiB that a request may have
+            batch_bytes: 1400 * 1024,
         }
     }
 }
@@ -59,6 +64,14 @@ pub enum InvalidBatch {
         key: String,
         /// How many there are.
         count: usize,
+        /// How many there may be.
+        limit: usize,
+    },
+    /// More bytes than a batch may have.
+    #[error("the batch has {bytes} bytes, more than {limit}")]
+    BatchTooLarge {
+        /// How many there are.
+        bytes: usize,
         /// How many there may be.
         limit: usize,
     },
@@ -154,6 +167,10 @@ impl Limits {
                 return Err(InvalidBatch::ChangedTwice { key });
             }
         }
+        let bytes = bytes(batch);
+        if bytes > self.batch_bytes {
+            return Err(InvalidBatch::BatchTooLarge { bytes, limit: self.batch_bytes });
+        }
         Ok(())
     }
 
@@ -220,4 +237,20 @@ impl Limits {
         }
         Ok(())
     }
+}
+
+/// How large a batch is.
+fn bytes(batch: &Batch) -> usize {
+    let changes = batch.changes.iter().map(|change| {
+        let value = match change {
+            Change::Put { value, .. } | Change::Remember { value, .. } => value.len(),
+            Change::Delete { .. } => 0,
+        };
+        change.key().len() + value
+    });
+    let preconditions = batch.preconditions.iter().map(|precondition| {
+        let value = if let Precondition::Equal { value, .. } = precondition { value.len() } else { 0 };
+        precondition.key().len() + value
+    });
+    changes.chain(preconditions).sum()
 }

@@ -5,10 +5,9 @@ use std::fmt::{self, Display};
 use serde_json::{Map, Value, json};
 use serde_saphyr::{Spanned, UserMessageFormatter};
 
-use super::source::Source;
+use crate::cli::text::{Text, yaml_options};
 use crate::model::ResourceId;
 use crate::model::document::{self, recognise};
-use crate::model::shape::json::Strict;
 
 /// Where a document stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,32 +67,37 @@ impl Document {
         Value::Object(self.members.clone())
     }
 
+    /// The tags, if it has any to say.
+    pub(super) fn tags(&self) -> Option<&Value> {
+        self.members.get("tags")
+    }
+
     /// The body of the request to create it.
     pub(super) fn create_body(&self) -> Value {
         let mut body = self.update_body();
         body[self.id.kind().name_key()] = json!(self.id.name());
-        if let Some(tags) = self.members.get("tags") {
+        if let Some(tags) = self.tags() {
             body["tags"] = tags.clone();
         }
         body
     }
 
-    /// The body of the request to update it. Tags are those that it was created with.
+    /// The body of the request to update it. A client token is not sent: applying is idempotent by itself, and who repeats a
+    /// token is answered as at the first time, whatever has become of the resource since.
     pub(super) fn update_body(&self) -> Value {
-        let given = |key: &str| Some((key.to_owned(), self.members.get(key)?.clone()));
-        Value::Object(["spec", "clientToken"].into_iter().filter_map(given).collect())
+        json!({"spec": self.members["spec"]})
     }
 }
 
 /// The documents of a file, and what is wrong with those that are none. Reading ends where it is not clear any more
 /// where a document ends.
-pub(super) fn parse_all(source: &Source) -> Vec<Result<Document, Malformed>> {
+pub(super) fn parse_all(text: &Text) -> Vec<Result<Document, Malformed>> {
     let mut documents =
-        Documents { file: &source.name, parsed: Vec::new(), count: 0, is_last_unparsable: false };
-    if is_json(source) {
-        documents.add_json(&source.text);
+        Documents { file: &text.name, parsed: Vec::new(), count: 0, is_last_unparsable: false };
+    if text.is_json() {
+        documents.add_json(text);
     } else {
-        documents.add_yaml(&source.text);
+        documents.add_yaml(&text.text);
     }
     if documents.is_last_unparsable
         && let Some(Err(last)) = documents.parsed.last_mut()
@@ -101,16 +105,6 @@ pub(super) fn parse_all(source: &Source) -> Vec<Result<Document, Malformed>> {
         last.problem += "; nothing of this file was read beyond it";
     }
     documents.parsed
-}
-
-/// YAML takes most of JSON, but not tabs and not one object after another.
-fn is_json(source: &Source) -> bool {
-    if source.name.to_ascii_lowercase().ends_with(".json") {
-        return true;
-    }
-    let starts_as_json = source.text.trim_start().starts_with(['{', '[']);
-    starts_as_json
-        && serde_json::Deserializer::from_str(&source.text).into_iter::<Value>().all(|value| value.is_ok())
 }
 
 struct Documents<'a> {
@@ -121,25 +115,18 @@ struct Documents<'a> {
 }
 
 impl Documents<'_> {
-    fn add_json(&mut self, text: &str) {
-        let mut values = serde_json::Deserializer::from_str(text).into_iter::<Strict>();
-        loop {
-            let rest = &text[values.byte_offset()..];
-            let start = text.len() - rest.trim_start().len();
-            let line = 1 + text[..start].matches('\n').count() as u64;
-            match values.next() {
-                None => return,
-                Some(Ok(Strict(value))) => self.add(value, Some(line)),
-                Some(Err(error)) => return self.add_unparsable(&error),
+    fn add_json(&mut self, text: &Text) {
+        for (line, value) in text.json_values() {
+            match value {
+                Ok(value) => self.add(value, Some(line)),
+                Err(error) => return self.add_unparsable(&error),
             }
         }
     }
 
     fn add_yaml(&mut self, text: &str) {
-        // as in YAML 1.2: a virtual node may be called n
-        let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
         let mut reader = text.as_bytes();
-        for value in serde_saphyr::read_with_options::<_, Spanned<Value>>(&mut reader, options) {
+        for value in serde_saphyr::read_with_options::<_, Spanned<Value>>(&mut reader, yaml_options()) {
             match value {
                 Ok(Spanned { value, referenced, .. }) => {
                     let line = Some(referenced.line()).filter(|line| *line > 0);

@@ -1,5 +1,6 @@
 use std::fs;
 use std::net::Ipv4Addr;
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,17 +11,16 @@ use tokio::runtime::Runtime;
 
 use super::document::parse_all;
 use super::report::Report;
-use super::source::Source;
 use super::{ApplyArgs, apply};
 use crate::cli::client::ApiArgs;
 use crate::cli::confirm::Consent;
-use crate::frontend::{Frontend, FrontendSettings, router};
+use crate::cli::text::Text;
+use crate::frontend::{Frontend, FrontendSettings, Rates, router};
 use crate::store::EmbeddedStore;
 
 /// What a text is parsed to, a line a document.
 fn check(name: &str, text: &str, expected: Expect) {
-    let source = Source { name: name.to_owned(), text: text.to_owned() };
-    let parsed = parse_all(&source);
+    let parsed = parse_all(&Text { name: name.to_owned(), text: text.to_owned() });
     let lines: Vec<String> = parsed
         .iter()
         .map(|document| match document {
@@ -79,7 +79,7 @@ spec: {}
             all.yaml, document 2 (line 6): virtual node "n" in mesh "m" {"spec":{"listeners":[]},"tags":[{"key":"k","value":"v"}],"virtualNodeName":"n"}
             all.yaml, document 3 (line 11): virtual service "s.local" in mesh "m" {"spec":{},"virtualServiceName":"s.local"}
             all.yaml, document 4 (line 15): virtual router "r" in mesh "m" {"spec":{},"virtualRouterName":"r"}
-            all.yaml, document 5 (line 17): route "x" of virtual router "r" in mesh "m" {"clientToken":"t","routeName":"x","spec":{}}
+            all.yaml, document 5 (line 17): route "x" of virtual router "r" in mesh "m" {"routeName":"x","spec":{}}
             all.yaml, document 6 (line 23): virtual gateway "g" in mesh "m" {"spec":{},"virtualGatewayName":"g"}
             all.yaml, document 7 (line 28): gateway route "x" of virtual gateway "g" in mesh "m" {"gatewayRouteName":"x","spec":{}}"#]],
     );
@@ -222,9 +222,13 @@ struct Setup {
 
 impl Setup {
     fn new() -> Setup {
+        Setup::with_rates(Rates::default())
+    }
+
+    fn with_rates(rates: Rates) -> Setup {
         let data = TempDir::new().unwrap();
         let store = Arc::new(EmbeddedStore::open(data.path()).unwrap());
-        let router = router(Frontend::new(store, FrontendSettings::default()));
+        let router = router(Frontend::new(store, FrontendSettings { rates, ..FrontendSettings::default() }));
         let runtime = Runtime::new().unwrap();
         let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).unwrap();
         let endpoint = format!("http://{}/", listener.local_addr().unwrap());
@@ -241,6 +245,15 @@ impl Setup {
     /// What applying these files prints, and the exit code.
     fn check(&self, files: &[&str], expected: Expect) {
         check_apply(&self.endpoint, self.files.path(), files, expected);
+    }
+
+    /// Applies these files, all of which must be taken.
+    fn check_silently(&self, files: &[&str]) {
+        let args = args(&self.endpoint, self.files.path(), files);
+        let (mut out, mut errors) = (Vec::new(), Vec::new());
+        let ask = |_: &str| -> Consent { unreachable!("nothing is deleted") };
+        let code = apply(&args, &mut Report::new(&mut out, false), &mut Report::new(&mut errors, false), ask);
+        assert_eq!(code, 0, "{}", String::from_utf8_lossy(&out));
     }
 }
 
@@ -333,6 +346,89 @@ fn files_are_applied_in_the_order_of_dependency() {
 }
 
 #[test]
+fn a_client_token_does_not_keep_what_others_have_made_of_it() {
+    let setup = Setup::new();
+    let node = |hostname: &str| {
+        format!(
+            "{{meshName: m, virtualNodeName: n, clientToken: t, spec: {{serviceDiscovery: {{dns: {{hostname: {hostname}}}}}}}}}\n"
+        )
+    };
+    for (name, hostname) in
+        [("created.yaml", "a.local"), ("ours.yaml", "b.local"), ("theirs.yaml", "c.local")]
+    {
+        setup.write(name, &format!("{{meshName: m, spec: {{}}}}\n---\n{}", node(hostname)));
+        setup.check_silently(&[name]);
+    }
+    // the same request, with the same token, as the one before the last
+    setup.check(
+        &["ours.yaml"],
+        expect![[r#"
+            unchanged mesh "m"
+            updated   virtual node "n" in mesh "m"
+            0 created, 1 updated, 1 unchanged, 0 failed
+            exit code 0
+        "#]],
+    );
+    setup.check(
+        &["ours.yaml"],
+        expect![[r#"
+            unchanged mesh "m"
+            unchanged virtual node "n" in mesh "m"
+            0 created, 0 updated, 2 unchanged, 0 failed
+            exit code 0
+        "#]],
+    );
+}
+
+#[test]
+fn tags_become_what_the_files_say() {
+    let setup = Setup::new();
+    let with = |tags: &str| format!("{{meshName: m, spec: {{}}, tags: {tags}}}\n");
+    let summary = |is_atomic: bool, expected: &str| {
+        let args = ApplyArgs { atomic: is_atomic, ..args(&setup.endpoint, setup.files.path(), &["m.yaml"]) };
+        let mut out = Vec::new();
+        let ask = |_: &str| -> Consent { unreachable!("nothing is deleted") };
+        apply(&args, &mut Report::new(&mut out, false), &mut Report::new(&mut Vec::new(), false), ask);
+        let out = String::from_utf8(out).unwrap();
+        assert!(out.contains(expected), "{out}");
+    };
+    for is_atomic in [false, true] {
+        let (here, there) = if is_atomic { ("atomic", "again") } else { ("single", "first") };
+        setup.write("m.yaml", &with(&format!("[{{key: team, value: {here}}}, {{key: {there}, value: ''}}]")));
+        summary(is_atomic, if is_atomic { "1 updated" } else { "1 created" });
+        summary(is_atomic, "1 unchanged");
+        setup.write("m.yaml", &with(&format!("[{{key: team, value: other-{here}}}]")));
+        summary(is_atomic, "1 updated");
+        summary(!is_atomic, "1 unchanged");
+        setup.write("m.yaml", "{meshName: m, spec: {}}\n");
+        summary(is_atomic, "1 unchanged");
+        setup.write("m.yaml", &with("[{key: team}, 7]"));
+        summary(is_atomic, "1 failed");
+        setup.write("m.yaml", &with("[]"));
+        summary(is_atomic, "1 updated");
+        summary(!is_atomic, "1 unchanged");
+    }
+}
+
+#[test]
+fn who_is_throttled_waits_for_the_next_turn() {
+    let rate = NonZeroU32::new(3);
+    let setup = Setup::with_rates(Rates { reads: rate, writes: rate });
+    setup.write("mesh/route.yaml", ROUTE);
+    setup.write("mesh/rest.yaml", REST);
+    setup.check_silently(&["mesh"]);
+}
+
+#[test]
+fn thousands_of_documents_may_stand_in_one_file() {
+    let node = |index| format!("---\nmeshName: m\nvirtualNodeName: n{index}\nspec: {{}}\n");
+    let text: String = (0..3000).map(node).collect();
+    let parsed = parse_all(&Text { name: "a.yaml".to_owned(), text });
+    assert_eq!(parsed.iter().filter(|document| document.is_ok()).count(), 3000);
+    assert_eq!(parsed.len(), 3000);
+}
+
+#[test]
 fn half_of_it_is_good() {
     let setup = Setup::new();
     let bad_node = "---\n{meshName: m, virtualNodeName: bad, spec: {listeners: [{portMapping: {port: 0, protocol: x}}]}}\n";
@@ -341,11 +437,11 @@ fn half_of_it_is_good() {
     setup.check(&["a.yaml"], expect![[r#"
         created   mesh "m"
         created   virtual node "n" in mesh "m"
-        failed    virtual node "bad" in mesh "m":
+        failed    virtual node "bad" in mesh "m" (DIR/a.yaml, document 5 (line 9)):
                     spec.listeners[0].portMapping.port: 0 is not in 1..=65535
                     spec.listeners[0].portMapping.protocol: "x" is not one of http, tcp, http2, grpc
         created   virtual router "r" in mesh "m"
-        failed    route "y" of virtual router "gone" in mesh "m": virtual router "gone" in mesh "m" does not exist
+        failed    route "y" of virtual router "gone" in mesh "m" (DIR/a.yaml, document 6 (line 11)): virtual router "gone" in mesh "m" does not exist
         created   virtual service "s" in mesh "m"
         4 created, 0 updated, 0 unchanged, 2 failed
         error: what is above as created, updated or deleted stays; correct the rest and apply again, which goes on from there
@@ -398,7 +494,7 @@ fn there_is_nothing_to_apply_or_nobody_to_ask() {
         dir,
         &["rest.yaml"],
         expect![[r#"
-            failed    mesh "m": http://127.0.0.1:1 was not reached: io: Connection refused (os error 111)
+            failed    mesh "m" (DIR/rest.yaml, document 4 (line 7)): http://127.0.0.1:1 was not reached: io: Connection refused (os error 111)
             failed    virtual node "n" in mesh "m": not tried, since the endpoint was not reached
             failed    virtual router "r" in mesh "m": not tried, since the endpoint was not reached
             failed    virtual service "s" in mesh "m": not tried, since the endpoint was not reached
@@ -431,13 +527,7 @@ impl Setup {
 ---
 {meshName: other, virtualNodeName: n, spec: {}}
 ");
-        let applied = args(&setup.endpoint, setup.files.path(), &["all"]);
-        let (mut out, mut errors) = (Vec::new(), Vec::new());
-        let code =
-            apply(&applied, &mut Report::new(&mut out, false), &mut Report::new(&mut errors, false), |_| {
-                unreachable!("nothing is deleted")
-            });
-        assert_eq!(code, 0, "{}", String::from_utf8_lossy(&out));
+        setup.check_silently(&["all"]);
         setup.write("less.yaml", WITHOUT_ROUTER);
         setup
     }
@@ -602,7 +692,7 @@ fn nothing_is_deleted_where_not_all_could_be_applied() {
     setup.write("less.yaml", &WITHOUT_ROUTER.replace("virtualNodeName: n}}", "virtualNodeName: gone}}"));
     setup.prune(false, Consent::Given, expect![[r#"
         unchanged virtual node "n" in mesh "m"
-        failed    virtual service "s" in mesh "m": spec.provider.virtualNode.virtualNodeName: virtual node "gone" in mesh "m" does not exist
+        failed    virtual service "s" in mesh "m" (DIR/less.yaml, document 1 (line 1)): spec.provider.virtualNode.virtualNodeName: virtual node "gone" in mesh "m" does not exist
         failed    route "x" of virtual router "r" in mesh "m": not deleted, since not everything could be applied
         failed    virtual router "r" in mesh "m": not deleted, since not everything could be applied
         0 created, 0 updated, 0 deleted, 1 unchanged, 3 failed

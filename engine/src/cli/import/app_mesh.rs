@@ -25,28 +25,34 @@ pub(super) fn is_export(value: &Value) -> bool {
     }
 }
 
-/// Imports an answer, or a list of them.
-pub(super) fn import(part: Part, findings: &mut Findings) -> Result<(), String> {
-    take(part.value, &part.place, 0, findings)
+/// Imports an answer, or a list of them. `mesh` is the mesh of what does not say its own.
+pub(super) fn import(part: Part, mesh: Option<&str>, findings: &mut Findings) -> Result<(), String> {
+    take(part.value, &part.place, mesh, 0, findings)
 }
 
-fn take(value: Value, place: &str, depth: usize, findings: &mut Findings) -> Result<(), String> {
+fn take(
+    value: Value,
+    place: &str,
+    mesh: Option<&str>,
+    depth: usize,
+    findings: &mut Findings,
+) -> Result<(), String> {
     match value {
         Value::Array(items) if depth < DEPTH_MAX => {
             for (index, item) in items.into_iter().enumerate() {
-                take(item, &format!("{place}[{index}]"), depth + 1, findings)?;
+                take(item, &format!("{place}[{index}]"), mesh, depth + 1, findings)?;
             }
             Ok(())
         }
         Value::Object(mut members) => {
             if is_data(&members) {
-                resource(members, place, findings);
+                resource(members, place, mesh, findings);
                 return Ok(());
             }
             if let Some(kind) = wrapped(&members) {
                 return match members.remove(kind.wire_name()) {
                     Some(Value::Object(data)) => {
-                        resource(data, &format!("{place}: {}", kind.wire_name()), findings);
+                        resource(data, &format!("{place}: {}", kind.wire_name()), mesh, findings);
                         Ok(())
                     }
                     _ => Err(format!("{place}: {} is no object", kind.wire_name())),
@@ -65,9 +71,11 @@ fn take(value: Value, place: &str, depth: usize, findings: &mut Findings) -> Res
     }
 }
 
-/// Whether this is what a resource is: in answers on the wire, and within the wrapper that clients put around it.
+/// Whether this is what a resource is: in answers on the wire, within the wrapper that clients put around it, and in the
+/// input of a command line that names the mesh itself.
 fn is_data(members: &Map<String, Value>) -> bool {
-    members.contains_key(Kind::Mesh.name_key()) && members.contains_key("spec")
+    let has_name = Kind::ALL.into_iter().any(|kind| members.contains_key(kind.name_key()));
+    has_name && members.contains_key("spec")
 }
 
 /// The kind of a wrapper such as `{"virtualNode": {...}}`.
@@ -85,8 +93,13 @@ fn references(members: &Map<String, Value>) -> Option<Kind> {
     })
 }
 
-/// Imports one resource.
-pub(super) fn resource(mut data: Map<String, Value>, place: &str, findings: &mut Findings) {
+/// Imports one resource, which is in `mesh` if it does not say its own.
+pub(super) fn resource(
+    mut data: Map<String, Value>,
+    place: &str,
+    mesh: Option<&str>,
+    findings: &mut Findings,
+) {
     data.retain(|_, member| !member.is_null());
     if data.get("status").and_then(|status| status.get("status")).and_then(Value::as_str) == Some("DELETED") {
         findings.note(place, "is deleted, and passed over");
@@ -101,13 +114,15 @@ pub(super) fn resource(mut data: Map<String, Value>, place: &str, findings: &mut
     let Some(kind) = kind else {
         return findings.left_out(place, "has no name");
     };
-    let mut name = |kind: Kind| match data.remove(kind.name_key()) {
-        Some(Value::String(name)) => name,
-        _ => String::new(),
-    };
-    let own = name(kind);
-    let mesh = if kind == Kind::Mesh { own.clone() } else { name(Kind::Mesh) };
+    let own = name(&mut data, kind);
+    let given = mesh.filter(|_| !data.contains_key(Kind::Mesh.name_key()));
+    let mut name = |kind: Kind| name(&mut data, kind);
+    let mesh =
+        if kind == Kind::Mesh { own.clone() } else { given.map_or_else(|| name(Kind::Mesh), str::to_owned) };
     let parent = kind.parent().map(&mut name);
+    if mesh.is_empty() {
+        return findings.left_out(place, "does not say its mesh; give it with --mesh NAME");
+    }
     let mut unfit = Vec::new();
     let mut fitted = |key: &str, form| {
         data.remove(key).and_then(|value| fit(value, form, Dialect::AppMesh, key, &mut unfit))
@@ -122,4 +137,11 @@ pub(super) fn resource(mut data: Map<String, Value>, place: &str, findings: &mut
     }
     let names = Names { mesh: &mesh, parent: parent.as_deref(), own: &own };
     findings.resource(kind, names, spec, tags, place);
+}
+
+fn name(data: &mut Map<String, Value>, kind: Kind) -> String {
+    match data.remove(kind.name_key()) {
+        Some(Value::String(name)) => name,
+        _ => String::new(),
+    }
 }

@@ -37,6 +37,9 @@ const PASSED_OVER: [&str; 8] = [
     "backendGroups",
 ];
 
+/// The label with its name that every namespace has in a cluster, whether its manifest says so or not.
+const NAME_LABEL: &str = "kubernetes.io/metadata.name";
+
 /// How deep lists may be in each other.
 const DEPTH_MAX: usize = 8;
 
@@ -97,7 +100,9 @@ impl Objects {
             if kind == "Namespace"
                 && let Some(namespace) = Object::of(&kind, members, place)
             {
-                self.namespaces.insert(namespace.key.name.clone(), namespace.labels.clone());
+                let Object { key: Key { name, .. }, mut labels, .. } = namespace;
+                labels.entry(NAME_LABEL.to_owned()).or_insert_with(|| name.clone());
+                self.namespaces.insert(name, labels);
             }
             self.others.push(kind);
         }

@@ -93,6 +93,7 @@ impl Walk<'_> {
         app_mesh::resource(
             described,
             &format!("{}: {}", self.endpoint, shown(&id.path())),
+            None,
             &mut self.findings,
         );
         Ok(())

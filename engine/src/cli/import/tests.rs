@@ -11,8 +11,8 @@ mod terraform;
 use clap::Parser;
 use expect_test::Expect;
 
-use super::input::Input;
 use super::{ImportArgs, Outcome, import_inputs, report};
+use crate::cli::text::Text;
 
 #[derive(Parser)]
 struct CommandLine {
@@ -24,9 +24,9 @@ struct CommandLine {
 fn imported(options: &[&str], files: &[(&str, &str)]) -> Outcome {
     let words = ["import", "any"].iter().chain(options);
     let args = CommandLine::try_parse_from(words).unwrap().import;
-    let inputs: Vec<Input> = files
+    let inputs: Vec<Text> = files
         .iter()
-        .map(|(name, text)| Input { name: (*name).to_owned(), text: (*text).to_owned() })
+        .map(|(name, text)| Text { name: (*name).to_owned(), text: (*text).to_owned() })
         .collect();
     import_inputs(&inputs, &args)
 }

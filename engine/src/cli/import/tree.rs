@@ -6,13 +6,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use serde_saphyr::{Spanned, Tagged, UserMessageFormatter};
 
-use super::input::Input;
-use crate::model::shape::json::Strict;
-
-/// Bounds on YAML, which grows when aliases are followed.
-const NODES_MAX: usize = 2_000_000;
-const EVENTS_MAX: usize = 5_000_000;
-const DEPTH_MAX: usize = 64;
+use crate::cli::text::{Text, yaml_options};
 
 /// What the parser needs for so many values in each other, without optimisation, and as much again.
 const STACK_BYTES: usize = 8 << 20;
@@ -27,8 +21,8 @@ pub(super) struct Part {
 }
 
 /// The values in a file, without those that are nothing; or why it cannot be read, with the place.
-pub(super) fn parse(input: &Input) -> Result<Vec<Part>, String> {
-    let values = if is_json(input) { parse_json(&input.text) } else { parse_yaml_aside(&input.text) };
+pub(super) fn parse(input: &Text) -> Result<Vec<Part>, String> {
+    let values = if input.is_json() { parse_json(input) } else { parse_yaml_aside(&input.text) };
     let values = values.map_err(|error| format!("{}: cannot be parsed: {error}", input.name))?;
     let is_alone = values.len() == 1;
     let place = |line: u64| match (is_alone, line) {
@@ -38,32 +32,10 @@ pub(super) fn parse(input: &Input) -> Result<Vec<Part>, String> {
     Ok(values.into_iter().map(|(line, value)| Part { place: place(line), value }).collect())
 }
 
-/// YAML takes most of JSON, but not tabs and not one object after another.
-fn is_json(input: &Input) -> bool {
-    let name = input.name.to_ascii_lowercase();
-    if [".json", ".tfstate", ".jsonl", ".ndjson"].iter().any(|ending| name.ends_with(ending)) {
-        return true;
-    }
-    input.text.trim_start().starts_with(['{', '['])
-        && serde_json::Deserializer::from_str(&input.text).into_iter::<Value>().all(|value| value.is_ok())
-}
-
-fn parse_json(text: &str) -> Result<Vec<(u64, Value)>, String> {
-    let mut parsed = Vec::new();
-    let mut line = 1;
-    let mut counted_to = 0;
-    let mut values = serde_json::Deserializer::from_str(text).into_iter::<Strict>();
-    loop {
-        let rest = &text[values.byte_offset()..];
-        let start = text.len() - rest.trim_start().len();
-        line += text[counted_to..start].matches('\n').count() as u64;
-        counted_to = start;
-        match values.next() {
-            None => return Ok(parsed),
-            Some(Ok(Strict(value))) => parsed.push((line, value)),
-            Some(Err(error)) => return Err(error.to_string()),
-        }
-    }
+fn parse_json(input: &Text) -> Result<Vec<(u64, Value)>, String> {
+    let values =
+        input.json_values().map(|(line, value)| Ok((line, value.map_err(|error| error.to_string())?)));
+    values.collect()
 }
 
 /// Parses on a thread with a stack that has room for the deepest values, wherever this is called.
@@ -76,15 +48,9 @@ fn parse_yaml_aside(text: &str) -> Result<Vec<(u64, Value)>, String> {
 }
 
 fn parse_yaml(text: &str) -> Result<Vec<(u64, Value)>, String> {
-    // as in YAML 1.2: a virtual node may be called n
-    let options = serde_saphyr::options! {
-        strict_booleans: true,
-        with_snippet: false,
-        budget: serde_saphyr::budget! { max_nodes: NODES_MAX, max_events: EVENTS_MAX, max_depth: DEPTH_MAX },
-    };
     let mut parsed = Vec::new();
     let mut reader = text.as_bytes();
-    for value in serde_saphyr::read_with_options::<_, Spanned<Node>>(&mut reader, options) {
+    for value in serde_saphyr::read_with_options::<_, Spanned<Node>>(&mut reader, yaml_options()) {
         match value {
             Ok(Spanned { value: Node(Value::Null), .. }) => {}
             Ok(Spanned { value: Node(value), referenced, .. }) => parsed.push((referenced.line(), value)),

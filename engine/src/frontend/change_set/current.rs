@@ -4,12 +4,16 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use legation_proto::version::Transaction;
+use tokio::task::yield_now;
 
 use super::super::lookup::{children_prefixes, containers};
 use super::super::references::{references, referrers_prefix, targets};
 use super::{Change, ChangeSet, Tagged};
 use crate::model::{DecodeError, Definition, ResourceId, Tags};
 use crate::store::{At, Precondition, Store, StoreError};
+
+/// After how many changes others have a turn.
+const READ_AT_ONCE: usize = 64;
 
 /// The definitions that a change set changes or relies on, as far as they exist, and who needs what it deletes.
 #[derive(Debug, Default)]
@@ -34,7 +38,10 @@ impl Current {
     /// becomes a precondition.
     pub async fn read(store: &dyn Store, set: &ChangeSet) -> Result<Current, StoreError> {
         let mut current = Current::default();
-        for change in &set.changes {
+        for (index, change) in set.changes.iter().enumerate() {
+            if index % READ_AT_ONCE == READ_AT_ONCE - 1 {
+                yield_now().await;
+            }
             let id = change.id();
             current.read_one(store, id).await?;
             if let Some(record) = store.get(&id.tags_key()).await? {

@@ -50,7 +50,7 @@ fn tagged(path: &str, refers_to: &[&str]) -> Tagged {
 
 fn put(path: &str, refers_to: &[&str]) -> Change {
     let id = id(path);
-    Change::Put { spec: spec_of(&id, refers_to), id, tags: Tags::default() }
+    Change::Put { spec: spec_of(&id, refers_to), id, tags: None }
 }
 
 fn delete(path: &str) -> Change {
@@ -316,10 +316,25 @@ fn what_is_restored_gets_its_tags_back() {
     let after = gone.after.unwrap();
     assert_eq!((gone.outcome, after.definition.metadata.version), (Outcome::Created, 1));
     assert_eq!((after.definition.metadata.uid.as_str(), after.tags), ("new-0", old));
+}
 
-    let Change::Put { id, spec, .. } = put("m/virtualNode/a", &[]) else { unreachable!() };
-    let put = effect(Change::Put { id, spec, tags: tags(&[("k", "new")]) });
-    assert_eq!(put.outcome, Outcome::Unchanged, "tags are given at creation");
+#[test]
+fn what_is_put_gets_the_tags_that_are_told_and_keeps_its_own_otherwise() {
+    let mut mesh = mesh();
+    mesh[1].tags = tags(&[("k", "old")]);
+    let effect = |told: Option<Tags>| {
+        let Change::Put { id, spec, .. } = put("m/virtualNode/a", &[]) else { unreachable!() };
+        let making = Making { account: ACCOUNT, now_ms: 2000, new_uid: &|| "new".to_owned() };
+        let set = ChangeSet { changes: vec![Change::Put { id, spec, tags: told }] };
+        let effect = set.resolve(&Current::of(&mesh, 7), &making).unwrap().effects.remove(0);
+        let after = effect.after.unwrap();
+        assert_eq!(after.definition.metadata.version, 1, "tags have no version");
+        (effect.outcome, after.tags)
+    };
+    assert_eq!(effect(None), (Outcome::Unchanged, tags(&[("k", "old")])));
+    assert_eq!(effect(Some(tags(&[("k", "old")]))), (Outcome::Unchanged, tags(&[("k", "old")])));
+    assert_eq!(effect(Some(tags(&[("k", "new")]))), (Outcome::Updated, tags(&[("k", "new")])));
+    assert_eq!(effect(Some(tags(&[]))), (Outcome::Updated, tags(&[])));
 }
 
 #[test]

@@ -218,7 +218,22 @@ async fn quotas_hold_for_sets_and_rollbacks() {
     let backends: Vec<Value> =
         ["x", "y"].iter().map(|name| json!({"virtualService": {"virtualServiceName": name}})).collect();
     let many = json!({"meshName": "m", "virtualNodeName": "b", "spec": {"backends": backends}});
-    api.post("transactions", &json!({"apply": [many]})).await.refused(400, "LimitExceededException");
+    api.post("transactions", &json!({"apply": [many.clone()]})).await.refused(400, "LimitExceededException");
+
+    // what is as it was is not refused because a quota was lowered since, and what was does not come back under it
+    let roomy =
+        Api { router: router(Frontend::new(api.store.clone(), FrontendSettings::default())), ..api.clone() };
+    roomy.post("transactions", &json!({"apply": [many]})).await.ok();
+    let with_many = api.transaction().await;
+    let set = json!({"apply": [many, node("e")], "delete": ["mesh/m/virtualNode/c"]});
+    let answer = api.post("transactions", &set).await.ok();
+    assert_eq!(answer["changes"][0]["change"], "unchanged");
+    api.post("transactions", &json!({"apply": [node("b"), node("c")], "delete": ["mesh/m/virtualNode/e"]}))
+        .await
+        .ok();
+    let message =
+        api.post("rollback", &json!({"to": with_many})).await.refused(400, "LimitExceededException");
+    assert!(message.contains("backends"), "{message}");
 
     // under a quota that was lowered since, what was cannot all come back
     let quotas = Quotas { virtual_nodes: 1, ..Quotas::default() };

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryResponse;
 use legation_actors::composition::{Backend, Client};
@@ -610,4 +610,31 @@ async fn a_plan_shows_configuration_and_counts_envoys() {
     api.post("plan?node=books", &body).await.refused(400, "BadRequestException");
     api.post("plan?configuration=1", &body).await.refused(400, "BadRequestException");
     api.post("plan?other=1", &body).await.refused(400, "BadRequestException");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_writes_in_other_meshes_does_not_keep_it_from_being_made() {
+    let api = Api::with_body_bytes_max(1 << 20);
+    api.fill().await;
+    api.put("/meshes", &json!({"meshName": "other", "spec": {}})).await.ok();
+    api.put("/meshes/other/virtualNodes", &json!({"virtualNodeName": "n", "spec": {}})).await.ok();
+    let is_over = Arc::new(AtomicBool::new(false));
+    let (writes, ends) = (api.clone(), Arc::clone(&is_over));
+    let writer = tokio::spawn(async move {
+        let mut count = 0;
+        while !ends.load(Ordering::Relaxed) {
+            count += 1;
+            let dns = json!({"dns": {"hostname": format!("{count}.local")}});
+            let body = json!({"spec": {"serviceDiscovery": dns}});
+            writes.put("/meshes/other/virtualNodes/n", &body).await.ok();
+        }
+        count
+    });
+    // so many that others always write between the first look and the last
+    let node = |index: usize| json!({"meshName": "m", "virtualNodeName": format!("n{index}"), "spec": {}});
+    let nodes: Vec<Value> = (0..2000).map(node).collect();
+    let plan = api.post("plan", &json!({"apply": nodes})).await;
+    is_over.store(true, Ordering::Relaxed);
+    assert!(writer.await.unwrap() > 0);
+    assert_eq!(plan.ok()["summary"]["resources"], 2000);
 }

@@ -1,5 +1,8 @@
 //! Taking changes back.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use serde_json::{Value, json};
 
 use super::{Api, gateway_route_spec, node_provider, route_spec, router_provider};
@@ -178,6 +181,39 @@ async fn it_is_exact_while_others_write() {
         assert_eq!(specs_at(&api, transaction).await, expected);
         api.post("rollback", &json!({"to": to, "mesh": "m"})).await.ok();
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_writes_steadily_cannot_keep_it_from_being_made() {
+    let api = Api::with_body_bytes_max(1 << 20);
+    api.fill().await;
+    let to = api.transaction().await;
+    // so many that others always write between the look at them and the commit
+    let node = |index: usize| json!({"meshName": "m", "virtualNodeName": format!("n{index}"), "spec": {}});
+    let nodes: Vec<Value> = (0..2000).map(node).collect();
+    api.post("transactions", &json!({"apply": nodes})).await.ok();
+    let is_over = Arc::new(AtomicBool::new(false));
+    let write = |node: &'static str| {
+        let (api, is_over) = (api.clone(), Arc::clone(&is_over));
+        tokio::spawn(async move {
+            let mut writes = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                writes += 1;
+                let dns = json!({"dns": {"hostname": format!("{writes}.local")}});
+                let body = json!({"spec": {"serviceDiscovery": dns}});
+                api.put(&format!("/meshes/m/virtualNodes/{node}"), &body).await.ok();
+            }
+            writes
+        })
+    };
+    let writers = ["a", "b"].map(write);
+    let done = api.post("rollback", &json!({"to": to, "mesh": "m"})).await;
+    is_over.store(true, Ordering::Relaxed);
+    for writer in writers {
+        assert!(writer.await.unwrap() > 0);
+    }
+    let transaction = done.ok()["transaction"].as_u64().unwrap();
+    assert_eq!(specs_at(&api, transaction).await, specs_at(&api, to).await);
 }
 
 async fn specs(api: &Api) -> Vec<(String, Value)> {

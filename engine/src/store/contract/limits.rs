@@ -52,6 +52,16 @@ pub(crate) async fn what_breaks_a_limit_is_refused(fresh: &Fresh) {
     let too_many = InvalidBatch::TooManyPreconditions { key: format!("definitions/{limit}"), count, limit };
     assert_eq!(refusal(store, demanding).await, too_many);
 
+    let count = limits.batch_bytes / limits.value_bytes + 1;
+    let value = Bytes::from(vec![0; limits.value_bytes]);
+    let large = (0..count).fold(definitions(), |batch, index| {
+        let key = format!("definitions/{index}");
+        if index % 2 == 0 { batch.put(key, value.clone()) } else { batch.if_equal(key, value.clone()) }
+    });
+    let keys: usize = (0..count).map(|index| format!("definitions/{index}").len()).sum();
+    let (bytes, limit) = (count * limits.value_bytes + keys, limits.batch_bytes);
+    assert_eq!(refusal(store, large).await, InvalidBatch::BatchTooLarge { bytes, limit });
+
     let twice = InvalidBatch::ChangedTwice { key: "definitions/good".into() };
     assert_eq!(refusal(store, good().delete("definitions/good")).await, twice);
 

@@ -72,6 +72,7 @@ const LIMITS: Limits = Limits {
     changes: 100,
     definition_changes: 10_000,
     definition_preconditions: 20_000,
+    batch_bytes: 64 * 1024 * 1024,
 };
 
 /// The store of one process, in a directory of its own.

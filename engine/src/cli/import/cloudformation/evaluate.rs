@@ -329,8 +329,22 @@ impl<'a> Evaluation<'a> {
             self.miss(at, format!("the parameter {name} {what}; give it with --parameter '{name}=VALUE'"));
             return None;
         };
-        if type_name == "CommaDelimitedList" || type_name.contains("List<") {
-            return Some(value.split(',').map(str::trim).collect());
+        let is_list = type_name == "CommaDelimitedList" || type_name.contains("List<");
+        let values: Vec<&str> =
+            if is_list { value.split(',').map(str::trim).collect() } else { vec![value.as_str()] };
+        if let Some(allowed) = parameter.get("AllowedValues").and_then(Value::as_array) {
+            let is_allowed =
+                |value: &str| allowed.iter().any(|allowed| text(allowed).as_deref() == Some(value));
+            if !values.iter().all(|value| is_allowed(value)) {
+                // its value may be a secret
+                let what =
+                    format!("the parameter {} has a value that is not among its AllowedValues", shown(name));
+                self.miss(at, what);
+                return None;
+            }
+        }
+        if is_list {
+            return Some(values.into_iter().collect());
         }
         Some(value.into())
     }
@@ -429,8 +443,10 @@ impl<'a> Evaluation<'a> {
                     (None, Some((logical_id, attribute))) => self.attribute(logical_id, attribute, at),
                     (None, None) => self.reference(name, at),
                 };
-                let value = value?;
-                let Some(text) = text(&value) else {
+                if value.is_none() && !self.is_complete() {
+                    return None;
+                }
+                let Some(text) = value.as_ref().and_then(text) else {
                     self.miss(at, format!("{} is no text", shown(name)));
                     return None;
                 };

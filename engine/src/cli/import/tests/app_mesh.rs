@@ -178,3 +178,51 @@ fn what_is_left_out() {
         "##]],
     );
 }
+
+#[test]
+fn the_mesh_may_be_named_on_the_command_line() {
+    let node = r#"{"spec": {}, "virtualNodeName": "n"}"#;
+    let route = r#"{"routeName": "x", "virtualRouterName": "r", "spec": {"httpRoute": {"match": {"prefix": "/"}, "action": {"weightedTargets": [{"virtualNode": "n", "weight": 1}]}}}}"#;
+    let elsewhere = r#"{"meshName": "other", "virtualNodeName": "n", "spec": {}}"#;
+    let files = [("node.json", node), ("route.json", route), ("other.json", elsewhere)];
+    check(&["--mesh=m"], &files, expect![[r##"
+        # node.json
+        meshName: m
+        virtualNodeName: "n"
+        spec: {}
+        ---
+        # other.json
+        meshName: other
+        virtualNodeName: "n"
+        spec: {}
+        ---
+        # route.json
+        meshName: m
+        virtualRouterName: r
+        routeName: x
+        spec:
+          httpRoute:
+            action:
+              weightedTargets:
+              - virtualNode: "n"
+                weight: 1
+            match:
+              prefix: /
+        ! note     mesh "m": is needed by virtual node "n" in mesh "m" and not among what is written: it must exist before
+        ! note     virtual router "r" in mesh "m": is needed by route "x" of virtual router "r" in mesh "m" and not among what is written: it must exist before
+        ! note     mesh "other": is needed by virtual node "n" in mesh "other" and not among what is written: it must exist before
+        ! 3 written, 0 left out, 0 that the API would refuse
+        exit code 0
+    "##]]);
+    check(&[], &files, expect![[r##"
+        # other.json
+        meshName: other
+        virtualNodeName: "n"
+        spec: {}
+        ! left out node.json: does not say its mesh; give it with --mesh NAME
+        ! left out route.json: does not say its mesh; give it with --mesh NAME
+        ! note     mesh "other": is needed by virtual node "n" in mesh "other" and not among what is written: it must exist before
+        ! 1 written, 2 left out, 0 that the API would refuse
+        exit code 1
+    "##]]);
+}

@@ -475,3 +475,96 @@ Resources:
         "##]],
     );
 }
+
+#[test]
+fn a_parameter_has_one_of_the_values_that_it_may_have() {
+    let template = "\
+Parameters:
+  Env: {Type: String, AllowedValues: [dev, prod], Default: dev, NoEcho: true}
+  Ports: {Type: CommaDelimitedList, AllowedValues: [80, 443], Default: '80'}
+Resources:
+  Mesh: {Type: 'AWS::AppMesh::Mesh', Properties: {MeshName: !Sub '${Env}-mesh'}}
+";
+    check(&["--parameter=Env=prod"], &[("t.yaml", template)], expect![[r#"
+        # t.yaml: Resources.Mesh
+        meshName: prod-mesh
+        spec: {}
+        ! 1 written, 0 left out, 0 that the API would refuse
+        exit code 0
+    "#]]);
+    check(&["--parameter=Env=typo"], &[("t.yaml", template)], expect![[r#"
+        ! left out t.yaml: Resources.Mesh.Properties.MeshName: the parameter Env has a value that is not among its AllowedValues; Mesh is left out without it
+        ! error: nothing could be carried over
+        ! nothing was written
+        exit code 2
+    "#]]);
+    let template = template.replace("'${Env}-mesh'", "['m-${Port}', {Port: !Select [1, !Ref Ports]}]");
+    check(&["--parameter=Ports=80, 443"], &[("t.yaml", &template)], expect![[r#"
+        # t.yaml: Resources.Mesh
+        meshName: m-443
+        spec: {}
+        ! 1 written, 0 left out, 0 that the API would refuse
+        exit code 0
+    "#]]);
+    check(&["--parameter=Ports=80,8080"], &[("t.yaml", &template)], expect![[r#"
+        ! left out t.yaml: Resources.Mesh.Properties.MeshName: the parameter Ports has a value that is not among its AllowedValues; Mesh is left out without it
+        ! error: nothing could be carried over
+        ! nothing was written
+        exit code 2
+    "#]]);
+}
+
+#[test]
+fn nothing_is_no_part_of_a_text() {
+    let template = "\
+Resources:
+  Mesh: {Type: 'AWS::AppMesh::Mesh', Properties: {MeshName: m, Tags: [{Key: k, Value: !Sub 'a${AWS::NoValue}'}]}}
+";
+    check(&[], &[("t.yaml", template)], expect![[r#"
+        ! left out t.yaml: Resources.Mesh.Properties.Tags[0].Value: AWS::NoValue is no text; Mesh is left out without it
+        ! error: nothing could be carried over
+        ! nothing was written
+        exit code 2
+    "#]]);
+}
+
+#[test]
+fn keys_of_mappings_may_be_numbers() {
+    let template = "\
+Mappings:
+  Accounts:
+    111111111111: {Mesh: one}
+Resources:
+  Mesh: {Type: 'AWS::AppMesh::Mesh', Properties: {MeshName: !FindInMap [Accounts, !Ref 'AWS::AccountId', Mesh]}}
+";
+    check(&["--account=111111111111"], &[("t.yaml", template)], expect![[r#"
+        # t.yaml: Resources.Mesh
+        meshName: one
+        spec: {}
+        ! 1 written, 0 left out, 0 that the API would refuse
+        exit code 0
+    "#]]);
+}
+
+#[test]
+fn lines_may_end_as_on_windows() {
+    let template = "\
+Parameters:
+  Name: {Type: String}
+Resources:
+  Mesh:
+    Type: AWS::AppMesh::Mesh
+    Properties:
+      MeshName: !Sub
+        - '${Name}-${Suffix}'
+        - Suffix: mesh
+"
+    .replace('\n', "\r\n");
+    check(&["--parameter=Name=a"], &[("t.yaml", &template)], expect![[r#"
+        # t.yaml: Resources.Mesh
+        meshName: a-mesh
+        spec: {}
+        ! 1 written, 0 left out, 0 that the API would refuse
+        exit code 0
+    "#]]);
+}

@@ -432,3 +432,41 @@ fn a_template_that_is_not_filled_in() {
         "#]],
     );
 }
+
+#[test]
+fn every_namespace_has_a_label_with_its_name() {
+    let mesh = |name: &str, namespace: &str| {
+        format!(
+            "---\napiVersion: appmesh.k8s.aws/v1beta2\nkind: Mesh\nmetadata: {{name: {name}}}\nspec: {{namespaceSelector: {{matchLabels: {{kubernetes.io/metadata.name: {namespace}}}}}}}\n"
+        )
+    };
+    let rest = "\
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop}
+---
+apiVersion: appmesh.k8s.aws/v1beta2
+kind: VirtualNode
+metadata: {name: n, namespace: shop}
+spec: {}
+";
+    let manifest = mesh("a", "shop") + &mesh("b", "other") + rest;
+    check(&[], &[("m.yaml", &manifest)], expect![[r#"
+        # m.yaml (line 2): Mesh a
+        meshName: a
+        spec: {}
+        ---
+        # m.yaml (line 7): Mesh b
+        meshName: b
+        spec: {}
+        ---
+        # m.yaml (line 16): VirtualNode n in shop
+        meshName: a
+        virtualNodeName: n_shop
+        spec: {}
+        ! note     passed over, being of other types: Namespace
+        ! 3 written, 0 left out, 0 that the API would refuse
+        exit code 0
+    "#]]);
+}
