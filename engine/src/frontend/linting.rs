@@ -31,6 +31,8 @@ impl Frontend {
     pub(super) async fn lint(&self, request: &TransactionRequest) -> Result<Value, ApiError> {
         let meshes: BTreeSet<&str> =
             request.set.changes.iter().map(|change| change.id().mesh_name()).collect();
+        // who waits for a turn holds no meshes
+        let turn = self.turn().await;
         let mut records = Vec::new();
         for mesh in meshes {
             let listing = self.store.list(&mesh_prefix(mesh), At::Newest).await?;
@@ -39,7 +41,11 @@ impl Frontend {
         let set = request.set.clone();
         let account = self.settings.account.clone();
         // large meshes take longer than others on this thread can wait
-        let findings = spawn_blocking(move || findings(&records, &set, &account)).await;
+        let finding = spawn_blocking(move || {
+            let _turn = turn;
+            findings(&records, &set, &account)
+        });
+        let findings = finding.await;
         let findings = findings.map_err(|error| StoreError::Storage(Arc::new(error)))?;
         let shown: Vec<Value> = findings.iter().take(FINDINGS_MAX).map(Finding::to_json).collect();
         Ok(json!({"count": findings.len(), "findings": shown}))

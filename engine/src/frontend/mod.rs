@@ -73,10 +73,10 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use legation_proto::version::Transaction;
+use tokio::sync::Semaphore;
 
 use self::authentication::Authenticator;
-use self::authorisation::Authoriser;
-use self::caller::Caller;
+use self::authorisation::{Authoriser, Permitted};
 pub use self::error::ApiError;
 pub use self::http::router;
 pub use self::operation::Operation;
@@ -121,20 +121,31 @@ pub struct Frontend {
     authenticator: Authenticator,
     authoriser: Authoriser,
     throttle: Arc<Throttle>,
+    room: body::Room,
+    decoding: Arc<Semaphore>,
     planner: Arc<Planner>,
 }
+
+/// How many of the largest bodies of one change there is room for.
+const BODIES_HELD: usize = 128;
+
+/// How many large sets of changes are decoded at once: meanwhile they take many times the room of their bodies.
+const DECODED_AT_ONCE: usize = 2;
 
 impl Frontend {
     /// The API over `store`, for everybody.
     pub fn new(store: Arc<dyn Store>, settings: FrontendSettings) -> Self {
         metrics::describe();
         let throttle = Arc::new(Throttle::new(settings.rates));
+        let room = body::Room::new(settings.body_bytes_max * BODIES_HELD);
         Self {
             store,
             settings: Arc::new(settings),
             authenticator: Authenticator::anonymous(),
             authoriser: Authoriser::permissive(),
             throttle,
+            room,
+            decoding: Arc::new(Semaphore::new(DECODED_AT_ONCE)),
             planner: Arc::default(),
         }
     }
@@ -154,9 +165,10 @@ impl Frontend {
         Self { planner: Arc::new(planner), ..self }
     }
 
-    /// An empty batch for an `operation` of `caller`.
-    fn batch(caller: &Caller, operation: Operation) -> Batch {
-        Batch::definitions(caller.name(), operation.to_string())
+    /// A batch for an `operation` of somebody, which relies on what permitted it and changes nothing yet.
+    fn batch(permitted: &Permitted<'_>, operation: Operation) -> Batch {
+        let batch = Batch::definitions(permitted.caller.name(), operation.to_string());
+        permitted.relies_on.iter().cloned().fold(batch, Batch::require)
     }
 
     /// Commits `batch`; [`ApiError::Raced`] says that what it relied on has changed.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use legation_proto::id::{FragmentKey, NodeId};
 use legation_proto::version::Transaction;
 use serde_json::Value;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 
 use self::shown::Shown;
@@ -28,8 +28,13 @@ use crate::store::{At, Precondition, Record, StoreError};
 use crate::transformer::definitions::MeshDefinitions;
 use crate::transformer::keys::{self, DerivedKey};
 
-/// How many plans are made at once; others wait. Each takes a core for as long as a pass over its meshes.
+/// How many plans are made at once, and meshes looked through for what black-holes traffic; others wait. Each takes a core for as
+/// long as a pass over its meshes, and the room of these.
 const AT_ONCE: usize = 2;
+
+/// The turn of somebody to do so. It goes along to the thread that does it, and is over when that is done, whether or not anybody
+/// still waits for the answer.
+pub(super) type Turn = Option<OwnedSemaphorePermit>;
 
 /// Counts the Envoys of a node that are connected to this host.
 pub type ConnectedEnvoys = dyn Fn(&NodeId) -> usize + Send + Sync;
@@ -40,7 +45,7 @@ pub struct Planner {
     control_plane: String,
     /// Nothing where the Envoys are connected to other hosts.
     connected: Option<Arc<ConnectedEnvoys>>,
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
 }
 
 impl Planner {
@@ -59,7 +64,7 @@ impl Default for Planner {
     /// Knows no Envoys, and takes the identifier of a host to be as long as they are.
     fn default() -> Self {
         let control_plane = format!("legation/{}", uuid::Uuid::nil());
-        Self { control_plane, connected: None, turns: Semaphore::new(AT_ONCE) }
+        Self { control_plane, connected: None, turns: Arc::new(Semaphore::new(AT_ONCE)) }
     }
 }
 
@@ -108,6 +113,8 @@ impl PlanRequest {
 impl Frontend {
     /// Tells what the set that `request` asks for would do. Nothing is committed.
     pub(super) async fn plan(&self, caller: &Caller, request: &PlanRequest) -> Result<Value, ApiError> {
+        // who waits for a turn holds no meshes
+        let turn = self.turn().await;
         let basis = self.newest().await?;
         let (resolved, untouched) = self.resolve_request(caller, &request.transaction).await?;
         if !resolved.changes_nothing() {
@@ -138,8 +145,8 @@ impl Frontend {
         };
         let planner = Arc::clone(&self.planner);
         let failed = |error| StoreError::Storage(Arc::new(error));
-        let _turn = self.planner.turns.acquire().await;
         let planning = spawn_blocking(move || {
+            let _turn = turn;
             let change = |(name, definitions, stored): (Arc<str>, Vec<Record>, Vec<Record>)| {
                 mesh_change(&name, &definitions, &stored, &resolved, basis + 1)
             };
@@ -148,6 +155,12 @@ impl Frontend {
             shown.render(&plan, |key| planner.connected(key))
         });
         planning.await.map_err(failed).map_err(ApiError::from)?
+    }
+
+    /// Waits for a turn to make a plan, or the like.
+    pub(super) async fn turn(&self) -> Turn {
+        // nobody closes the semaphore
+        Arc::clone(&self.planner.turns).acquire_owned().await.ok()
     }
 
     /// What would become of a resource. One that is created gets its uid when it is made.
