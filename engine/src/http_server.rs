@@ -274,7 +274,7 @@ mod tests {
         let router = Router::new().route("/whence", get(whence));
         let (transport, shutdown) = (Transport::clear_text(), CancellationToken::new());
         tokio::spawn(serve(listener, transport, router, Versions::Http1, shutdown));
-        for (bytes, status) in [(HEAD_BYTES_MAX / 2, "200"), (HEAD_BYTES_MAX, "431")] {
+        for (bytes, status) in [(HEAD_BYTES_MAX / 2, "200"), (2 * HEAD_BYTES_MAX, "431")] {
             let mut connection = TcpStream::connect(address).await.unwrap();
             let own = connection.local_addr().unwrap().to_string();
             let (long, end) = ("x".repeat(bytes), "connection: close\r\n\r\n");
