@@ -44,12 +44,10 @@ fn neighbourhoods(criterion: &mut Criterion) {
     let runtime = runtime::Builder::new_current_thread().build().unwrap();
     let directory = TempDir::new().unwrap();
     let store = EmbeddedStore::open(directory.path()).unwrap();
-    let batch = Mesh::of(20)
-        .definitions()
-        .into_iter()
-        .fold(Batch::definitions("bench", "Create"), |batch, (_, definition)| {
-            batch.put(definition.id.key(), definition.encode())
-        });
+    let definitions = Mesh::of(20).definitions();
+    let batch = definitions.iter().fold(Batch::definitions("bench", "Create"), |batch, (_, definition)| {
+        batch.put(definition.id.key(), definition.encode())
+    });
     runtime.block_on(store.commit(batch)).unwrap();
     let service = "service-0.internal";
     let mut group = criterion.benchmark_group("lint/around a resource");
