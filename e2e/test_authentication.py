@@ -239,6 +239,52 @@ def test_names_with_slashes(guarded, name):
     alice.delete_virtual_service(meshName="m", virtualServiceName=name)
 
 
+# what anybody can do
+
+
+def test_a_page_in_a_browser(tmp_path):
+    """Where nobody signs, a page that a user of this machine looks at may not do what the user may."""
+    control_plane = Legation(tmp_path).start()
+    try:
+        address = ("127.0.0.1", int(control_plane.api.rsplit(":", 1)[1]))
+        body = json.dumps({"apply": [{"meshName": "m", "spec": {}}]})
+
+        def post(**headers):
+            # no browser asks before such a request: it could be a form's
+            connection = http.client.HTTPConnection(*address, timeout=10)
+            connection.request("POST", "/legation/v1/transactions", body, {"Content-Type": "text/plain", **headers})
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read()).get("code")
+
+        for headers in ({"Origin": "https://example.com"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"},
+                        {"Host": "example.com:8080"}, {"Host": "example.com", "Origin": "http://example.com"}):
+            assert post(**headers) == (403, "AccessDeniedException"), headers
+        assert control_plane.client().list_meshes()["meshes"] == []
+        assert post(Host="localhost") == (200, None)
+    finally:
+        control_plane.stop()
+
+
+def test_who_is_refused_all_the_time_keeps_nobody_out(guarded):
+    address, connection = guarded.api.rsplit(":", 1), None
+    statuses = []
+    log_before = guarded.stderr.count("request refused")
+    for _ in range(3000):
+        connection = connection or http.client.HTTPConnection(address[0], int(address[1]), timeout=10)
+        connection.request("GET", "/v20190125/meshes")
+        answer = connection.getresponse()
+        answer.read()
+        statuses.append(answer.status)
+        if answer.will_close:
+            connection.close()
+            connection = None
+    told = statuses.count(403)
+    assert set(statuses) <= {403, 429} and told >= 100
+    # 100 a second, whatever the speed of this machine; and no more lines in the log than are told
+    assert guarded.stderr.count("request refused") - log_before <= told
+    assert guarded.client(ALICE).list_meshes()["meshes"] == []
+
+
 # keys and certificates that change
 
 

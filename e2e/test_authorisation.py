@@ -138,6 +138,86 @@ def test_a_set_is_denied_as_a_whole(shop):
     assert command(shop, "pat", "rollback", "--to", before, "--mesh", "shop", "--yes").returncode == 0
 
 
+NODE = "meshName: shop\nvirtualNodeName: {}\nspec: {{listeners: [{{portMapping: {{port: {}, protocol: http}}}}]}}\n"
+
+
+def test_who_may_not_change_may_not_plan(shop, policies):
+    own, others = NODE.format("payments", 80), NODE.format("orders", 80)
+    before = shop.transaction()
+    for words in (["plan"], ["plan", "-o", "json"], ["plan", "--summary"], ["plan", "--exit-code"]):
+        refused = command(shop, "pat", *words, "-f", "-", stdin=own + "---\n" + others)
+        assert refused.returncode == 1 and refused.stdout == "", refused
+        assert f"appmesh:UpdateVirtualNode on resource: {ARN}mesh/shop/virtualNode/orders" in refused.stderr
+    done = command(shop, "pat", "plan", "-f", "-", stdin=own)
+    assert done.returncode == 0 and "updated mesh/shop/virtualNode/payments" in done.stdout, done
+    # who may look at everything may change nothing, and so plans nothing
+    refused = command(shop, "oscar", "plan", "-f", "-", stdin=own)
+    assert refused.returncode == 1 and "virtualNode/payments" in refused.stderr and refused.stdout == ""
+
+    taken = reloads(shop, "taken")
+    replace(policies / "no.cedar", 'forbid (principal == User::"pat", action == Action::"legation:Plan", resource);')
+    wait_until(lambda: reloads(shop, "taken") > taken, "the policy")
+    refused = command(shop, "pat", "plan", "-f", "-", stdin=own)
+    assert refused.returncode == 1 and f"legation:Plan on resource: {ARN}mesh/shop\n" in refused.stderr, refused
+    assert shop.transaction() == before
+
+
+def test_lint_takes_a_right_of_its_own(shop, policies):
+    admin, before = client(shop, "admin"), shop.transaction()
+    admin.update_virtual_node(meshName="shop", virtualNodeName="orders", spec={
+        "backends": [{"virtualService": {"virtualServiceName": "secret.local"}}]})
+    own = NODE.format("payments", 80)
+    others = "meshName: shop\nvirtualNodeName: orders\n" \
+        "spec: {backends: [{virtualService: {virtualServiceName: none.local}}]}\n"
+    # it is a matter of reading: whoever may look at the mesh is told what others' changes would black-hole
+    for user in GROUPS:
+        done = command(shop, user, "lint", "-f", "-", stdin=own + "---\n" + others)
+        assert done.returncode == 1 and "backend-missing" in done.stdout and "none.local" in done.stdout, done
+        # of what is not in the file nothing is shown
+        done = command(shop, user, "lint", "-f", "-", stdin=own)
+        assert done.returncode == 0 and "secret.local" not in done.stdout, done
+
+    taken = reloads(shop, "taken")
+    replace(policies / "no.cedar", 'forbid (principal == User::"pat", action == Action::"legation:Lint", resource);')
+    wait_until(lambda: reloads(shop, "taken") > taken, "the policy")
+    for words in (["lint"], ["lint", "-o", "json"]):
+        refused = command(shop, "pat", *words, "-f", "-", stdin=own)
+        assert refused.returncode == 2 and refused.stdout == "", refused
+        assert f"legation:Lint on resource: {ARN}mesh/shop\n" in refused.stderr
+    assert command(shop, "oscar", "lint", "-f", "-", stdin=own).returncode == 0
+    assert shop.transaction() == before + 1
+
+
+def test_one_bad_file_keeps_all_the_others_out(shop, policies):
+    """As on its way a directory is that is replaced as a whole: the last good set stays, and is told."""
+    pat = client(shop, "pat")
+    link = policies.parent / "turned"
+    good, bad = policies.parent / "good", policies.parent / "bad"
+    for folder in (good, bad):
+        folder.mkdir()
+        (folder / "teams.cedar").write_text((policies / "teams.cedar").read_text())
+        (folder / "all.cedar").write_text('permit (principal == User::"pat", action, resource);')
+    (bad / "no.cedar").write_text('forbid (principal == User::"pat", action == Action::"appmesh:DeleteMesh", reso')
+
+    def turn_to(folder):
+        link.symlink_to(folder)
+        policies.rename(policies.parent / f"before-{folder.name}")
+        os.replace(link, policies)
+
+    refused = reloads(shop, "refused")
+    turn_to(bad)
+    wait_until(lambda: "no.cedar" in shop.stderr, "the refusal of one bad file")
+    assert reloads(shop, "refused") > refused
+    denied(pat.update_mesh, meshName="shop", spec={})
+    pat.tag_resource(resourceArn=f"{ARN}mesh/shop/virtualNode/payments", tags=[{"key": "colour", "value": "red"}])
+    told = [line for line in shop.stderr.splitlines() if "no.cedar" in line]
+    assert len(told) == 1 and "what was read before stays" in told[0], told
+    taken = reloads(shop, "taken")
+    turn_to(good)
+    wait_until(lambda: reloads(shop, "taken") > taken, "policies that are good")
+    pat.update_mesh(meshName="shop", spec={})
+
+
 def test_denials_are_shown_and_survive(shop):
     for _ in range(3):
         denied(client(shop, "pat").delete_mesh, meshName="shop")

@@ -92,6 +92,24 @@ def test_the_same_again(shop):
     assert (pushes, updates) == ({}, {})
 
 
+def test_tags(shop):
+    """They are for people and policies: no Envoy hears of them, whatever they are on."""
+    arn = "arn:aws:appmesh:us-east-1:000000000000:"
+    whose = ["mesh/bookshop", *set(ENVOYS.values()), "mesh/bookshop/virtualRouter/books",
+             "mesh/bookshop/virtualRouter/books/route/split", "mesh/bookshop/virtualService/books.shop.local"]
+
+    def tag():
+        for path in whose:
+            shop.client.tag_resource(resourceArn=arn + path, tags=[{"key": "team", "value": "books"}])
+
+    def untag():
+        for path in whose:
+            shop.client.untag_resource(resourceArn=arn + path, tagKeys=["team"])
+
+    assert shop.effect(tag) == ({}, {})
+    assert shop.effect(untag) == ({}, {})
+
+
 def test_where_a_provider_is_found(shop):
     """The Envoys of the provider itself do not care under which name others find them."""
     pushes, updates = shop.effect(lambda: shop.update_node(

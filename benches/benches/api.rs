@@ -81,11 +81,12 @@ impl Api {
         let directory = directory();
         let store = Arc::new(EmbeddedStore::open(directory.path()).unwrap());
         let definitions = Mesh::of(WRITERS).definitions();
-        let batch = definitions.iter().fold(Batch::definitions("bench", "Create"), |batch, (_, definition)| {
-            batch.put(definition.id.key(), definition.encode())
-        });
+        let batch =
+            definitions.iter().fold(Batch::definitions("bench", "Create"), |batch, (_, definition)| {
+                batch.put(definition.id.key(), definition.encode())
+            });
         runtime.block_on(store.commit(batch)).unwrap();
-        let rates = Rates { reads: None, writes: None };
+        let rates = Rates { reads: None, writes: None, refusals: None };
         let settings = FrontendSettings { rates, ..FrontendSettings::default() };
         let frontend = guard(Frontend::new(Arc::clone(&store) as Arc<dyn Store>, settings));
         Self { server: Server::start(router(frontend)), store, _directory: directory }
@@ -145,9 +146,8 @@ fn authenticator() -> Authenticator {
 
 /// Who is called bench may do everything; many more policies are of others.
 fn authoriser() -> Authoriser {
-    let others = (0..POLICIES).map(|number| {
-        format!("permit(principal == User::\"user-{number}\", action, resource);\n")
-    });
+    let others = (0..POLICIES)
+        .map(|number| format!("permit(principal == User::\"user-{number}\", action, resource);\n"));
     let own = "permit(principal == User::\"bench\", action, resource);\n".to_owned();
     let content = others.chain([own]).collect::<String>().into_bytes();
     let policies = Policies::parse(&[WatchedFile { path: "bench.cedar".into(), content }]).unwrap();

@@ -1,13 +1,16 @@
 //! Serves HTTP/1.1, and HTTP/2 beside it where gRPC is wanted, in clear text or TLS, on connections that cannot be held open by
-//! saying nothing.
+//! saying nothing. Whoever answers a request finds the address that it comes from in it, as [`ConnectInfo`].
 
 use std::future::pending;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::http::Request;
 use axum::response::Response;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -29,6 +32,10 @@ const CONNECTIONS_MAX: usize = 1024;
 
 /// How long the head of a request may take, and how long a connection may be idle before the next.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The longest head of a request, in bytes. Names of resources take some kilobytes at most; what is longer is read, and kept,
+/// before anybody knows who sends it.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 /// Calls at once on a connection of HTTP/2.
 const STREAMS_MAX: u32 = 100;
@@ -66,11 +73,11 @@ pub async fn serve(
         let place = Arc::clone(&places).acquire_owned();
         tokio::select! {
             accepted = async { (place.await, listener.accept().await) } => match accepted {
-                (place, Ok((stream, _))) => {
+                (place, Ok((stream, peer))) => {
                     let (transport, router, shutdown) = (transport.clone(), router.clone(), shutdown.clone());
                     connections.spawn(async move {
                         match shutdown.run_until_cancelled(transport.accept(stream)).await {
-                            Some(Ok(stream)) => serve_connection(stream, router, versions, shutdown).await,
+                            Some(Ok(stream)) => serve_connection(stream, peer, router, versions, shutdown).await,
                             Some(Err(error)) => tracing::debug!(%error, "no tls on a connection"),
                             None => {}
                         }
@@ -95,6 +102,7 @@ pub async fn serve(
 
 async fn serve_connection(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    peer: SocketAddr,
     router: Router,
     versions: Versions,
     shutdown: CancellationToken,
@@ -102,7 +110,8 @@ async fn serve_connection(
     let calls = Calls::default();
     let silence = calls.silence();
     let router = TowerToHyperService::new(router.into_service::<Incoming>());
-    let service = service_fn(move |request| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
         let call = calls.begin();
         let response = router.call(request);
         async move { Ok::<_, std::convert::Infallible>(call.until_sent(response.await?)) }
@@ -124,7 +133,7 @@ async fn serve_connection(
 
 fn builder(versions: Versions) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_BYTES_MAX);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -254,6 +263,29 @@ mod tests {
                 assert!(said.starts_with("HTTP/1.1 200") && said.ends_with(end), "{said}");
                 assert!(after > LONG, "{after:?}");
             }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_head_is_bounded_and_tells_where_it_comes_from() {
+        let whence = |ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.to_string() };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new().route("/whence", get(whence));
+        let (transport, shutdown) = (Transport::clear_text(), CancellationToken::new());
+        tokio::spawn(serve(listener, transport, router, Versions::Http1, shutdown));
+        for (bytes, status) in [(HEAD_BYTES_MAX / 2, "200"), (2 * HEAD_BYTES_MAX, "431")] {
+            let mut connection = TcpStream::connect(address).await.unwrap();
+            let own = connection.local_addr().unwrap().to_string();
+            let (long, end) = ("x".repeat(bytes), "connection: close\r\n\r\n");
+            let request = format!("GET /whence HTTP/1.1\r\nhost: x\r\nlong: {long}\r\n{end}");
+            // what is refused may not be read to its end
+            let _ = connection.write_all(request.as_bytes()).await;
+            let mut said = Vec::new();
+            let _ = connection.read_to_end(&mut said).await;
+            let said = String::from_utf8(said).unwrap();
+            assert!(said.starts_with(&format!("HTTP/1.1 {status} ")), "{bytes}: {said}");
+            assert_eq!(said.ends_with(&own), status == "200", "{said}");
         }
     }
 

@@ -76,7 +76,11 @@ pub enum ServeError {
 pub async fn serve(settings: ServeSettings) -> Result<(), ServeError> {
     let metrics = telemetry::record_metrics()?;
     let mut tasks: JoinSet<Result<(), ServeError>> = JoinSet::new();
-    let mut authenticator = Authenticator::anonymous();
+    let mut authenticator = if settings.api_addr.ip().is_loopback() {
+        Authenticator::anonymous_and_local()
+    } else {
+        Authenticator::anonymous()
+    };
     let is_anonymous = settings.access_keys.is_none();
     if let Some(path) = settings.access_keys {
         let (files, keys) = AccessKeys::watch(path)?;

@@ -343,6 +343,7 @@ impl ServeOptions {
             rates: Rates {
                 reads: self.api_reads_per_second.map_or(rates.reads, NonZeroU32::new),
                 writes: self.api_writes_per_second.map_or(rates.writes, NonZeroU32::new),
+                ..rates
             },
             access_keys: self.access_keys,
             policies: self.policies,
@@ -545,7 +546,7 @@ mod tests {
         let text = "max-meshes = 15\nmax-backends = 50\napi-writes-per-second = 5\napi-reads-per-second = 0";
         let settings = from_toml(text).unwrap();
         assert_eq!(settings.quotas, Quotas { meshes: 15, backends: 50, ..Quotas::default() });
-        assert_eq!(settings.rates, Rates { reads: None, writes: NonZeroU32::new(5) });
+        assert_eq!(settings.rates, Rates { reads: None, writes: NonZeroU32::new(5), ..Rates::default() });
     }
 
     #[test]

@@ -4,10 +4,15 @@
 //! written over, replaced by another of its name, or reached by a symbolic link that is turned, as Kubernetes does it. What
 //! cannot be used is told once, and what was made last stays. Files that belong together, such as a certificate and its
 //! key, are looked at together, so that it does no harm that one is replaced before the other.
+//!
+//! A change is taken once two looks in a row have found it. What somebody is still writing, and a directory of which some
+//! files have been replaced and some have not, may make sense and mean something else: a policy that forbids is not there
+//! yet, or the line by which a key is disabled.
 
 use std::error::Error;
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,8 +79,10 @@ pub struct WatchedFiles<T> {
     watched: Watched,
     make: Box<Make<T>>,
     current: watch::Sender<Arc<T>>,
-    /// The hash of what was looked at last, if it could be read.
-    seen: Option<u64>,
+    /// The hash of what was looked at last.
+    seen: u64,
+    /// The hash of what was taken or refused last.
+    settled: u64,
     is_unreadable: bool,
 }
 
@@ -123,8 +130,8 @@ impl<T: Send + Sync + 'static> WatchedFiles<T> {
         let files = watched.read()?;
         let made = make(&files).map_err(|error| watched.unusable(error.as_ref()))?;
         let (current, receiver) = watch::channel(Arc::new(made));
-        let seen = Some(hash(&files));
-        Ok((Self { name, watched, make, current, seen, is_unreadable: false }, receiver))
+        let seen = hash(&files);
+        Ok((Self { name, watched, make, current, seen, settled: seen, is_unreadable: false }, receiver))
     }
 
     /// Keeps what is made of the files current, for ever; the error says that making it has panicked.
@@ -155,10 +162,11 @@ impl<T: Send + Sync + 'static> WatchedFiles<T> {
         };
         self.is_unreadable = false;
         let hash = hash(&files);
-        if self.seen == Some(hash) {
+        let is_still = std::mem::replace(&mut self.seen, hash) == hash;
+        if !is_still || self.settled == hash {
             return;
         }
-        self.seen = Some(hash);
+        self.settled = hash;
         match (self.make)(&files) {
             Ok(made) => {
                 self.current.send_replace(Arc::new(made));
@@ -219,10 +227,29 @@ pub fn read_file_or_dir(path: &Path, extension: &str) -> Result<Vec<WatchedFile>
 
 fn read(path: &Path) -> Result<WatchedFile, WatchedFilesError> {
     let mut content = Vec::new();
-    let reading = File::open(path).and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut content));
-    match reading {
-        Ok(_) => Ok(WatchedFile { path: path.to_owned(), content }),
-        Err(source) => Err(WatchedFilesError::Unreadable { path: path.to_owned(), source }),
+    let reading = File::open(path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut content));
+    let source = match reading {
+        Ok(_) if content.len() as u64 <= FILE_BYTES_MAX => {
+            return Ok(WatchedFile { path: path.to_owned(), content });
+        }
+        // a part of it might make sense, and mean something else
+        Ok(_) => {
+            io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {FILE_BYTES_MAX} bytes"))
+        }
+        Err(source) => source,
+    };
+    Err(WatchedFilesError::Unreadable { path: path.to_owned(), source })
+}
+
+/// Warns of a file that everybody can read and that holds `what` nobody should. Kubernetes mounts secrets so that everybody in the
+/// container can read them, so this is no reason to refuse.
+pub fn warn_if_public(path: &Path, what: &str) {
+    let is_public = fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o007 != 0);
+    if is_public {
+        tracing::warn!(
+            path = %path.display(),
+            "every user of this system can read the {what}; its owner should be the only one: chmod 600"
+        );
     }
 }
 
@@ -254,6 +281,53 @@ mod tests {
         WatchedFiles::open("test", paths.iter().map(|path| path.to_path_buf()).collect(), numbers)
     }
 
+    /// Looks as often as it takes until what was changed is taken or refused.
+    fn settle(watched: &mut WatchedFiles<Vec<u32>>) {
+        watched.look();
+        watched.look();
+    }
+
+    #[test]
+    fn what_is_being_written_is_not_taken() {
+        let dir = TempDir::new().unwrap();
+        let (a, b) = (dir.path().join("a"), dir.path().join("b"));
+        for path in [&a, &b] {
+            fs::write(path, "1").unwrap();
+        }
+        let (mut watched, mut current) = open(&[&a, &b]).unwrap();
+        // each state makes sense by itself
+        for (path, text) in [(&a, "2"), (&a, "20"), (&b, "3"), (&b, "30")] {
+            fs::write(path, text).unwrap();
+            watched.look();
+            assert_eq!((**current.borrow()).as_slice(), [1, 1]);
+        }
+        watched.look();
+        assert_eq!((**current.borrow_and_update()).as_slice(), [20, 30]);
+        // there and back between two looks, and for one look
+        fs::write(&a, "4").unwrap();
+        watched.look();
+        fs::write(&a, "20").unwrap();
+        settle(&mut watched);
+        assert!(!current.has_changed().unwrap());
+    }
+
+    #[test]
+    fn no_part_of_a_file_is_taken_for_the_whole() {
+        let dir = TempDir::new().unwrap();
+        let path = dir.path().join("file");
+        let largest = usize::try_from(FILE_BYTES_MAX).unwrap();
+        let text = |blanks: usize| ["7", &" ".repeat(blanks), "x"].concat();
+        fs::write(&path, text(largest - 1)).unwrap();
+        let error = open(&[&path]).map(|_| ()).unwrap_err();
+        assert!(matches!(error, WatchedFilesError::Unreadable { .. }), "{error}");
+        fs::write(&path, &text(largest - 1)[..largest]).unwrap();
+        let (mut watched, current) = open(&[&path]).unwrap();
+        assert_eq!((**current.borrow()).as_slice(), [7]);
+        fs::write(&path, text(largest - 1).replace('7', "8")).unwrap();
+        settle(&mut watched);
+        assert_eq!((**current.borrow()).as_slice(), [7]);
+    }
+
     #[test]
     fn every_way_to_change_a_file_is_noticed() {
         let dir = TempDir::new().unwrap();
@@ -267,7 +341,7 @@ mod tests {
         symlink(path("..data").join("file"), path("file")).unwrap();
         let (mut watched, current) = open(&[&path("file")]).unwrap();
         let mut check = |expected| {
-            watched.look();
+            settle(&mut watched);
             assert_eq!(**current.borrow(), [expected]);
         };
         check(1);
@@ -298,17 +372,17 @@ mod tests {
         let (mut watched, mut current) = open(&[&path]).unwrap();
         for bad in ["", "one", "\u{0}"] {
             fs::write(&path, bad).unwrap();
-            watched.look();
+            settle(&mut watched);
         }
         fs::remove_file(&path).unwrap();
-        watched.look();
+        settle(&mut watched);
         assert_eq!((**current.borrow()).as_slice(), [1]);
         assert!(!current.has_changed().unwrap());
         fs::write(&path, "2").unwrap();
-        watched.look();
+        settle(&mut watched);
         assert_eq!((**current.borrow_and_update()).as_slice(), [2]);
         // what is read again unchanged is not made again
-        watched.look();
+        settle(&mut watched);
         assert!(!current.has_changed().unwrap());
     }
 
@@ -320,12 +394,12 @@ mod tests {
         fs::write(&b, "2").unwrap();
         let (mut watched, current) = open(&[&a, &b]).unwrap();
         fs::write(&b, "").unwrap();
-        watched.look();
+        settle(&mut watched);
         fs::write(&a, "3").unwrap();
-        watched.look();
+        settle(&mut watched);
         assert_eq!((**current.borrow()).as_slice(), [1, 2]);
         fs::write(&b, "4").unwrap();
-        watched.look();
+        settle(&mut watched);
         assert_eq!((**current.borrow()).as_slice(), [3, 4]);
     }
 
@@ -353,7 +427,7 @@ mod tests {
         let (mut watched, current) =
             WatchedFiles::open_file_or_dir("test", dir.path().to_owned(), "n", numbers).unwrap();
         let mut check = |expected: &[u32]| {
-            watched.look();
+            settle(&mut watched);
             assert_eq!(**current.borrow(), expected);
         };
         check(&[1, 2]);

@@ -430,10 +430,7 @@ impl Written {
             return;
         }
         if effect.outcome == Outcome::Updated {
-            self.preconditions.push(match current.tags_value(&effect.id) {
-                Some(value) => Precondition::Equal { key: key.as_str().into(), value: value.clone() },
-                None => Precondition::Absent { key: key.as_str().into() },
-            });
+            self.preconditions.push(current.tags_unchanged(&effect.id));
         }
         if after.is_empty() {
             self.deletions.push(key);
@@ -469,6 +466,13 @@ impl Written {
 }
 
 impl Resolved {
+    /// The same, with more that must be true for it.
+    #[must_use]
+    pub fn relying_on(mut self, preconditions: Vec<Precondition>) -> Self {
+        self.preconditions.extend(preconditions);
+        self
+    }
+
     /// Whether every definition is as it should be already.
     pub fn changes_nothing(&self) -> bool {
         self.puts.is_empty() && self.deletions.is_empty()

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::caller::Caller;
+use super::authorisation::Permitted;
 use super::error::ApiError;
 use super::list::Collection;
 use super::page::{self, Page};
@@ -189,22 +189,27 @@ fn page_of(member: &str, items: Vec<Value>, next_token: Option<String>) -> Value
 }
 
 impl Frontend {
-    /// Executes a `command` of `caller` and gives the body of the answer.
-    pub(super) async fn execute(&self, caller: &Caller, command: &Command) -> Result<Value, ApiError> {
+    /// Executes a `command` of somebody who is permitted to, and gives the body of the answer.
+    pub(super) async fn execute(
+        &self,
+        mut permitted: Permitted<'_>,
+        command: &Command,
+    ) -> Result<Value, ApiError> {
         for _ in 0..ATTEMPTS_MAX {
-            match self.attempt(caller, command).await {
-                Err(ApiError::Raced) => {}
+            match self.attempt(&permitted, command).await {
+                // it may be that what permitted it has changed
+                Err(ApiError::Raced) => permitted = self.authorise(permitted.caller, command).await?,
                 outcome => return outcome,
             }
         }
         Err(ApiError::Raced)
     }
 
-    async fn attempt(&self, caller: &Caller, command: &Command) -> Result<Value, ApiError> {
+    async fn attempt(&self, permitted: &Permitted<'_>, command: &Command) -> Result<Value, ApiError> {
         let shown = |definition: &Definition, status| response::data(definition, status, &self.settings);
         match command {
             Command::Create { id, spec, tags, token } => {
-                let created = self.create(caller, id, spec, tags, token.as_deref()).await?;
+                let created = self.create(permitted, id, spec, tags, token.as_deref()).await?;
                 Ok(shown(&created, Status::Active))
             }
             Command::Describe { id } => Ok(shown(&self.describe(id).await?, Status::Active)),
@@ -220,12 +225,12 @@ impl Frontend {
                 Ok(page_of(collection.kind.plural(), references, listed.next_token))
             }
             Command::Update { id, spec, token } => {
-                let updated = self.update(caller, id, spec, token.as_deref()).await?;
+                let updated = self.update(permitted, id, spec, token.as_deref()).await?;
                 Ok(shown(&updated, Status::Active))
             }
-            Command::Delete { id } => Ok(shown(&self.delete(caller, id).await?, Status::Deleted)),
-            Command::Tag { id, tags } => self.tag(caller, id, tags).await.map(|()| json!({})),
-            Command::Untag { id, keys } => self.untag(caller, id, keys).await.map(|()| json!({})),
+            Command::Delete { id } => Ok(shown(&self.delete(permitted, id).await?, Status::Deleted)),
+            Command::Tag { id, tags } => self.tag(permitted, id, tags).await.map(|()| json!({})),
+            Command::Untag { id, keys } => self.untag(permitted, id, keys).await.map(|()| json!({})),
             Command::ListTags { id, page } => {
                 let listed = self.list_tags(id, page).await?;
                 let tags = listed.tags.into_iter().map(|(key, value)| json!({"key": key, "value": value}));

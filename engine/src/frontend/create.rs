@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::caller::Caller;
+use super::authorisation::Permitted;
 use super::client_token::Repeated;
 use super::error::ApiError;
 use super::lookup::containers;
@@ -14,14 +14,14 @@ impl Frontend {
     /// Creates `id`. What it lies in and what it refers to must exist, it must not, and there must be room for it.
     pub(super) async fn create(
         &self,
-        caller: &Caller,
+        permitted: &Permitted<'_>,
         id: &ResourceId,
         spec: &Spec,
         tags: &Tags,
         token: Option<&str>,
     ) -> Result<Definition, ApiError> {
         let operation = Operation::Create(id.kind());
-        let remembering = match self.repeated(caller, operation, token, (id, spec, tags)).await? {
+        let remembering = match self.repeated(permitted.caller, operation, token, (id, spec, tags)).await? {
             Repeated::Yes(definition) => return Ok(*definition),
             Repeated::No(remembering) => remembering,
         };
@@ -40,7 +40,7 @@ impl Frontend {
             metadata: Metadata::created(uid.clone(), &self.settings.account, now_ms()),
         };
         let mut batch =
-            Self::batch(caller, operation).if_absent(key.clone()).put(key.clone(), definition.encode());
+            Self::batch(permitted, operation).if_absent(key.clone()).put(key.clone(), definition.encode());
         if !tags.is_empty() {
             batch = batch.put(id.tags_key(), tags.encode());
         }

@@ -1,6 +1,6 @@
 //! Deleting a resource.
 
-use super::caller::Caller;
+use super::authorisation::Permitted;
 use super::error::ApiError;
 use super::lookup::children_prefixes;
 use super::references::{referrer_key, referrers_prefix, targets};
@@ -9,7 +9,11 @@ use crate::model::{Definition, ResourceId};
 
 impl Frontend {
     /// Deletes `id`, which nothing may lie in or refer to, and gives what it was.
-    pub(super) async fn delete(&self, caller: &Caller, id: &ResourceId) -> Result<Definition, ApiError> {
+    pub(super) async fn delete(
+        &self,
+        permitted: &Permitted<'_>,
+        id: &ResourceId,
+    ) -> Result<Definition, ApiError> {
         let found = self.find(id).await?;
         let users = self.users(id).await?;
         if !users.is_empty() {
@@ -18,7 +22,7 @@ impl Frontend {
 
         let deleted = found.definition;
         let key = id.key();
-        let mut batch = Self::batch(caller, Operation::Delete(id.kind()))
+        let mut batch = Self::batch(permitted, Operation::Delete(id.kind()))
             .if_equal(key.clone(), found.record.value)
             .if_empty(referrers_prefix(id))
             .delete(key)

@@ -7,6 +7,7 @@ use super::authorisation::{DENIALS_MAX, Denial};
 use super::command::Query;
 use super::error::ApiError;
 use super::history::time;
+use crate::model::shape::error::quote;
 use crate::model::{Kind, check_name};
 
 /// Which denials are asked for.
@@ -28,7 +29,8 @@ impl DenialsRequest {
             None => DENIALS_MAX,
             Some(Ok(limit @ 1..=DENIALS_MAX)) => limit,
             Some(_) => {
-                let problem = format!("limit: {:?} is not an integer in 1..={DENIALS_MAX}", query["limit"]);
+                let problem =
+                    format!("limit: {} is not an integer in 1..={DENIALS_MAX}", quote(&query["limit"]));
                 return Err(ApiError::BadRequest(problem));
             }
         };

@@ -119,6 +119,15 @@ pub enum ApiError {
         /// How long it takes until the next may come.
         retry_after: Duration,
     },
+    /// Too many requests of the same address are refused because it is not known who makes them.
+    #[error("too many requests from this address are refused; sign with an access key of this control plane")]
+    TooManyRefusals {
+        /// How long it takes until one is told why again.
+        retry_after: Duration,
+    },
+    /// So much of bodies is under way that there is no room for more.
+    #[error("too much is being sent at the same time; try again")]
+    NoRoom,
     /// A resource would have too many tags.
     #[error("{id} would have {count} tags; at most {TAGS_MAX} are allowed")]
     TooManyTags {
@@ -198,7 +207,9 @@ impl ApiError {
             Self::QuotaReached { .. } | Self::TooManyBackends { .. } => {
                 (StatusCode::BAD_REQUEST, "LimitExceededException")
             }
-            Self::TooManyRequests { .. } => (StatusCode::TOO_MANY_REQUESTS, "TooManyRequestsException"),
+            Self::TooManyRequests { .. } | Self::TooManyRefusals { .. } => {
+                (StatusCode::TOO_MANY_REQUESTS, "TooManyRequestsException")
+            }
             Self::AlreadyExists(_) | Self::TokenUsed => (StatusCode::CONFLICT, "ConflictException"),
             Self::InUse { .. } => (StatusCode::CONFLICT, "ResourceInUseException"),
             Self::Batch(
@@ -208,7 +219,9 @@ impl ApiError {
                 | InvalidBatch::TooManyPreconditions { .. }
                 | InvalidBatch::BatchTooLarge { .. },
             ) => (StatusCode::BAD_REQUEST, BAD_REQUEST),
-            Self::Raced | Self::Store(StoreError::Storage(_) | StoreError::Closed) => UNAVAILABLE,
+            Self::Raced | Self::NoRoom | Self::Store(StoreError::Storage(_) | StoreError::Closed) => {
+                UNAVAILABLE
+            }
             Self::Batch(_) | Self::Store(_) | Self::Damaged(_) => INTERNAL,
         }
     }
@@ -219,12 +232,18 @@ impl IntoResponse for ApiError {
         let (status, code) = self.status_and_code();
         let body = Json(json!({"code": code, "message": self.to_string()}));
         let mut response = (status, [(ERROR_TYPE, HeaderValue::from_static(code))], body).into_response();
-        if matches!(self, Self::BodyTooLarge { .. } | Self::BodyTimeout { .. }) {
+        if matches!(
+            self,
+            Self::BodyTooLarge { .. }
+                | Self::BodyTimeout { .. }
+                | Self::NoRoom
+                | Self::TooManyRefusals { .. }
+        ) {
             // the rest of the body may still be on its way, so no other request can follow it
             let headers = response.headers_mut();
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        if let Self::TooManyRequests { retry_after } = self {
+        if let Self::TooManyRequests { retry_after } | Self::TooManyRefusals { retry_after } = self {
             // whole seconds are what the header has; clients wait as long as they see fit anyway
             let seconds = HeaderValue::from(retry_after.as_secs() + 1);
             response.headers_mut().insert(RETRY_AFTER, seconds);

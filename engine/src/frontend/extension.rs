@@ -1,19 +1,21 @@
 //! What App Mesh never had, under paths of its own: several changes as one transaction, what they would do, the history, and
 //! taking changes back.
 
+use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::{self, Request, State};
+use axum::extract::{Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 
 use super::authorisation::{Action, Scope};
+use super::body::Held;
 use super::change_set::Change;
-use super::command::{ATTEMPTS_MAX, Query};
+use super::command::ATTEMPTS_MAX;
 use super::denials::DenialsRequest;
 use super::error::ApiError;
 use super::history::HistoryRequest;
-use super::http::{Asked, observe};
+use super::http::{self, Asked, observe};
 use super::plan::PlanRequest;
 use super::rollback::RollbackRequest;
 use super::transactions::TransactionRequest;
@@ -28,6 +30,9 @@ const ATTEMPTS_BESIDE_OTHERS: usize = 10;
 
 /// How much larger the body of a set of changes may be than that of one.
 const SET_BODIES: usize = 16;
+
+/// From how many bytes on sets are decoded one after the other.
+const LARGE_SET_BYTES: usize = 256 * 1024;
 
 /// An operation that App Mesh does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,14 +130,15 @@ async fn answer(frontend: &Frontend, extension: Extension, request: Request) -> 
     let limit = frontend.settings.body_bytes_max * bodies;
     let (caller, body) = frontend.authenticate(&head, body, limit).await?;
     frontend.throttle.admit(&caller, extension.is_write())?;
-    let extract::Query(query) = extract::Query::<Query>::try_from_uri(&head.uri)
-        .map_err(|error| ApiError::BadRequest(error.body_text()))?;
+    let query = http::query(&head.uri)?;
     let command = match extension {
         Extension::ApplyChanges => {
-            Command::ApplyChanges(aside(move || TransactionRequest::decode(&body)).await??)
+            Command::ApplyChanges(frontend.decoded(body, TransactionRequest::decode).await?)
         }
-        Extension::Plan => Command::Plan(aside(move || PlanRequest::decode(&body, &query)).await??),
-        Extension::Lint => Command::Lint(aside(move || TransactionRequest::decode(&body)).await??),
+        Extension::Plan => {
+            Command::Plan(frontend.decoded(body, move |body| PlanRequest::decode(body, &query)).await?)
+        }
+        Extension::Lint => Command::Lint(frontend.decoded(body, TransactionRequest::decode).await?),
         Extension::GetHistory => Command::GetHistory(HistoryRequest::decode(&query)?),
         Extension::GetDenials => Command::GetDenials(DenialsRequest::decode(&query)?),
         Extension::Rollback => Command::Rollback(RollbackRequest::decode(&body)?),
@@ -158,4 +164,24 @@ async fn answer(frontend: &Frontend, extension: Extension, request: Request) -> 
         }
     }
     Err(ApiError::Raced)
+}
+
+impl Frontend {
+    /// Decodes a set where nobody waits for it; of large ones only so many at once.
+    async fn decoded<T: Send + 'static>(
+        &self,
+        body: Held,
+        decode: impl FnOnce(&[u8]) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let turn = match body.len() {
+            // nobody closes the semaphore
+            LARGE_SET_BYTES.. => Arc::clone(&self.decoding).acquire_owned().await.ok(),
+            _ => None,
+        };
+        let decoding = aside(move || {
+            let _turn = turn;
+            decode(&body)
+        });
+        decoding.await?
+    }
 }

@@ -15,6 +15,7 @@ use super::command::Query;
 use super::error::ApiError;
 use super::{Frontend, FrontendSettings, aside, response};
 use crate::model::key::ALL_DEFINITIONS;
+use crate::model::shape::error::quote;
 use crate::model::{DecodeError, Definition, Kind, ResourceId, Tags, check_name};
 
 /// The most transactions of an answer, and how many there are if the client does not say.
@@ -59,7 +60,9 @@ impl HistoryRequest {
         let number = |name: &str, default: u64| match query.get(name).map(|text| text.parse()) {
             None => Ok(default),
             Some(Ok(number)) => Ok(number),
-            Some(Err(_)) => Err(bad(format!("{name}: {:?} is not the number of a transaction", query[name]))),
+            Some(Err(_)) => {
+                Err(bad(format!("{name}: {} is not the number of a transaction", quote(&query[name]))))
+            }
         };
         let concerning = match (query.get("mesh"), query.get("resource")) {
             (None, None) => Concerning::Everything,
@@ -69,7 +72,10 @@ impl HistoryRequest {
             }
             (mesh, Some(name)) => {
                 let Some(id) = ResourceId::from_name(name) else {
-                    return Err(bad(format!("resource: {name:?} is no path of a resource and no ARN")));
+                    return Err(bad(format!(
+                        "resource: {} is no path of a resource and no ARN",
+                        quote(name)
+                    )));
                 };
                 if mesh.is_some_and(|mesh| mesh != id.mesh_name()) {
                     return Err(bad(format!("mesh: {id} is in another")));
@@ -81,7 +87,10 @@ impl HistoryRequest {
             None => LIMIT_MAX,
             Some(Ok(limit @ 1..=LIMIT_MAX)) => limit,
             Some(_) => {
-                return Err(bad(format!("limit: {:?} is not an integer in 1..={LIMIT_MAX}", query["limit"])));
+                return Err(bad(format!(
+                    "limit: {} is not an integer in 1..={LIMIT_MAX}",
+                    quote(&query["limit"])
+                )));
             }
         };
         Ok(Self {

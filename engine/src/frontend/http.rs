@@ -2,19 +2,21 @@
 
 use std::borrow::Cow;
 use std::error::Error;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{self, Path, Request, State};
+use axum::extract::{self, ConnectInfo, Path, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
-use bytes::Bytes;
 use http::request::Parts;
 use serde_json::Value;
+use tokio::task::spawn_blocking;
 use tracing::Instrument;
 use uuid::Builder;
 
@@ -25,6 +27,8 @@ use super::extension::{self, Extension};
 use super::warnings::Warnings;
 use super::{Frontend, Operation, body, metrics, path};
 use crate::model::Kind;
+use crate::model::shape::error::excerpt;
+use crate::store::StoreError;
 
 /// What the type of an error is in logs and metrics where there is none.
 const OK: &str = "OK";
@@ -32,8 +36,11 @@ const OK: &str = "OK";
 /// The header that AWS's clients read the identifier of a request from.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 
-/// How many bytes of a path are logged.
+/// How many bytes of a path are logged, and of what somebody is told who is refused.
 const LOGGED_BYTES_MAX: usize = 512;
+
+/// From how many bytes on a body is hashed where nobody waits.
+const LARGE_BODY_BYTES: usize = 256 * 1024;
 
 /// The API as a service.
 pub fn router(frontend: Frontend) -> Router {
@@ -113,12 +120,11 @@ async fn answer(
     let (caller, body) = frontend.authenticate(&head, body, frontend.settings.body_bytes_max).await?;
     frontend.throttle.admit(&caller, operation.is_write())?;
     let Path(names) = names.map_err(|error| ApiError::BadRequest(error.body_text()))?;
-    let extract::Query(query) = extract::Query::<Query>::try_from_uri(&head.uri)
-        .map_err(|error| ApiError::BadRequest(error.body_text()))?;
+    let query = query(&head.uri)?;
     frontend.check_owner(&query)?;
     let command = Command::decode(operation, &names, &query, &body, &frontend.settings)?;
-    frontend.authorise(&caller, &command).await?;
-    let (body, warnings) = tokio::join!(frontend.execute(&caller, &command), frontend.warnings(&command));
+    let permitted = frontend.authorise(&caller, &command).await?;
+    let (body, warnings) = tokio::join!(frontend.execute(permitted, &command), frontend.warnings(&command));
     Ok((warnings, body?))
 }
 
@@ -129,16 +135,26 @@ impl Frontend {
         head: &Parts,
         body: Body,
         limit: usize,
-    ) -> Result<(Caller, Bytes), ApiError> {
+    ) -> Result<(Caller, body::Held), ApiError> {
         let examined = match self.authenticator.examine(head) {
             Ok(examined) => examined,
             Err(error) => {
-                body::discard(body, limit).await;
-                return Err(error.into());
+                let error = self.throttle.refuse(peer(head), error);
+                if matches!(error, ApiError::Authentication(_)) {
+                    body::discard(body, limit).await;
+                }
+                return Err(error);
             }
         };
-        let body = body::read(body, limit).await?;
-        let caller = examined.verify(head, &body)?;
+        let body = body::read(body, limit, &self.room).await?;
+        let (verified, body) = if body.len() < LARGE_BODY_BYTES {
+            (examined.verify(head, &body), body)
+        } else {
+            let head = head.clone();
+            let verifying = spawn_blocking(move || (examined.verify(&head, &body), body));
+            verifying.await.map_err(|error| StoreError::Storage(Arc::new(error)))?
+        };
+        let caller = verified.map_err(|error| self.throttle.refuse(peer(head), error))?;
         Ok((caller, body))
     }
 
@@ -156,6 +172,25 @@ impl Frontend {
         }
         Err(ApiError::OtherOwner { owner: owner.clone(), account: account.clone() })
     }
+}
+
+/// The parameters of a query, each of which is given once: a signature says nothing about which of two comes first.
+pub(super) fn query(uri: &Uri) -> Result<Query, ApiError> {
+    let extract::Query(parameters) = extract::Query::<Vec<(String, String)>>::try_from_uri(uri)
+        .map_err(|error| ApiError::BadRequest(error.body_text()))?;
+    let mut query = Query::with_capacity(parameters.len());
+    for (name, value) in parameters {
+        if query.contains_key(&name) {
+            return Err(ApiError::BadRequest(format!("{}: is there more than once", excerpt(&name))));
+        }
+        query.insert(name, value);
+    }
+    Ok(query)
+}
+
+/// The address that a request comes from, if that is known.
+fn peer(head: &Parts) -> Option<IpAddr> {
+    head.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip())
 }
 
 async fn unknown_operation(method: Method, uri: Uri) -> ApiError {
@@ -211,8 +246,15 @@ pub(super) fn observe(
             let error = chain(error);
             tracing::error!(operation = name, method, path, code, seconds, error, "request failed");
         }
+        // anybody can have as many of these as they like
+        Some(error) if asked.is_none() || matches!(error, ApiError::TooManyRefusals { .. }) => {
+            let error = error.to_string();
+            let error = beginning(&error);
+            tracing::debug!(operation = name, method, path, code, seconds, error, "request refused");
+        }
         Some(error) => {
             let error = error.to_string();
+            let error = beginning(&error);
             tracing::info!(operation = name, method, path, code, seconds, error, "request refused");
         }
         None if asked.as_ref().is_some_and(|asked| asked.is_write) => {
@@ -222,7 +264,7 @@ pub(super) fn observe(
     }
 }
 
-/// As much of a text as is logged, of those whom nobody knows as well.
+/// As much of a text as is logged: what stands in it may come from those whom nobody knows.
 fn beginning(text: &str) -> &str {
     &text[..text.floor_char_boundary(LOGGED_BYTES_MAX)]
 }

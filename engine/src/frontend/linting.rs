@@ -30,13 +30,19 @@ impl Frontend {
     pub(super) async fn lint(&self, request: &TransactionRequest) -> Result<Value, ApiError> {
         let meshes: BTreeSet<&str> =
             request.set.changes.iter().map(|change| change.id().mesh_name()).collect();
+        // who waits for a turn holds no meshes
+        let turn = self.planning_turn().await;
         let mut records = Vec::new();
         for mesh in meshes {
             let listing = self.store.list(&mesh_prefix(mesh), At::Newest).await?;
             records.push((mesh.to_owned(), listing.records));
         }
         let (set, settings) = (Arc::clone(&request.set), Arc::clone(&self.settings));
-        let findings = aside(move || findings(&records, &set, &settings.account)).await?;
+        let finding = aside(move || {
+            let _turn = turn;
+            findings(&records, &set, &settings.account)
+        });
+        let findings = finding.await?;
         let shown: Vec<Value> = findings.iter().take(FINDINGS_MAX).map(Finding::to_json).collect();
         Ok(json!({"count": findings.len(), "findings": shown}))
     }

@@ -77,8 +77,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::spawn_blocking;
 
 use self::authentication::Authenticator;
-use self::authorisation::Authoriser;
-use self::caller::Caller;
+use self::authorisation::{Authoriser, Permitted};
 pub use self::error::ApiError;
 pub use self::http::router;
 pub use self::operation::Operation;
@@ -126,22 +125,33 @@ pub struct Frontend {
     authenticator: Authenticator,
     authoriser: Authoriser,
     throttle: Arc<Throttle>,
+    room: body::Room,
+    decoding: Arc<Semaphore>,
     planner: Arc<Planner>,
     /// A commit of this host takes one of them, and a set of changes that lost to others too often takes all.
     turns: Arc<Semaphore>,
 }
+
+/// How many of the largest bodies of one change there is room for.
+const BODIES_HELD: usize = 128;
+
+/// How many large sets of changes are decoded at once: meanwhile they take many times the room of their bodies.
+const DECODED_AT_ONCE: usize = 2;
 
 impl Frontend {
     /// The API over `store`, for everybody.
     pub fn new(store: Arc<dyn Store>, settings: FrontendSettings) -> Self {
         metrics::describe();
         let throttle = Arc::new(Throttle::new(settings.rates));
+        let room = body::Room::new(settings.body_bytes_max * BODIES_HELD);
         Self {
             store,
             settings: Arc::new(settings),
             authenticator: Authenticator::anonymous(),
             authoriser: Authoriser::permissive(),
             throttle,
+            room,
+            decoding: Arc::new(Semaphore::new(DECODED_AT_ONCE)),
             planner: Arc::default(),
             turns: Arc::new(Semaphore::new(TURNS as usize)),
         }
@@ -162,9 +172,10 @@ impl Frontend {
         Self { planner: Arc::new(planner), ..self }
     }
 
-    /// An empty batch for an `operation` of `caller`.
-    fn batch(caller: &Caller, operation: Operation) -> Batch {
-        Batch::definitions(caller.name(), operation.to_string())
+    /// A batch for an `operation` of somebody, which relies on what permitted it and changes nothing yet.
+    fn batch(permitted: &Permitted<'_>, operation: Operation) -> Batch {
+        let batch = Batch::definitions(permitted.caller.name(), operation.to_string());
+        permitted.relies_on.iter().cloned().fold(batch, Batch::require)
     }
 
     /// The turn to commit; with `is_alone` no other commit of this host is made while it is held.

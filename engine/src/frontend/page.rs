@@ -7,6 +7,7 @@ use legation_proto::version::content_hash;
 
 use super::command::Query;
 use super::error::ApiError;
+use crate::model::shape::error::quote;
 
 /// The most resources on a page, and how many there are if the client does not say.
 pub(super) const RESOURCES_MAX: usize = 100;
@@ -35,7 +36,7 @@ impl Page {
             Some(given) => match given.parse() {
                 Ok(limit) if (1..=items_max).contains(&limit) => limit,
                 _ => {
-                    let problem = format!("limit: {given:?} is not an integer in 1..={items_max}");
+                    let problem = format!("limit: {} is not an integer in 1..={items_max}", quote(given));
                     return Err(ApiError::BadRequest(problem));
                 }
             },

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use legation_proto::id::{FragmentKey, NodeId};
 use legation_proto::version::Transaction;
 use serde_json::Value;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::shown::Shown;
 use super::caller::Caller;
@@ -27,8 +27,13 @@ use crate::store::{At, Precondition, Record};
 use crate::transformer::definitions::MeshDefinitions;
 use crate::transformer::keys::{self, DerivedKey};
 
-/// How many plans are made at once; others wait. Each takes a core for as long as a pass over its meshes.
+/// How many plans are made at once, and meshes looked through for what black-holes traffic; others wait. Each takes a core for as
+/// long as a pass over its meshes, and the room of these.
 const AT_ONCE: usize = 2;
+
+/// The turn of somebody to do so. It goes along to the thread that does it, and is over when that is done, whether or not anybody
+/// still waits for the answer.
+pub(super) type PlanningTurn = Option<OwnedSemaphorePermit>;
 
 /// Counts the Envoys of a node that are connected to this host.
 pub type ConnectedEnvoys = dyn Fn(&NodeId) -> usize + Send + Sync;
@@ -39,7 +44,7 @@ pub struct Planner {
     control_plane: String,
     /// Nothing where the Envoys are connected to other hosts.
     connected: Option<Arc<ConnectedEnvoys>>,
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
 }
 
 impl Planner {
@@ -58,7 +63,7 @@ impl Default for Planner {
     /// Knows no Envoys, and takes the identifier of a host to be as long as they are.
     fn default() -> Self {
         let control_plane = format!("legation/{}", uuid::Uuid::nil());
-        Self { control_plane, connected: None, turns: Semaphore::new(AT_ONCE) }
+        Self { control_plane, connected: None, turns: Arc::new(Semaphore::new(AT_ONCE)) }
     }
 }
 
@@ -107,6 +112,8 @@ impl PlanRequest {
 impl Frontend {
     /// Tells what the set that `request` asks for would do. Nothing is committed.
     pub(super) async fn plan(&self, caller: &Caller, request: &PlanRequest) -> Result<Value, ApiError> {
+        // who waits for a turn holds no meshes
+        let turn = self.planning_turn().await;
         let names = request.transaction.set.meshes();
         let mut before = Vec::new();
         for mesh in &names {
@@ -132,8 +139,8 @@ impl Frontend {
         }
         let (planner, settings) = (Arc::clone(&self.planner), Arc::clone(&self.settings));
         let show = request.show.clone();
-        let _turn = self.planner.turns.acquire().await;
         let planning = aside(move || {
+            let _turn = turn;
             let change = |(name, definitions, stored): (Arc<str>, Vec<Record>, Vec<Record>)| {
                 mesh_change(&name, &definitions, &stored, &resolved, basis + 1)
             };
@@ -151,6 +158,12 @@ impl Frontend {
             shown.render(&plan, |key| planner.connected(key))
         });
         planning.await?
+    }
+
+    /// Waits for a turn to make a plan, or the like.
+    pub(super) async fn planning_turn(&self) -> PlanningTurn {
+        // nobody closes the semaphore
+        Arc::clone(&self.planner.turns).acquire_owned().await.ok()
     }
 
     /// Refuses what there is no room for, as a commit would.

@@ -3,12 +3,13 @@
 //! They have a record of their own beside the definition, so a change of them is no change of the definition: its
 //! `version` stays, no update is in its way, and no Envoy hears of it.
 
-use super::caller::Caller;
+use super::authorisation::Permitted;
 use super::error::ApiError;
 use super::page::{self, Page};
 use super::{Frontend, Operation};
 use crate::model::tags::TAGS_MAX;
 use crate::model::{ResourceId, Tags};
+use crate::store::Precondition;
 
 /// Some of the tags of a resource, and the token for the next.
 pub(super) struct ListedTags {
@@ -19,32 +20,49 @@ pub(super) struct ListedTags {
 impl Frontend {
     /// The tags of `id`, whether it exists or not.
     pub(super) async fn tags(&self, id: &ResourceId) -> Result<Tags, ApiError> {
-        match self.store.get(&id.tags_key()).await? {
-            Some(record) => Ok(Tags::decode(id, &record.value)?),
-            None => Ok(Tags::default()),
-        }
+        Ok(self.tags_and_precondition(id).await?.0)
+    }
+
+    /// The same, and that they are still those.
+    pub(super) async fn tags_and_precondition(
+        &self,
+        id: &ResourceId,
+    ) -> Result<(Tags, Precondition), ApiError> {
+        let key = id.tags_key();
+        Ok(match self.store.get(&key).await? {
+            Some(record) => {
+                let tags = Tags::decode(id, &record.value)?;
+                (tags, Precondition::Equal { key: key.into(), value: record.value })
+            }
+            None => (Tags::default(), Precondition::Absent { key: key.into() }),
+        })
     }
 
     /// Adds `tags` to those of `id`, in place of those with the same keys.
-    pub(super) async fn tag(&self, caller: &Caller, id: &ResourceId, tags: &Tags) -> Result<(), ApiError> {
+    pub(super) async fn tag(
+        &self,
+        permitted: &Permitted<'_>,
+        id: &ResourceId,
+        tags: &Tags,
+    ) -> Result<(), ApiError> {
         let with = |current: Tags| current.with(tags);
-        self.change_tags(caller, Operation::TagResource, id, with).await
+        self.change_tags(permitted, Operation::TagResource, id, with).await
     }
 
     /// Takes the tags with these keys from `id`, where there are such.
     pub(super) async fn untag(
         &self,
-        caller: &Caller,
+        permitted: &Permitted<'_>,
         id: &ResourceId,
         keys: &[String],
     ) -> Result<(), ApiError> {
         let without = |current: Tags| current.without(keys);
-        self.change_tags(caller, Operation::UntagResource, id, without).await
+        self.change_tags(permitted, Operation::UntagResource, id, without).await
     }
 
     async fn change_tags(
         &self,
-        caller: &Caller,
+        permitted: &Permitted<'_>,
         operation: Operation,
         id: &ResourceId,
         change: impl FnOnce(Tags) -> Tags,
@@ -52,11 +70,7 @@ impl Frontend {
         self.require_containers(id).await?;
         self.require(id.clone()).await?;
         let key = id.tags_key();
-        let record = self.store.get(&key).await?;
-        let current = match &record {
-            Some(record) => Tags::decode(id, &record.value)?,
-            None => Tags::default(),
-        };
+        let (current, unchanged) = self.tags_and_precondition(id).await?;
         let changed = change(current.clone());
         if changed == current {
             return Ok(());
@@ -64,11 +78,7 @@ impl Frontend {
         if changed.len() > TAGS_MAX {
             return Err(ApiError::TooManyTags { id: id.clone(), count: changed.len() });
         }
-        let batch = Self::batch(caller, operation).if_present(id.key());
-        let batch = match record {
-            Some(record) => batch.if_equal(key.clone(), record.value),
-            None => batch.if_absent(key.clone()),
-        };
+        let batch = Self::batch(permitted, operation).if_present(id.key()).require(unchanged);
         let batch = if changed.is_empty() { batch.delete(key) } else { batch.put(key, changed.encode()) };
         self.commit(batch).await.map(drop)
     }

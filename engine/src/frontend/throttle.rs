@@ -1,7 +1,11 @@
 //! How often a caller may ask.
 //!
 //! Each caller has a bucket for reads and one for writes, which fill up evenly and hold the calls of one second.
+//!
+//! Who cannot be told who they are has a bucket for their address, of which only what is refused takes anything: so nobody
+//! keeps another out by being refused from the same address, be it that of a load balancer.
 
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -10,6 +14,7 @@ use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::authentication::AuthenticationError;
 use super::caller::Caller;
 use super::error::ApiError;
 
@@ -26,40 +31,66 @@ pub struct Rates {
     pub reads: Option<NonZeroU32>,
     /// For what changes something.
     pub writes: Option<NonZeroU32>,
+    /// How often in a second one address is told why nobody is let in by its requests.
+    pub refusals: NonZeroU32,
 }
 
 impl Default for Rates {
     fn default() -> Self {
-        Self { reads: NonZeroU32::new(20_000), writes: NonZeroU32::new(10_000) }
+        let refusals = NonZeroU32::MIN.saturating_add(99);
+        Self { reads: NonZeroU32::new(20_000), writes: NonZeroU32::new(10_000), refusals }
     }
 }
 
 /// The buckets of all callers.
-pub(super) struct Throttle {
+pub struct Throttle {
     reads: Option<Buckets>,
     writes: Option<Buckets>,
+    refusals: Buckets,
 }
 
-/// The buckets of callers by the hashes of their names.
+/// The buckets of callers by the hashes of their names, or of addresses.
 type Buckets = RateLimiter<u64, HashMapStateStore<u64>, DefaultClock>;
 
 impl Throttle {
-    pub(super) fn new(rates: Rates) -> Self {
+    /// Buckets that are full.
+    pub fn new(rates: Rates) -> Self {
         let buckets = |rate: NonZeroU32| RateLimiter::hashmap(Quota::per_second(rate));
-        Self { reads: rates.reads.map(buckets), writes: rates.writes.map(buckets) }
+        Self {
+            reads: rates.reads.map(buckets),
+            writes: rates.writes.map(buckets),
+            refusals: buckets(rates.refusals),
+        }
     }
 
     /// Refuses the call of a caller who has asked too often.
-    pub(super) fn admit(&self, caller: &Caller, is_write: bool) -> Result<(), ApiError> {
+    pub fn admit(&self, caller: &Caller, is_write: bool) -> Result<(), ApiError> {
         let buckets = if is_write { &self.writes } else { &self.reads };
-        let wait = buckets.as_ref().and_then(|buckets| take(buckets, caller.name()));
+        let wait = buckets.as_ref().and_then(|buckets| take(buckets, caller.name().as_bytes()));
         wait.map_or(Ok(()), |retry_after| Err(ApiError::TooManyRequests { retry_after }))
+    }
+
+    /// What a request of `address` that is refused for `error` is told: why, unless too many were told so.
+    pub(super) fn refuse(&self, address: Option<IpAddr>, error: AuthenticationError) -> ApiError {
+        match take(&self.refusals, &origin(address)) {
+            None => error.into(),
+            Some(retry_after) => ApiError::TooManyRefusals { retry_after },
+        }
     }
 }
 
-/// Takes one call from the bucket of a caller; how long it takes until there is one if there is none.
-fn take(buckets: &Buckets, name: &str) -> Option<Duration> {
-    let mut key = xxh3_64(name.as_bytes());
+/// What has a bucket for what is refused. Who has an address of IPv6 has the 64 bits after its network for themselves.
+fn origin(address: Option<IpAddr>) -> Vec<u8> {
+    match address.map(|address| address.to_canonical()) {
+        None => Vec::new(),
+        Some(IpAddr::V4(address)) => address.octets().to_vec(),
+        Some(IpAddr::V6(address)) => address.octets()[..8].to_vec(),
+    }
+}
+
+/// Takes one call from the bucket of `name`; how long it takes until there is one if there is none.
+fn take(buckets: &Buckets, name: &[u8]) -> Option<Duration> {
+    let mut key = xxh3_64(name);
     if buckets.len() >= CALLERS_MAX {
         // a bucket that is full again is as good as a new one
         buckets.retain_recent();
@@ -79,7 +110,8 @@ mod tests {
     const WRITE: bool = true;
 
     fn throttle(reads: u32, writes: u32) -> Throttle {
-        Throttle::new(Rates { reads: NonZeroU32::new(reads), writes: NonZeroU32::new(writes) })
+        let (reads, writes) = (NonZeroU32::new(reads), NonZeroU32::new(writes));
+        Throttle::new(Rates { reads, writes, refusals: NonZeroU32::MIN })
     }
 
     #[test]
@@ -95,6 +127,32 @@ mod tests {
         assert!(throttle.admit(&other, READ).is_ok());
         for _ in 0..100 {
             assert!(throttle.admit(&one, WRITE).is_ok(), "no limit");
+        }
+    }
+
+    #[test]
+    fn each_address_has_a_bucket_for_what_is_refused() {
+        let throttle = throttle(0, 0);
+        let is_told = |address: &str| {
+            let error = throttle.refuse(Some(address.parse().unwrap()), AuthenticationError::Missing);
+            match error {
+                ApiError::Authentication(_) => true,
+                ApiError::TooManyRefusals { retry_after } => {
+                    assert!(retry_after <= Duration::from_secs(1));
+                    false
+                }
+                other => panic!("{other}"),
+            }
+        };
+        // one call comes back in a second: not all of these are told on any machine
+        let are_all_told = |address: &str| (0..100).all(|_| is_told(address));
+        for (address, same, other) in [
+            ("192.0.2.1", "::ffff:192.0.2.1", "192.0.2.2"),
+            ("2001:db8::1", "2001:db8::ffff:0:0:2", "2001:db8:0:1::1"),
+        ] {
+            assert!(is_told(address));
+            assert!(!are_all_told(same), "{same}");
+            assert!(is_told(other), "{other}");
         }
     }
 

@@ -20,6 +20,12 @@ use crate::store::{At, Batch, Precondition, Record};
 /// What this is called in the journal.
 pub(super) const OPERATION: &str = "ApplyChanges";
 
+/// How many changes a set may have: some times what a transaction may change, for sets of which most is as it should be.
+const CHANGES_MAX: usize = 50_000;
+
+/// From how many wrong fields on the rest of a set is not looked at: a body of some megabytes has room for millions.
+const ERRORS_MAX: usize = 100;
+
 /// A set of changes that is asked for.
 #[derive(Debug)]
 pub(super) struct TransactionRequest {
@@ -37,20 +43,28 @@ impl TransactionRequest {
     pub(super) fn decode(body: &[u8]) -> Result<Self, ApiError> {
         let members = members(body, &["apply", "delete", "ifTransaction"])?;
         let mut errors = Vec::new();
-        let mut changes = Vec::new();
-        for (index, document) in list(&members, "apply", &mut errors).iter().enumerate() {
-            match put(document, index) {
-                Ok(put) => changes.push(put),
+        let if_transaction = optional_number(&members, "ifTransaction", &mut errors);
+        let (documents, names) =
+            (list(&members, "apply", &mut errors), list(&members, "delete", &mut errors));
+        let count = documents.len() + names.len();
+        if count > CHANGES_MAX {
+            let problem = format!("apply, delete: have {count} changes; at most {CHANGES_MAX} are allowed");
+            return Err(ApiError::BadRequest(problem));
+        }
+        let documents = documents.iter().enumerate().map(|(index, document)| put(document, index));
+        let names = names.iter().enumerate().map(|(index, name)| deletion(name, index));
+        let mut changes = Vec::with_capacity(count);
+        for change in documents.chain(names) {
+            match change {
+                Ok(change) => changes.push(change),
                 Err(wrong) => errors.extend(wrong),
             }
-        }
-        for (index, name) in list(&members, "delete", &mut errors).iter().enumerate() {
-            match resource(name) {
-                Ok(id) => changes.push(Change::Delete { id }),
-                Err(problem) => errors.push(Path::root("delete").index(index).error(problem)),
+            if errors.len() >= ERRORS_MAX {
+                errors.truncate(ERRORS_MAX);
+                errors.push(Path::root("apply, delete").error("may have more errors; these are the first"));
+                break;
             }
         }
-        let if_transaction = optional_number(&members, "ifTransaction", &mut errors);
         if !errors.is_empty() {
             return Err(ApiError::Invalid(errors));
         }
@@ -71,6 +85,12 @@ fn put(document: &Value, index: usize) -> Result<Change, Vec<FieldError>> {
     };
     let (spec, tags) = request::spec_and_tags(id.kind(), &members).map_err(of_resource)?;
     Ok(Change::Put { id, spec, tags })
+}
+
+/// The deletion that a name asks for.
+fn deletion(name: &Value, index: usize) -> Result<Change, Vec<FieldError>> {
+    let at = Path::root("delete").index(index);
+    resource(name).map(|id| Change::Delete { id }).map_err(|problem| vec![at.error(problem)])
 }
 
 /// The members of the object in `body` that are not null, of which others than `known` are refused.
@@ -163,10 +183,11 @@ impl Frontend {
     /// What a set of `caller` does to the definitions as they are, if the policies allow each change of it.
     pub(super) async fn resolve(&self, caller: &Caller, set: &Arc<ChangeSet>) -> Result<Resolved, ApiError> {
         let current = Arc::new(Current::read(self.store.as_ref(), set).await?);
+        let mut relies_on = Vec::new();
         if let Some(policies) = self.authoriser.policies() {
             // before anything is said about what exists
             let effects = self.make(set, &current, ChangeSet::effects).await??;
-            self.authorise_effects(caller, &policies, &effects).await?;
+            relies_on = self.authorise_effects(caller, &policies, &current, &effects).await?;
         }
         let resolved =
             self.make(set, &current, ChangeSet::resolve).await?.map_err(|refusal| match refusal {
@@ -176,7 +197,7 @@ impl Frontend {
         for spec in resolved.new_specs() {
             self.settings.quotas.check(spec)?;
         }
-        Ok(resolved)
+        Ok(resolved.relying_on(relies_on))
     }
 
     /// What `work` makes of a set and of the definitions as they are.

@@ -1,6 +1,6 @@
 //! Replacing the specification of a resource.
 
-use super::caller::Caller;
+use super::authorisation::Permitted;
 use super::client_token::Repeated;
 use super::error::ApiError;
 use super::references::{referrer_key, targets};
@@ -12,17 +12,18 @@ impl Frontend {
     /// the current one changes nothing at all.
     pub(super) async fn update(
         &self,
-        caller: &Caller,
+        permitted: &Permitted<'_>,
         id: &ResourceId,
         spec: &Spec,
         token: Option<&str>,
     ) -> Result<Definition, ApiError> {
         let operation = Operation::Update(id.kind());
         let no_tags = Tags::default();
-        let remembering = match self.repeated(caller, operation, token, (id, spec, &no_tags)).await? {
-            Repeated::Yes(definition) => return Ok(*definition),
-            Repeated::No(remembering) => remembering,
-        };
+        let remembering =
+            match self.repeated(permitted.caller, operation, token, (id, spec, &no_tags)).await? {
+                Repeated::Yes(definition) => return Ok(*definition),
+                Repeated::No(remembering) => remembering,
+            };
         let found = self.find(id).await?;
         let current = found.definition;
         if current.spec == *spec {
@@ -37,7 +38,7 @@ impl Frontend {
             Definition { spec: spec.clone(), metadata: current.metadata.updated(now_ms), ..current };
         let key = id.key();
         let uid = &updated.metadata.uid;
-        let mut batch = Self::batch(caller, operation)
+        let mut batch = Self::batch(permitted, operation)
             .if_equal(key.clone(), found.record.value)
             .put(key.clone(), updated.encode());
         for target in old_targets.difference(&new_targets) {

@@ -1,6 +1,7 @@
 //! Which resource: its kind, its mesh, its parent and its name.
 
 use std::fmt::{self, Display};
+use std::iter::successors;
 
 use super::kind::Kind;
 use super::shape::error::excerpt;
@@ -160,12 +161,19 @@ impl ResourceId {
         if scheme != "arn" || service != "appmesh" {
             return None;
         }
-        ResourceId::from_path(path)
+        ResourceId::from_path(path).filter(ResourceId::is_possible)
     }
 
     /// The resource that a user names, by its path or its ARN.
     pub fn from_name(name: &str) -> Option<ResourceId> {
-        ResourceId::from_path(name).or_else(|| ResourceId::from_arn(name))
+        let id = ResourceId::from_path(name).or_else(|| ResourceId::from_arn(name));
+        id.filter(ResourceId::is_possible)
+    }
+
+    /// Whether there can be such a resource: users name what they like, and what they name is shown to others.
+    fn is_possible(&self) -> bool {
+        let mut ids = successors(Some(self.clone()), ResourceId::container);
+        ids.all(|id| check_name(id.kind, &id.name).is_ok())
     }
 }
 

@@ -11,7 +11,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 use super::provider;
-use crate::watched_files::{WatchedFiles, WatchedFilesError};
+use crate::watched_files::{self, WatchedFiles, WatchedFilesError};
 
 /// Where a certificate and its key are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,9 +44,13 @@ impl CertificateFiles {
         name: &'static str,
         protocols: &'static [&'static str],
     ) -> Result<(WatchedFiles<ServerConfig>, watch::Receiver<Arc<ServerConfig>>), WatchedFilesError> {
-        let make = |contents: &[Vec<u8>]| match contents {
-            [certificate, key] => server_config(certificate, key, protocols),
-            _ => Err(CertificateError::NoCertificate),
+        let key_path = self.key.clone();
+        let make = move |contents: &[Vec<u8>]| {
+            watched_files::warn_if_public(&key_path, "private key");
+            match contents {
+                [certificate, key] => server_config(certificate, key, protocols),
+                _ => Err(CertificateError::NoCertificate),
+            }
         };
         WatchedFiles::open(name, vec![self.certificate, self.key], make)
     }

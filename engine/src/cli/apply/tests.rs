@@ -413,7 +413,7 @@ fn tags_become_what_the_files_say() {
 #[test]
 fn who_is_throttled_waits_for_the_next_turn() {
     let rate = NonZeroU32::new(3);
-    let setup = Setup::with_rates(Rates { reads: rate, writes: rate });
+    let setup = Setup::with_rates(Rates { reads: rate, writes: rate, ..Rates::default() });
     setup.write("mesh/route.yaml", ROUTE);
     setup.write("mesh/rest.yaml", REST);
     setup.check_silently(&["mesh"]);

@@ -13,9 +13,7 @@
 //! It is taken apart by hand, because the errors of a parser show what they stumble upon, and that may be a secret.
 
 use std::collections::HashMap;
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -26,7 +24,7 @@ use toml::{Table, Value};
 
 use super::access_key::{AccessKey, AccessKeys};
 use crate::frontend::caller::{ANONYMOUS, Caller};
-use crate::watched_files::{WatchedFiles, WatchedFilesError};
+use crate::watched_files::{self, WatchedFiles, WatchedFilesError};
 
 /// The name of the tables.
 const TABLES: &str = "access-key";
@@ -67,7 +65,7 @@ impl AccessKeys {
     ) -> Result<(WatchedFiles<Self>, watch::Receiver<Arc<Self>>), WatchedFilesError> {
         let paths = vec![path.clone()];
         WatchedFiles::open("access_keys", paths, move |contents| {
-            warn_if_public(&path);
+            watched_files::warn_if_public(&path, "access keys");
             Self::parse(contents.first().map_or(&[][..], Vec::as_slice))
         })
     }
@@ -114,17 +112,6 @@ impl AccessKeys {
             return Err(AccessKeysError::Empty);
         }
         Ok(Self(keys))
-    }
-}
-
-/// Kubernetes mounts secrets so that everybody in the container can read them, so this is no reason to refuse.
-fn warn_if_public(path: &Path) {
-    let is_public = fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o007 != 0);
-    if is_public {
-        tracing::warn!(
-            path = %path.display(),
-            "every user of this system can read the access keys; its owner should be the only one: chmod 600"
-        );
     }
 }
 

@@ -46,6 +46,9 @@ const EXPIRES_SECONDS_MAX: u64 = 7 * 24 * 60 * 60;
 /// How many characters a signature has.
 const SIGNATURE_CHARS: usize = 64;
 
+/// How many headers may be signed: as many as a request may have. There would be room for the names of thousands.
+const SIGNED_HEADERS_MAX: usize = 100;
+
 /// What a request says about its signature. Nothing of it is proven.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Claim {
@@ -199,6 +202,9 @@ fn claim(
     let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     if signature.len() != SIGNATURE_CHARS || !signature.bytes().all(is_hex) {
         return Err(incomplete(format!("the signature is not {SIGNATURE_CHARS} digits from 0-9 a-f")));
+    }
+    if signed_headers.split(';').nth(SIGNED_HEADERS_MAX).is_some() {
+        return Err(incomplete(format!("more than {SIGNED_HEADERS_MAX} headers are signed")));
     }
     let signed_headers: Vec<String> = signed_headers.split(';').map(str::to_owned).collect();
     let is_lower_case =

@@ -6,6 +6,7 @@
 //! | `timestamp` | points in time as signatures have them |
 //! | `signature` | the signature that the request must have |
 //! | `access_key`, `access_key_file` | who may sign, and with what |
+//! | `browser` | what is refused where nobody signs: requests of pages in browsers |
 //! | `refusal` | why a request is not let in, and what its client is told |
 //!
 //! What can be refused by the head of a request is refused by it, so that who has no access key costs little: the body
@@ -15,6 +16,7 @@
 
 mod access_key;
 mod access_key_file;
+mod browser;
 mod claim;
 mod refusal;
 mod signature;
@@ -46,9 +48,19 @@ const SERVICE: &str = "appmesh";
 const SKEW_MAX: Duration = Duration::from_secs(5 * 60);
 
 /// Tells who makes a request. Cheap to clone.
-#[derive(Clone, Default)]
-pub struct Authenticator {
-    signed: Option<Signed>,
+#[derive(Clone)]
+pub struct Authenticator(Asked);
+
+/// What is asked for.
+#[derive(Clone)]
+enum Asked {
+    /// Nothing but not to be a page in a browser.
+    Nothing {
+        /// Whether the API has a loopback address.
+        is_local: bool,
+    },
+    /// A signature.
+    Signature(Signed),
 }
 
 /// What is asked for where requests must be signed.
@@ -59,14 +71,19 @@ struct Signed {
 }
 
 impl Authenticator {
-    /// Lets everybody in, whatever the signature, as nobody in particular.
+    /// Lets everybody in but pages in browsers, whatever the signature, as nobody in particular.
     pub fn anonymous() -> Self {
-        Self::default()
+        Self(Asked::Nothing { is_local: false })
+    }
+
+    /// The same where the API has a loopback address, so that no name but that of this machine is its own.
+    pub fn anonymous_and_local() -> Self {
+        Self(Asked::Nothing { is_local: true })
     }
 
     /// Lets in who has signed with one of the current `keys`, for `region`.
     pub fn new(keys: watch::Receiver<Arc<AccessKeys>>, region: &str) -> Self {
-        Self { signed: Some(Signed { keys, region: region.into() }) }
+        Self(Asked::Signature(Signed { keys, region: region.into() }))
     }
 
     /// What is known by the head of a request; its signature is yet to be verified.
@@ -76,8 +93,12 @@ impl Authenticator {
 
     /// The same, with another clock.
     pub fn examine_at(&self, head: &Parts, now: SystemTime) -> Result<Examined, AuthenticationError> {
-        let Some(signed) = &self.signed else {
-            return Ok(Examined(None));
+        let signed = match &self.0 {
+            Asked::Nothing { is_local } => {
+                browser::check(head, *is_local)?;
+                return Ok(Examined(None));
+            }
+            Asked::Signature(signed) => signed,
         };
         let claim = Claim::parse(head)?;
         signed.check_scope(&claim)?;

@@ -52,6 +52,9 @@ pub enum AuthenticationError {
     /// The time of the access key is over.
     #[error("the access key expired at {}", humantime::format_rfc3339_seconds(*.0))]
     ExpiredKey(SystemTime),
+    /// Nobody has to sign, and so no page in a browser is let in.
+    #[error("requests of browsers are refused while nobody has to sign: {0}")]
+    Browser(&'static str),
     /// There is a session token.
     #[error("session tokens are not issued here, use the access key alone")]
     SessionToken,
@@ -65,6 +68,7 @@ impl AuthenticationError {
             Self::Incomplete(_) => (StatusCode::BAD_REQUEST, "IncompleteSignatureException"),
             Self::Invalid(_) | Self::Skewed { .. } => (StatusCode::FORBIDDEN, "InvalidSignatureException"),
             Self::Expired { .. } => (StatusCode::BAD_REQUEST, "RequestExpired"),
+            Self::Browser(_) => (StatusCode::FORBIDDEN, "AccessDeniedException"),
             Self::UnknownKey | Self::DisabledKey | Self::ExpiredKey(_) | Self::SessionToken => {
                 (StatusCode::FORBIDDEN, "UnrecognizedClientException")
             }

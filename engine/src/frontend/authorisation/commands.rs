@@ -7,14 +7,33 @@ use tokio::task::yield_now;
 
 use super::{Action, Forbidden, Policies, Question, Subject};
 use crate::frontend::caller::Caller;
-use crate::frontend::change_set::{Effect, Tagged};
+use crate::frontend::change_set::{Current, Effect, Tagged};
 use crate::frontend::command::{Command, Subject as CommandSubject};
 use crate::frontend::error::ApiError;
 use crate::frontend::{Frontend, Operation};
 use crate::model::{ResourceId, Tags};
+use crate::store::Precondition;
 
 /// After how many questions of a set others may use the thread.
 const QUESTIONS_AT_ONCE: usize = 64;
+
+/// Somebody who may do what they ask for.
+#[derive(Debug)]
+pub(in crate::frontend) struct Permitted<'a> {
+    /// Who.
+    pub(in crate::frontend) caller: &'a Caller,
+    /// That the tags which policies were shown are still those: a commit requires it, or a resource that has just got another
+    /// owner would be changed by the one before.
+    pub(in crate::frontend) relies_on: Vec<Precondition>,
+}
+
+/// What is known of resources while questions are asked.
+#[derive(Debug, Default)]
+struct Known {
+    tags: HashMap<ResourceId, Tags>,
+    /// That the tags which were read are still those.
+    relies_on: Vec<Precondition>,
+}
 
 /// What something that App Mesh does not have is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,22 +61,24 @@ impl Scope {
 
 impl Frontend {
     /// Refuses a `command` that the policies do not allow the caller.
-    pub(in crate::frontend) async fn authorise(
+    pub(in crate::frontend) async fn authorise<'a>(
         &self,
-        caller: &Caller,
+        caller: &'a Caller,
         command: &Command,
-    ) -> Result<(), ApiError> {
+    ) -> Result<Permitted<'a>, ApiError> {
         let Some(policies) = self.authoriser.policies() else {
-            return Ok(());
+            return Ok(Permitted { caller, relies_on: Vec::new() });
         };
         let none = Tags::default();
+        let mut known = Known::default();
         let subject = match (command, command.subject()) {
             (Command::Create { tags, .. }, CommandSubject::Resource(id)) => {
-                self.subject(id, Some(tags), &mut HashMap::new()).await?
+                known.tags.insert(id.clone(), tags.clone());
+                self.subject(id, &mut known).await?
             }
-            (_, CommandSubject::Resource(id)) => self.subject(id, None, &mut HashMap::new()).await?,
+            (_, CommandSubject::Resource(id)) => self.subject(id, &mut known).await?,
             (_, CommandSubject::Collection(collection)) => match &collection.container {
-                Some(container) => self.subject(container, None, &mut HashMap::new()).await?,
+                Some(container) => self.subject(container, &mut known).await?,
                 None => Vec::new(),
             },
         };
@@ -68,7 +89,8 @@ impl Frontend {
         };
         let action = Action::AppMesh(command.operation());
         let question = Question { caller, action, subject: &subject, tags, untagged };
-        Ok(self.check(&policies, &question)?)
+        self.check(&policies, &question)?;
+        Ok(Permitted { caller, relies_on: known.relies_on })
     }
 
     /// Refuses an `action` of `scope` that the policies do not allow the caller.
@@ -86,7 +108,7 @@ impl Frontend {
             Scope::Meshes(meshes) => {
                 let mut subjects = Vec::with_capacity(meshes.len());
                 for mesh in meshes {
-                    subjects.push(self.subject(&ResourceId::mesh(mesh), None, &mut HashMap::new()).await?);
+                    subjects.push(self.subject(&ResourceId::mesh(mesh), &mut Known::default()).await?);
                 }
                 subjects
             }
@@ -98,18 +120,22 @@ impl Frontend {
         Ok(())
     }
 
-    /// Refuses a set of changes with these `effects`, unless the policies allow the caller each of them by itself.
+    /// Refuses a set of changes with these `effects` on what is `current`, unless the policies allow the caller each of them by
+    /// itself. The answer is what that relies on.
     pub(in crate::frontend) async fn authorise_effects(
         &self,
         caller: &Caller,
         policies: &Policies,
+        current: &Current,
         effects: &[Effect],
-    ) -> Result<(), ApiError> {
+    ) -> Result<Vec<Precondition>, ApiError> {
         // what is made in the set has the tags that it is made with, and what is there those that it has
-        let mut known: HashMap<ResourceId, Tags> =
-            effects.iter().map(|effect| (effect.id.clone(), tags_of(effect))).collect();
+        let mut known = Known {
+            tags: effects.iter().map(|effect| (effect.id.clone(), tags_of(effect))).collect(),
+            relies_on: effects.iter().map(|effect| current.tags_unchanged(&effect.id)).collect(),
+        };
         for (index, effect) in effects.iter().enumerate() {
-            let subject = self.subject(&effect.id, None, &mut known).await?;
+            let subject = self.subject(&effect.id, &mut known).await?;
             let (tagged, untagged) = changed_tags(effect);
             for operation in effect.operations() {
                 let question = Question {
@@ -125,30 +151,24 @@ impl Frontend {
                 yield_now().await;
             }
         }
-        Ok(())
+        Ok(known.relies_on)
     }
 
     fn check(&self, policies: &Policies, question: &Question<'_>) -> Result<(), Forbidden> {
         self.authoriser.check(policies, question, &self.settings)
     }
 
-    /// A resource and what it lies in, with their tags: of itself `tags` if they are given, of each what is `known`, or
-    /// else what is stored, which is known then.
-    async fn subject(
-        &self,
-        id: &ResourceId,
-        tags: Option<&Tags>,
-        known: &mut HashMap<ResourceId, Tags>,
-    ) -> Result<Vec<Subject>, ApiError> {
+    /// A resource and what it lies in, with their tags: of each what is `known`, or else what is stored, which is known then.
+    async fn subject(&self, id: &ResourceId, known: &mut Known) -> Result<Vec<Subject>, ApiError> {
         let mut subject = Vec::with_capacity(3);
         for id in successors(Some(id.clone()), ResourceId::container) {
-            let tags = match (tags, known.get(&id)) {
-                (Some(tags), _) if subject.is_empty() => tags.clone(),
-                (_, Some(tags)) => tags.clone(),
-                (_, None) => {
-                    let stored = self.tags(&id).await?;
-                    known.insert(id.clone(), stored.clone());
-                    stored
+            let tags = match known.tags.get(&id) {
+                Some(tags) => tags.clone(),
+                None => {
+                    let (tags, unchanged) = self.tags_and_precondition(&id).await?;
+                    known.relies_on.push(unchanged);
+                    known.tags.insert(id.clone(), tags.clone());
+                    tags
                 }
             };
             subject.push(Subject { id, tags });

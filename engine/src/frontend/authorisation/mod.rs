@@ -28,7 +28,7 @@ mod tests;
 
 pub use self::action::Action;
 pub use self::authoriser::{Authoriser, Forbidden};
-pub(in crate::frontend) use self::commands::Scope;
+pub(in crate::frontend) use self::commands::{Permitted, Scope};
 pub use self::denials::{DENIALS_MAX, DENIALS_OF_USER_MAX, Denial, Denials, Denied};
 pub use self::policies::{Policies, PoliciesError, ReadError};
 pub use self::question::{Question, Subject};

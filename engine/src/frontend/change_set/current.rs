@@ -121,15 +121,20 @@ impl Current {
         self.values.get(id)
     }
 
-    pub(super) fn tags_value(&self, id: &ResourceId) -> Option<&Bytes> {
-        self.tags.get(id)
+    /// That the tags of something in the set are those that were read.
+    pub fn tags_unchanged(&self, id: &ResourceId) -> Precondition {
+        let key = id.tags_key().into();
+        match self.tags.get(id) {
+            Some(value) => Precondition::Equal { key, value: value.clone() },
+            None => Precondition::Absent { key },
+        }
     }
 
     pub(super) fn tagged(&self, id: &ResourceId) -> Result<Option<Tagged>, DecodeError> {
         let Some(value) = self.value(id) else {
             return Ok(None);
         };
-        let tags = self.tags_value(id).map(|value| Tags::decode(id, value)).transpose()?;
+        let tags = self.tags.get(id).map(|value| Tags::decode(id, value)).transpose()?;
         let definition = Definition::decode(id, value)?;
         Ok(Some(Tagged { definition, tags: tags.unwrap_or_default() }))
     }

@@ -18,8 +18,11 @@ use super::{Answer, Api, gateway_route_spec, gateway_spec, node_provider, route_
 use crate::frontend::authentication::tests::Signing;
 use crate::frontend::authentication::{AccessKeys, Authenticator};
 use crate::frontend::authorisation::{Authoriser, Denials, Policies};
-use crate::frontend::{Frontend, FrontendSettings, Operation, path, router};
-use crate::model::{Kind, ResourceId};
+use crate::frontend::caller::Caller;
+use crate::frontend::command::Command;
+use crate::frontend::transactions::{TransactionRequest, Untouched};
+use crate::frontend::{ApiError, Frontend, FrontendSettings, Operation, path, router};
+use crate::model::{Kind, Path, ResourceId, Spec, Tags};
 use crate::store::{At, Record, Store};
 use crate::watched_files::WatchedFile;
 
@@ -60,6 +63,7 @@ struct World {
     api: Api,
     /// For who has no key.
     open: Router,
+    frontend: Frontend,
     denials: Arc<Denials>,
 }
 
@@ -74,10 +78,11 @@ impl World {
         let authoriser = Authoriser::new(policies, Arc::clone(&denials));
         let frontend = Frontend::new(api.store.clone(), settings).with_authoriser(authoriser);
         let open = router(frontend.clone());
+        let inner = frontend.clone();
         let signed = router(frontend.with_authenticator(Authenticator::new(keys, "us-east-1")));
         // filled while everything is allowed
         fill(&api).await;
-        World { api: Api { router: signed, ..api }, open, denials }
+        World { api: Api { router: signed, ..api }, open, frontend: inner, denials }
     }
 
     async fn call(&self, user: &'static str, call: &Call) -> Answer {
@@ -320,8 +325,16 @@ async fn what_app_mesh_never_had_is_denied_as_well() {
         let document = json!({"meshName": "shop", "virtualNodeName": id.name(), "spec": changed_spec(&id)});
         Call::post("transactions", &json!({"apply": [document]}))
     };
+    let asked = |path: &str, team: &str| {
+        Call::post(path, &serde_json::from_str(&set(of_team(Kind::VirtualNode, team)).body).unwrap())
+    };
     let all = ["admin", "pat", "oscar", "reader", ANONYMOUS];
     for (call, allowed) in [
+        // who may not make a change may not plan it; what it would black-hole is told to who may look at the mesh
+        (asked("plan", "payments"), "admin pat"),
+        (asked("plan", "orders"), "admin oscar"),
+        (asked("lint", "payments"), "admin pat oscar reader"),
+        (asked("lint", "orders"), "admin pat oscar reader"),
         (set(of_team(Kind::VirtualNode, "payments")), "admin pat"),
         (set(of_team(Kind::VirtualNode, "orders")), "admin oscar"),
         (Call::get("history"), "admin pat oscar reader"),
@@ -400,6 +413,125 @@ async fn one_change_that_is_denied_denies_the_set() {
     let (before, _) = world.state().await;
     world.call("pat", &apply(&[own, route_of_it, router], &[])).await.ok();
     assert_eq!(world.state().await.0, before + 1);
+}
+
+#[tokio::test]
+async fn a_plan_takes_the_right_to_plan_and_to_change() {
+    let of_mesh = "resource == Mesh::\"arn:aws:appmesh:us-east-1:000000000000:mesh/shop\"";
+    let policies = format!(
+        r#"permit (principal == User::"pat", action == Action::"legation:Plan", {of_mesh});
+           permit (principal in Group::"orders", action == Action::"appmesh:UpdateVirtualNode", resource);
+           permit (principal == User::"reader", action == Action::"legation:Lint", {of_mesh});
+           permit (principal == User::"admin", action in [Action::"legation:Plan", Action::"legation:Lint"], {of_mesh});
+           permit (principal == User::"admin", action == Action::"appmesh:UpdateVirtualNode", resource)
+           when {{ resource.name == "payments-node" }};"#
+    );
+    let world = World::new(&policies).await;
+    let documents = |names: &[&str]| {
+        let document =
+            |name: &&str| json!({"meshName": "shop", "virtualNodeName": name, "spec": router_spec()});
+        json!({"apply": names.iter().map(document).collect::<Vec<_>>()})
+    };
+    let own = documents(&["payments-node"]);
+    let all = documents(&["payments-node", "orders-node"]);
+    for (user, path, set, denied) in [
+        ("pat", "plan", &own, "appmesh:UpdateVirtualNode"),
+        ("pat", "lint", &own, "legation:Lint"),
+        ("oscar", "plan", &own, "legation:Plan"),
+        ("oscar", "lint", &own, "legation:Lint"),
+        ("reader", "plan", &own, "legation:Plan"),
+        ("admin", "plan", &all, "appmesh:UpdateVirtualNode"),
+        // nothing is told of the mesh that may be looked at either
+        ("admin", "lint", &json!({"delete": ["mesh/shop/virtualNode/none", "mesh/other"]}), "legation:Lint"),
+        ("admin", "plan", &json!({"delete": ["mesh/shop/virtualNode/none"]}), "appmesh:DeleteVirtualNode"),
+    ] {
+        let message = world.denied(user, &Call::post(path, set)).await;
+        assert!(message.contains(&format!("perform: {denied} on resource: ")), "{user} {path}: {message}");
+    }
+    let plan = world.call("admin", &Call::post("plan", &own)).await.ok();
+    assert_eq!(plan["changes"].as_array().unwrap().len(), 1);
+    // lint shows no definitions: what is wrong, and with which resources
+    let answer = world.call("reader", &Call::post("lint", &all)).await.ok();
+    let shown: Vec<&Value> =
+        answer["findings"].as_array().unwrap().iter().map(|finding| &finding["resource"]).collect();
+    assert_eq!(shown, ["mesh/shop/virtualNode/orders-node", "mesh/shop/virtualNode/payments-node"]);
+    let gone = json!({"delete": ["mesh/shop/virtualRouter/orders-router/route/orders-route"]});
+    let answer = world.call("reader", &Call::post("lint", &gone)).await.ok();
+    assert!(!answer.to_string().contains("weightedTargets"), "{answer}");
+}
+
+/// The ways to change something that is the team's, and what has to stay the team's for it.
+fn changes_of_team() -> Vec<(Command, ResourceId)> {
+    let node = of_team(Kind::VirtualNode, "payments");
+    let router = of_team(Kind::VirtualRouter, "payments");
+    let route = ResourceId::route("shop", router.name(), "x");
+    let spec = |id: &ResourceId| Spec::parse(id.kind(), &changed_spec(id)).unwrap();
+    let tags = Tags::parse(&tag("colour", "red"), &Path::root("tags")).unwrap();
+    vec![
+        (Command::Update { id: node.clone(), spec: spec(&node), token: None }, node.clone()),
+        (Command::Delete { id: of_team(Kind::Route, "payments") }, router.clone()),
+        (Command::Tag { id: node.clone(), tags: tags.clone() }, node),
+        (Command::Create { id: route.clone(), spec: spec(&route), tags, token: None }, router),
+    ]
+}
+
+#[tokio::test]
+async fn who_loses_a_right_meanwhile_changes_nothing() {
+    let world = World::new(EXAMPLE).await;
+    let (frontend, pat) = (&world.frontend, Caller::new("pat", vec!["payments".to_owned()]));
+    let (began, _) = world.state().await;
+    let give_to = |id: &ResourceId, team: &str| {
+        let path = format!("{}?resourceArn={}", path::TAG, path::escape(&arn(id)));
+        Call::new(Method::PUT, path, &json!({"tags": tag("team", team)}))
+    };
+    for (command, owned) in changes_of_team() {
+        let permitted = frontend.authorise(&pat, &command).await.unwrap();
+        world.call("admin", &give_to(&owned, "orders")).await.ok();
+        let before = world.state().await;
+        let outcome = frontend.execute(permitted, &command).await;
+        assert!(matches!(outcome, Err(ApiError::Forbidden(_))), "{command:?}: {outcome:?}");
+        assert!(world.state().await == before, "{command:?} changed something");
+        world.call("admin", &Call::post("rollback", &json!({"to": began}))).await.ok();
+        // other tags than those of the team's do not matter, but it is asked again
+        let permitted = frontend.authorise(&pat, &command).await.unwrap();
+        let path = format!("{}?resourceArn={}", path::TAG, path::escape(&arn(&owned)));
+        let other = Call::new(Method::PUT, path, &json!({"tags": tag("size", "large")}));
+        world.call("admin", &other).await.ok();
+        frontend.execute(permitted, &command).await.unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        world.call("admin", &Call::post("rollback", &json!({"to": began}))).await.ok();
+    }
+}
+
+#[tokio::test]
+async fn who_loses_a_right_meanwhile_makes_no_set() {
+    let world = World::new(EXAMPLE).await;
+    let (frontend, pat) = (&world.frontend, Caller::new("pat", vec!["payments".to_owned()]));
+    let (began, _) = world.state().await;
+    let router = of_team(Kind::VirtualRouter, "payments");
+    let node = of_team(Kind::VirtualNode, "payments");
+    let update = json!({"meshName": "shop", "virtualNodeName": node.name(), "spec": router_spec()});
+    let spec = route_spec(&[node.name()]);
+    let route =
+        json!({"meshName": "shop", "virtualRouterName": router.name(), "routeName": "x", "spec": spec});
+    for (set, owned) in [
+        (json!({"apply": [update]}), &node),
+        (json!({"apply": [route]}), &router),
+        (json!({"delete": [of_team(Kind::Route, "payments").path()]}), &router),
+    ] {
+        let request = TransactionRequest::decode(set.to_string().as_bytes()).unwrap();
+        let resolved = frontend.resolve(&pat, &request.set).await.unwrap();
+        let path = format!("{}?resourceArn={}", path::TAG, path::escape(&arn(owned)));
+        let call = Call::new(Method::PUT, path, &json!({"tags": tag("team", "orders")}));
+        world.call("admin", &call).await.ok();
+        let before = world.state().await;
+        let outcome = frontend.commit_set(&pat, "ApplyChanges", &resolved, Untouched::default()).await;
+        assert!(matches!(outcome, Err(ApiError::Raced)), "{set}: {outcome:?}");
+        assert!(world.state().await == before, "{set} changed something");
+        world.denied("pat", &Call::post("transactions", &set)).await;
+        world.call("admin", &Call::post("rollback", &json!({"to": began}))).await.ok();
+        world.call("pat", &Call::post("transactions", &set)).await.ok();
+        world.call("admin", &Call::post("rollback", &json!({"to": began}))).await.ok();
+    }
 }
 
 #[tokio::test]

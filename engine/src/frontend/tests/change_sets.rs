@@ -183,6 +183,29 @@ async fn a_set_that_is_too_large_for_one_transaction_is_refused() {
 }
 
 #[tokio::test]
+async fn what_is_wrong_with_a_set_is_told_within_bounds() {
+    let api = Api::with_body_bytes_max(1 << 20);
+    for set in
+        [json!({"apply": vec![0; 25_000], "delete": vec![0; 25_000]}), json!({"delete": vec!["x"; 50_000]})]
+    {
+        for path in ["transactions", "plan", "lint"] {
+            let message = api.post(path, &set).await.refused(400, "BadRequestException");
+            assert_eq!(message.lines().count(), 101, "{path}");
+            assert!(
+                message.ends_with("apply, delete: may have more errors; these are the first"),
+                "{message}"
+            );
+        }
+    }
+    // nothing is looked up for more than can be
+    let set = json!({"delete": vec!["mesh/m"; 50_001]});
+    for path in ["transactions", "plan", "lint"] {
+        let message = api.post(path, &set).await.refused(400, "BadRequestException");
+        assert_eq!(message, "apply, delete: have 50001 changes; at most 50000 are allowed");
+    }
+}
+
+#[tokio::test]
 async fn a_set_is_made_only_if_nothing_changed() {
     let api = Api::with_mesh().await;
     let seen = api.transaction().await;

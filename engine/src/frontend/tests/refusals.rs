@@ -210,6 +210,44 @@ async fn references_to_what_does_not_exist() {
 }
 
 #[tokio::test]
+async fn names_that_nothing_can_have_are_refused_wherever_they_stand() {
+    let api = Api::with_mesh().await;
+    let long = "x".repeat(256);
+    let paths = [
+        "mesh/a%1B%5B2J",
+        "mesh/m/virtualNode/a%0Ab",
+        "mesh/m/virtualRouter/r%C2%9B/route/a",
+        &format!("mesh/{long}"),
+    ];
+    for path in paths {
+        let arn = format!("arn:aws:appmesh:us-east-1:000000000000:{path}");
+        let part = "is not the ARN of a resource";
+        check(&api, ("GET", &format!("/tags?resourceArn={arn}")), "", BAD_REQUEST, &[part]).await;
+        let tags = r#"{"tags": []}"#;
+        check(&api, ("PUT", &format!("/tag?resourceArn={arn}")), tags, BAD_REQUEST, &[part]).await;
+        for name in [path, arn.as_str()] {
+            api.history(&format!("resource={name}")).await.refused(400, "BadRequestException");
+            let name = percent_encoding::percent_decode_str(name).decode_utf8().unwrap();
+            for path in ["transactions", "plan", "lint"] {
+                let message = api.post(path, &json!({"delete": [name]})).await;
+                let message = message.refused(400, "BadRequestException");
+                assert!(!message.contains(char::is_control) && message.len() < 300, "{message}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_parameter_is_given_once() {
+    let api = Api::with_mesh().await;
+    let part = "limit: is there more than once";
+    check(&api, ("GET", "/meshes?limit=1&limit=1"), "", BAD_REQUEST, &[part]).await;
+    check(&api, ("GET", "/meshes?limit=1&%6Cimit=2"), "", BAD_REQUEST, &[part]).await;
+    api.history("limit=1&limit=1").await.refused(400, "BadRequestException");
+    api.get("/meshes?limit=1&Limit=1").await.ok();
+}
+
+#[tokio::test]
 async fn paths_and_methods_that_are_none() {
     let api = Api::with_mesh().await;
     const UNKNOWN: &str = "UnknownOperationException";

@@ -14,7 +14,7 @@ const THROTTLED: (u16, &str) = (429, "TooManyRequestsException");
 
 #[tokio::test]
 async fn who_asks_too_often_is_told_when_to_ask_again() {
-    let rates = Rates { reads: NonZeroU32::new(1), writes: NonZeroU32::new(1) };
+    let rates = Rates { reads: NonZeroU32::new(1), writes: NonZeroU32::new(1), ..Rates::default() };
     let api = Api::with_settings(FrontendSettings { rates, ..FrontendSettings::default() });
     let mut refusals = 0;
     // a second may pass between any two calls, on a machine that is slow enough
@@ -35,7 +35,7 @@ async fn who_asks_too_often_is_told_when_to_ask_again() {
 
 #[tokio::test]
 async fn what_is_throttled_changes_nothing() {
-    let rates = Rates { reads: None, writes: NonZeroU32::new(1) };
+    let rates = Rates { reads: None, writes: NonZeroU32::new(1), ..Rates::default() };
     let api = Api::with_settings(FrontendSettings { rates, ..FrontendSettings::default() });
     let mut created = 0;
     for number in 0..100 {
@@ -55,7 +55,7 @@ async fn what_is_throttled_changes_nothing() {
 
 #[tokio::test]
 async fn there_may_be_no_limit() {
-    let rates = Rates { reads: None, writes: None };
+    let rates = Rates { reads: None, writes: None, ..Rates::default() };
     let dir = TempDir::new().unwrap();
     let api = Api::in_dir(dir.into(), FrontendSettings { rates, ..FrontendSettings::default() });
     for _ in 0..1000 {

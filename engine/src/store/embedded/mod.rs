@@ -71,7 +71,7 @@ const LIMITS: Limits = Limits {
     value_bytes: 1024 * 1024,
     changes: 100,
     definition_changes: 10_000,
-    definition_preconditions: 20_000,
+    definition_preconditions: 40_000,
     batch_bytes: 64 * 1024 * 1024,
 };
 

@@ -51,6 +51,29 @@ fn keys_that_are_not_good() {
 }
 
 #[test]
+fn there_is_a_bound_on_what_is_signed() {
+    for (count, expected) in [
+        (100, expect!["403 InvalidSignatureException: invalid signature: the header host has to be signed"]),
+        (
+            101,
+            expect![
+                "400 IncompleteSignatureException: incomplete signature: more than 100 headers are signed"
+            ],
+        ),
+    ] {
+        let names: Vec<String> = (0..count).map(|index| format!("{index:03}")).collect();
+        let sign_others = |request: &mut SignedRequest| {
+            let header = request.header("authorization");
+            let (before, rest) = header.split_once("SignedHeaders=").unwrap();
+            let (_, after) = rest.split_once(',').unwrap();
+            request
+                .set_header("authorization", &format!("{before}SignedHeaders={},{after}", names.join(";")));
+        };
+        check(&header_form(), sign_others, expected);
+    }
+}
+
+#[test]
 fn time_is_bounded() {
     let at = |seconds_late: i64, expires| {
         let time = now().checked_sub(Duration::from_secs(seconds_late.max(0).unsigned_abs())).unwrap()
