@@ -185,7 +185,10 @@ fn the_mesh_may_be_named_on_the_command_line() {
     let route = r#"{"routeName": "x", "virtualRouterName": "r", "spec": {"httpRoute": {"match": {"prefix": "/"}, "action": {"weightedTargets": [{"virtualNode": "n", "weight": 1}]}}}}"#;
     let elsewhere = r#"{"meshName": "other", "virtualNodeName": "n", "spec": {}}"#;
     let files = [("node.json", node), ("route.json", route), ("other.json", elsewhere)];
-    check(&["--mesh=m"], &files, expect![[r##"
+    check(
+        &["--mesh=m"],
+        &files,
+        expect![[r##"
         # node.json
         meshName: m
         virtualNodeName: "n"
@@ -213,8 +216,12 @@ fn the_mesh_may_be_named_on_the_command_line() {
         ! note     mesh "other": is needed by virtual node "n" in mesh "other" and not among what is written: it must exist before
         ! 3 written, 0 left out, 0 that the API would refuse
         exit code 0
-    "##]]);
-    check(&[], &files, expect![[r##"
+    "##]],
+    );
+    check(
+        &[],
+        &files,
+        expect![[r##"
         # other.json
         meshName: other
         virtualNodeName: "n"
@@ -224,5 +231,6 @@ fn the_mesh_may_be_named_on_the_command_line() {
         ! note     mesh "other": is needed by virtual node "n" in mesh "other" and not among what is written: it must exist before
         ! 1 written, 2 left out, 0 that the API would refuse
         exit code 1
-    "##]]);
+    "##]],
+    );
 }

@@ -485,33 +485,49 @@ Parameters:
 Resources:
   Mesh: {Type: 'AWS::AppMesh::Mesh', Properties: {MeshName: !Sub '${Env}-mesh'}}
 ";
-    check(&["--parameter=Env=prod"], &[("t.yaml", template)], expect![[r#"
+    check(
+        &["--parameter=Env=prod"],
+        &[("t.yaml", template)],
+        expect![[r#"
         # t.yaml: Resources.Mesh
         meshName: prod-mesh
         spec: {}
         ! 1 written, 0 left out, 0 that the API would refuse
         exit code 0
-    "#]]);
-    check(&["--parameter=Env=typo"], &[("t.yaml", template)], expect![[r#"
+    "#]],
+    );
+    check(
+        &["--parameter=Env=typo"],
+        &[("t.yaml", template)],
+        expect![[r#"
         ! left out t.yaml: Resources.Mesh.Properties.MeshName: the parameter Env has a value that is not among its AllowedValues; Mesh is left out without it
         ! error: nothing could be carried over
         ! nothing was written
         exit code 2
-    "#]]);
+    "#]],
+    );
     let template = template.replace("'${Env}-mesh'", "['m-${Port}', {Port: !Select [1, !Ref Ports]}]");
-    check(&["--parameter=Ports=80, 443"], &[("t.yaml", &template)], expect![[r#"
+    check(
+        &["--parameter=Ports=80, 443"],
+        &[("t.yaml", &template)],
+        expect![[r#"
         # t.yaml: Resources.Mesh
         meshName: m-443
         spec: {}
         ! 1 written, 0 left out, 0 that the API would refuse
         exit code 0
-    "#]]);
-    check(&["--parameter=Ports=80,8080"], &[("t.yaml", &template)], expect![[r#"
+    "#]],
+    );
+    check(
+        &["--parameter=Ports=80,8080"],
+        &[("t.yaml", &template)],
+        expect![[r#"
         ! left out t.yaml: Resources.Mesh.Properties.MeshName: the parameter Ports has a value that is not among its AllowedValues; Mesh is left out without it
         ! error: nothing could be carried over
         ! nothing was written
         exit code 2
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -520,12 +536,16 @@ fn nothing_is_no_part_of_a_text() {
 Resources:
   Mesh: {Type: 'AWS::AppMesh::Mesh', Properties: {MeshName: m, Tags: [{Key: k, Value: !Sub 'a${AWS::NoValue}'}]}}
 ";
-    check(&[], &[("t.yaml", template)], expect![[r#"
+    check(
+        &[],
+        &[("t.yaml", template)],
+        expect![[r#"
         ! left out t.yaml: Resources.Mesh.Properties.Tags[0].Value: AWS::NoValue is no text; Mesh is left out without it
         ! error: nothing could be carried over
         ! nothing was written
         exit code 2
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -537,13 +557,17 @@ Mappings:
 Resources:
   Mesh: {Type: 'AWS::AppMesh::Mesh', Properties: {MeshName: !FindInMap [Accounts, !Ref 'AWS::AccountId', Mesh]}}
 ";
-    check(&["--account=111111111111"], &[("t.yaml", template)], expect![[r#"
+    check(
+        &["--account=111111111111"],
+        &[("t.yaml", template)],
+        expect![[r#"
         # t.yaml: Resources.Mesh
         meshName: one
         spec: {}
         ! 1 written, 0 left out, 0 that the API would refuse
         exit code 0
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -560,11 +584,15 @@ Resources:
         - Suffix: mesh
 "
     .replace('\n', "\r\n");
-    check(&["--parameter=Name=a"], &[("t.yaml", &template)], expect![[r#"
+    check(
+        &["--parameter=Name=a"],
+        &[("t.yaml", &template)],
+        expect![[r#"
         # t.yaml: Resources.Mesh
         meshName: a-mesh
         spec: {}
         ! 1 written, 0 left out, 0 that the API would refuse
         exit code 0
-    "#]]);
+    "#]],
+    );
 }

@@ -452,7 +452,10 @@ metadata: {name: n, namespace: shop}
 spec: {}
 ";
     let manifest = mesh("a", "shop") + &mesh("b", "other") + rest;
-    check(&[], &[("m.yaml", &manifest)], expect![[r#"
+    check(
+        &[],
+        &[("m.yaml", &manifest)],
+        expect![[r#"
         # m.yaml (line 2): Mesh a
         meshName: a
         spec: {}
@@ -468,5 +471,6 @@ spec: {}
         ! note     passed over, being of other types: Namespace
         ! 3 written, 0 left out, 0 that the API would refuse
         exit code 0
-    "#]]);
+    "#]],
+    );
 }
