@@ -21,6 +21,9 @@ const SAMPLES: usize = 10;
 /// As long as that of a host.
 const CONTROL_PLANE: &str = "legation/12345678-1234-1234-1234-123456789012";
 
+/// What is done to the definitions of a mesh.
+type Edit = fn(Mesh, &mut MeshDefinitions);
+
 /// The mesh, and the same with what `change` does to it.
 fn change(mesh: Mesh, change: impl FnOnce(&mut MeshDefinitions)) -> MeshChange {
     let before = mesh.collected();
@@ -41,7 +44,7 @@ fn reweigh(mesh: Mesh, after: &mut MeshDefinitions) {
 }
 
 fn plans(criterion: &mut Criterion) {
-    let cases: [(&str, fn(Mesh, &mut MeshDefinitions), bool); 2] = [
+    let cases: [(&str, Edit, bool); 2] = [
         ("plan/nothing changes in a mesh of n services", |_, _| {}, false),
         ("plan/a route changes in a mesh of n services", reweigh, true),
     ];
