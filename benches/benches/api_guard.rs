@@ -154,7 +154,7 @@ fn throttling(criterion: &mut Criterion) {
 /// whole calls, without a network and without anybody who has to be known.
 fn repetitions(criterion: &mut Criterion) {
     const MESH: &str = "/v20190125/meshes/shop";
-    let runtime = runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let directory = TempDir::new().unwrap();
     let store = Arc::new(EmbeddedStore::open(directory.path()).unwrap());
     let rates = Rates { reads: None, writes: None, ..Rates::default() };
