@@ -86,7 +86,7 @@ impl Api {
                 batch.put(definition.id.key(), definition.encode())
             });
         runtime.block_on(store.commit(batch)).unwrap();
-        let rates = Rates { reads: None, writes: None, refusals: None };
+        let rates = Rates { reads: None, writes: None, ..Rates::default() };
         let settings = FrontendSettings { rates, ..FrontendSettings::default() };
         let frontend = guard(Frontend::new(Arc::clone(&store) as Arc<dyn Store>, settings));
         Self { server: Server::start(router(frontend)), store, _directory: directory }

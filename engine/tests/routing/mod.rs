@@ -23,7 +23,7 @@ const MESH_SEGMENT: usize = 3;
 
 /// The API itself, over a store in which everything exists.
 static API: LazyLock<Router> = LazyLock::new(|| {
-    let rates = Rates { reads: None, writes: None, refusals: None };
+    let rates = Rates { reads: None, writes: None, ..Rates::default() };
     router(Frontend::new(Arc::new(Everything), FrontendSettings { rates, ..FrontendSettings::default() }))
 });
 
