@@ -18,10 +18,12 @@ impl Import<'_> {
                     .map_or_else(|| default_aws_name("Mesh", &key), Object::aws_name),
             );
         }
-        if let Some(mesh) = self.mesh {
+        let meshes: Vec<&Object> = self.objects.of_kind("Mesh").collect();
+        if let Some(mesh) = self.mesh
+            && !matches!(self.selecting(object, &meshes).as_deref(), Some([_]))
+        {
             return Some(mesh.to_owned());
         }
-        let meshes: Vec<&Object> = self.objects.of_kind("Mesh").collect();
         self.one_of(object, &meshes, "mesh", "give it with --mesh NAME").map(Object::aws_name)
     }
 
@@ -38,6 +40,15 @@ impl Import<'_> {
         self.one_of(object, &gateways, "virtual gateway", advice).map(Object::aws_name)
     }
 
+    /// Those of `candidates` whose namespace selectors select the namespace of `object`, if its labels are known.
+    fn selecting<'a>(&self, object: &Object, candidates: &[&'a Object]) -> Option<Vec<&'a Object>> {
+        let labels = self.objects.namespaces.get(object.key.namespace.as_deref().unwrap_or_default())?;
+        let selects = |candidate: &&&Object| {
+            candidate.spec.get("namespaceSelector").is_some_and(|selector| selects(selector, labels))
+        };
+        Some(candidates.iter().filter(selects).copied().collect())
+    }
+
     /// The one of `candidates` whose namespace selector selects the namespace of `object`, or the only one there is if the
     /// labels of the namespace are not known.
     fn one_of<'a>(
@@ -48,11 +59,7 @@ impl Import<'_> {
         advice: &str,
     ) -> Option<&'a Object> {
         let namespace = object.key.namespace.as_deref().unwrap_or_default();
-        if let Some(labels) = self.objects.namespaces.get(namespace) {
-            let selects = |candidate: &&&Object| {
-                candidate.spec.get("namespaceSelector").is_some_and(|selector| selects(selector, labels))
-            };
-            let selected: Vec<_> = candidates.iter().filter(selects).collect();
+        if let Some(selected) = self.selecting(object, candidates) {
             if let [one] = selected.as_slice() {
                 return Some(one);
             }

@@ -1,6 +1,6 @@
 use expect_test::expect;
 
-use super::check;
+use super::{check, imported, shown};
 
 const MESH: &str = "
 apiVersion: appmesh.k8s.aws/v1beta2
@@ -431,6 +431,23 @@ fn a_template_that_is_not_filled_in() {
             exit code 2
         "#]],
     );
+}
+
+#[test]
+fn labels_come_before_the_mesh_that_is_given() {
+    let namespace = "
+apiVersion: v1
+kind: Namespace
+metadata: {name: prod, labels: {mesh: shop}}
+";
+    let of_given = |labels: &str| {
+        let namespace = namespace.replace("mesh: shop", labels);
+        let files = [("namespace.yaml", namespace.as_str()), ("mesh.yaml", MESH), ("node.yaml", NODE)];
+        let shown = shown(&imported(&["--mesh=given"], &files));
+        shown.contains("# node.yaml: VirtualNode cart in prod\nmeshName: given\n")
+    };
+    assert!(!of_given("mesh: shop"), "the namespace is one of the mesh shop");
+    assert!(of_given("mesh: other"), "no mesh here selects the namespace");
 }
 
 #[test]
