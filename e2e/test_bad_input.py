@@ -205,8 +205,8 @@ def test_deletion_of_what_is_in_use(shop, unchanged):
 
 
 SMUGGLED_BODY = b'{"meshName": "smuggled", "spec": {}}'
-CREATE = b"PUT /v20190125/meshes HTTP/1.1\r\nhost: legation\r\n"
-LIST = b"GET /v20190125/meshes HTTP/1.1\r\nhost: legation\r\n"
+CREATE = b"PUT /v20190125/meshes HTTP/1.1\r\nhost: localhost\r\n"
+LIST = b"GET /v20190125/meshes HTTP/1.1\r\nhost: localhost\r\n"
 
 # What is no HTTP, or says of its body what is not true; all of it ends, and nothing of it makes a mesh
 NO_HTTP = {
@@ -215,16 +215,16 @@ NO_HTTP = {
     "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0" * 9,
     "HTTP/0.9": b"GET /v20190125/meshes\r\n\r\n",
     "HTTP/9.9": b"GET /v20190125/meshes HTTP/9.9\r\n\r\n",
-    "no target": b"GET  HTTP/1.1\r\nhost: a\r\n\r\n",
-    "no method": b" /v20190125/meshes HTTP/1.1\r\nhost: a\r\n\r\n",
-    "a method with odd letters": b"G(T /v20190125/meshes HTTP/1.1\r\nhost: a\r\n\r\n",
-    "a blank in the target": b"GET /v20190125/mes hes HTTP/1.1\r\nhost: a\r\n\r\n",
-    "a control character in the target": b"GET /v20190125/meshes/\x01 HTTP/1.1\r\nhost: a\r\n\r\n",
-    "bytes beyond ASCII in the target": b"GET /v20190125/meshes/\xff\xfe\x80 HTTP/1.1\r\nhost: a\r\n\r\n",
-    "a relative target": b"GET v20190125/meshes HTTP/1.1\r\nhost: a\r\n\r\n",
-    "a target of a megabyte": b"GET /" + b"a" * 1_000_000 + b" HTTP/1.1\r\nhost: a\r\n\r\n",
-    "a target that is a star": b"OPTIONS * HTTP/1.1\r\nhost: a\r\n\r\n",
-    "a target that is an authority": b"CONNECT legation:80 HTTP/1.1\r\nhost: a\r\n\r\n",
+    "no target": b"GET  HTTP/1.1\r\nhost: localhost\r\n\r\n",
+    "no method": b" /v20190125/meshes HTTP/1.1\r\nhost: localhost\r\n\r\n",
+    "a method with odd letters": b"G(T /v20190125/meshes HTTP/1.1\r\nhost: localhost\r\n\r\n",
+    "a blank in the target": b"GET /v20190125/mes hes HTTP/1.1\r\nhost: localhost\r\n\r\n",
+    "a control character in the target": b"GET /v20190125/meshes/\x01 HTTP/1.1\r\nhost: localhost\r\n\r\n",
+    "bytes beyond ASCII in the target": b"GET /v20190125/meshes/\xff\xfe\x80 HTTP/1.1\r\nhost: localhost\r\n\r\n",
+    "a relative target": b"GET v20190125/meshes HTTP/1.1\r\nhost: localhost\r\n\r\n",
+    "a target of a megabyte": b"GET /" + b"a" * 1_000_000 + b" HTTP/1.1\r\nhost: localhost\r\n\r\n",
+    "a target that is a star": b"OPTIONS * HTTP/1.1\r\nhost: localhost\r\n\r\n",
+    "a target that is an authority": b"CONNECT legation:80 HTTP/1.1\r\nhost: localhost\r\n\r\n",
     "a header without a colon": LIST + b"nonsense\r\n\r\n",
     "a header with a blank in its name": LIST + b"a b: c\r\n\r\n",
     "a header with zeros": LIST + b"a: \0\0\r\n\r\n",

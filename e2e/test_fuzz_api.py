@@ -66,7 +66,7 @@ ODD_HEADERS = [
     {"content-type": None}, {"content-type": ""}, {"accept": "text/html"}, {"accept-encoding": "gzip, br"},
     {"content-encoding": "gzip"}, {"x-amz-target": "AppMesh.DeleteMesh"}, {"x-http-method-override": "DELETE"},
     {"authorization": "AWS4-HMAC-SHA256 Credential=?"}, {"authorization": "Basic ="}, {"x-amz-date": "yesterday"},
-    {"host": "elsewhere.example"}, {"x-forwarded-for": "1.2.3.4"}, {"cookie": "a=" + "b" * 10_000},
+    {"host": "127.0.0.1:1"}, {"x-forwarded-for": "1.2.3.4"}, {"cookie": "a=" + "b" * 10_000},
     {f"x-{number}": "y" for number in range(50)},
 ]
 
@@ -323,7 +323,8 @@ class Requests:
         is_changed = bool(deleted)
         # what lies in others comes after them
         for (kind, names), document in sorted(documents.items(), key=lambda item: len(item[0][1])):
-            is_changed |= self.world.put(kind, names, document["spec"], tags_of(document))
+            tags = None if document.get("tags") is None else tags_of(document)
+            is_changed |= self.world.put(kind, names, document["spec"], tags)
         for kind, names in deleted:
             self.world.delete(kind, names)
         self.world.transaction += is_changed
@@ -422,7 +423,7 @@ class Right:
                 check_item(answer, self.kind, self.names, world.resources[key])
             case "Update":
                 assert key in world.resources, "what does not exist was updated"
-                world.transaction += world.put(self.kind, self.names, self.body.get("spec") or {}, {})
+                world.transaction += world.put(self.kind, self.names, self.body.get("spec") or {}, None)
                 check_item(answer, self.kind, self.names, world.resources[key])
             case "Describe":
                 check_item(answer, self.kind, self.names, world.resources[key])

@@ -50,6 +50,6 @@ class Connection:
 
 def request(method, target, headers=(), body=b""):
     """The bytes of a request: `target` in bytes, and a body of the length that is told unless `headers` tell another."""
-    fields = {"host": "legation", **({"content-length": str(len(body))} if body else {}), **dict(headers)}
+    fields = {"host": "localhost", **({"content-length": str(len(body))} if body else {}), **dict(headers)}
     head = "".join(f"{name}: {value}\r\n" for name, value in fields.items() if value is not None)
     return method.encode() + b" " + target + b" HTTP/1.1\r\n" + head.encode() + b"\r\n" + body

@@ -63,18 +63,20 @@ class World:
         return [names for of_kind, names in self.resources if of_kind == kind.name and names[:len(container)] == container]
 
     def put(self, kind, names, spec, tags):
-        """Whether this changed anything. `tags` count if the resource is created."""
+        """Whether this changed anything. Without `tags` a resource keeps those that it has."""
         spec, before = without_nulls(spec), self.resources.get((kind.name, names))
         if before is None:
             container = kind.container
             assert container is None or (container.name, names[:-1]) in self.resources, "it is in what does not exist"
-            self.resources[kind.name, names] = Resource(spec, tags, 1)
+            self.resources[kind.name, names] = Resource(spec, tags or {}, 1)
             return True
-        if before.spec == spec:
-            return False
-        before.spec = spec
-        before.version += 1
-        return True
+        has_other_tags, has_other_spec = tags is not None and before.tags != tags, before.spec != spec
+        if has_other_tags:
+            before.tags = tags
+        if has_other_spec:
+            before.spec = spec
+            before.version += 1
+        return has_other_tags or has_other_spec
 
     def delete(self, kind, names):
         inside = [other for child in KINDS.values() if child.container == kind for other in self.names(child, names)]
