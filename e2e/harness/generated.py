@@ -124,6 +124,7 @@ SPECIAL = {
     ("LoggingFormat", "text"): Generator.log_format,
     ("JsonFormatRef", "value"): Generator.log_format,
     ("HttpRetryPolicyEvents", "member"): lambda own: own.random.choice(HTTP_RETRY_EVENTS),
+    **{("AwsCloudMapInstanceAttribute", member): lambda own: own.word("!-~", own.random.randint(1, 20)) for member in ("key", "value")},
     # what a target has to listen to is up to others
     ("VirtualNodeSpec", "backendDefaults"): lambda own: {},
     ("VirtualGatewaySpec", "backendDefaults"): lambda own: {},
