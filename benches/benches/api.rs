@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -45,7 +46,7 @@ const WRITERS: usize = 50;
 const POLICIES: usize = 100;
 
 const KEY: &str = "AKIDBENCH";
-const SECRET: &str = "a secret of the benchmark alone";
+const SECRET: &str = "a-secret-of-the-benchmark-alone";
 
 /// An API that is served by a thread of its own.
 struct Server {
@@ -168,14 +169,16 @@ fn one_after_the_other(bencher: &mut Bencher<'_>, runtime: &Runtime, address: So
     });
 }
 
-/// How long it takes until each of the writers, who do not wait for each other, has made so many calls.
-async fn at_once(connections: &mut Vec<Connection>, rounds: u64) -> Duration {
+/// How long it takes until each of the writers, who do not wait for each other, has made the calls of these rounds. What one
+/// round writes is not what the round before has written.
+async fn at_once(connections: &mut Vec<Connection>, rounds: Range<u64>) -> Duration {
     let mut writers = JoinSet::new();
     let started = Instant::now();
     for (writer, mut connection) in connections.drain(..).enumerate() {
+        let rounds = rounds.clone();
         writers.spawn(async move {
             let updates = updates(writer);
-            for round in 0..rounds {
+            for round in rounds {
                 connection.call(updates[usize::from(round % 2 == 0)].clone()).await;
             }
             connection
@@ -247,7 +250,7 @@ fn concurrent_writers(criterion: &mut Criterion) {
     let bare = Server::bare();
     let mut connections = connect(bare.address);
     group.bench_function("bare handler", |bencher| {
-        bencher.iter_custom(|rounds| runtime.block_on(at_once(&mut connections, rounds)));
+        bencher.iter_custom(|rounds| runtime.block_on(at_once(&mut connections, 0..rounds)));
     });
 
     let records: Vec<Vec<(Arc<str>, Bytes)>> = Mesh::of(WRITERS)
@@ -264,10 +267,12 @@ fn concurrent_writers(criterion: &mut Criterion) {
 
     let api = Api::start(&runtime, |frontend| frontend);
     let mut connections = connect(api.server.address);
+    let mut made = 0;
     group.bench_function("update", |bencher| {
         bencher.iter_custom(|rounds| {
             let before = api.transaction(&runtime);
-            let elapsed = runtime.block_on(at_once(&mut connections, rounds));
+            let elapsed = runtime.block_on(at_once(&mut connections, made..made + rounds));
+            made += rounds;
             assert_eq!(api.transaction(&runtime), before + rounds * WRITERS as u64);
             elapsed
         });
