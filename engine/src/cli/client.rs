@@ -31,6 +31,9 @@ const CALL_SECONDS_MAX: u64 = 60;
 /// How long somebody who asks too often tries again before that is told.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long it waits between two tries at least, whatever a proxy says.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+
 /// Longest answer that is taken, in bytes.
 const ANSWER_BYTES_MAX: u64 = 256 << 20;
 
@@ -200,13 +203,13 @@ fn tls_config(bundle: Option<&Path>) -> Result<TlsConfig, RootsError> {
     Ok(config.build())
 }
 
-/// How long to wait before the request comes again; nothing where it was answered.
+/// How long to wait before the request comes again, a second at least; nothing where it was answered.
 fn retry_after(response: &Response<ureq::Body>) -> Option<Duration> {
     if response.status() != StatusCode::TOO_MANY_REQUESTS {
         return None;
     }
     let seconds = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
-    Some(Duration::from_secs(seconds))
+    Some(Duration::from_secs(seconds).max(PAUSE_MIN))
 }
 
 fn refusal(status: StatusCode, body: Option<&Value>, text: &str) -> ClientError {

@@ -126,6 +126,7 @@ pub struct Frontend {
     authoriser: Authoriser,
     throttle: Arc<Throttle>,
     room: body::Room,
+    /// Who decodes a large set of changes takes one of them.
     decoding: Arc<Semaphore>,
     planner: Arc<Planner>,
     /// A commit of this host takes one of them, and a set of changes that lost to others too often takes all.

@@ -217,8 +217,8 @@ impl Frontend {
         Ok(made.await?)
     }
 
-    /// Commits what was resolved, for who has the turn. The answer is the transaction with which everything is as it should be: where there is
-    /// nothing to change, the newest.
+    /// Commits what was resolved, for who has the turn. The answer is the transaction with which everything is as it
+    /// should be: where there is nothing to change, the newest.
     pub(super) async fn commit_set(
         &self,
         caller: &Caller,

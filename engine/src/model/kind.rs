@@ -48,6 +48,19 @@ impl Kind {
         }
     }
 
+    /// The name of its type, such as `VirtualNode`: in App Mesh's operations, CloudFormation, Kubernetes and policies.
+    pub fn type_name(self) -> &'static str {
+        match self {
+            Kind::Mesh => "Mesh",
+            Kind::VirtualNode => "VirtualNode",
+            Kind::VirtualRouter => "VirtualRouter",
+            Kind::Route => "Route",
+            Kind::VirtualService => "VirtualService",
+            Kind::VirtualGateway => "VirtualGateway",
+            Kind::GatewayRoute => "GatewayRoute",
+        }
+    }
+
     /// The kind of a [`Kind::wire_name`].
     pub fn from_wire_name(name: &str) -> Option<Kind> {
         Kind::ALL.into_iter().find(|kind| kind.wire_name() == name)

@@ -123,9 +123,8 @@ impl Objects {
             }
         }
         for object in &self.ours {
-            let kind = Kind::ALL
-                .into_iter()
-                .find(|kind| object::kind_name(*kind) == object.kind && *kind != Kind::Route);
+            let kind =
+                Kind::ALL.into_iter().find(|kind| kind.type_name() == object.kind && *kind != Kind::Route);
             match (kind, object.kind.as_str()) {
                 (Some(kind), _) => {
                     Import { objects: &self, mesh, findings: &mut *findings }.object(object, kind);

@@ -9,7 +9,7 @@ use aws_credential_types::Credentials;
 use super::refusal::AuthenticationError;
 use crate::frontend::caller::Caller;
 
-/// An access key, of which the secret is neither shown nor left in memory.
+/// An access key. Its secret is not shown, and is overwritten in memory when nobody has the key any more.
 #[derive(Clone)]
 pub(super) struct AccessKey {
     /// The identifier and the secret.

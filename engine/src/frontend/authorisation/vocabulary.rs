@@ -39,7 +39,7 @@ impl Vocabulary {
         }
         let mut kinds = BTreeMap::new();
         for kind in Kind::ALL {
-            kinds.insert(kind, name(type_name(kind))?);
+            kinds.insert(kind, name(kind.type_name())?);
         }
         let (user, group, account, tags) = (name("User")?, name("Group")?, name("Account")?, name("Tags")?);
         Ok(Self { schema, actions, kinds, user, group, account, tags })
@@ -53,7 +53,7 @@ impl Vocabulary {
     /// The entity of the resource of this kind with this ARN.
     pub(super) fn resource(&self, kind: Kind, arn: &str) -> Result<EntityUid, PoliciesError> {
         let name = self.kinds.get(&kind);
-        let name = name.ok_or_else(|| PoliciesError::Schema(format!("{} is missing", type_name(kind))))?;
+        let name = name.ok_or_else(|| PoliciesError::Schema(format!("{} is missing", kind.type_name())))?;
         Ok(uid(name, arn))
     }
 
@@ -75,19 +75,6 @@ impl Vocabulary {
     /// The entity that has the tags in the request.
     pub(super) fn tags(&self) -> EntityUid {
         uid(&self.tags, "request")
-    }
-}
-
-/// What the schema calls a kind.
-fn type_name(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Mesh => "Mesh",
-        Kind::VirtualNode => "VirtualNode",
-        Kind::VirtualRouter => "VirtualRouter",
-        Kind::Route => "Route",
-        Kind::VirtualService => "VirtualService",
-        Kind::VirtualGateway => "VirtualGateway",
-        Kind::GatewayRoute => "GatewayRoute",
     }
 }
 

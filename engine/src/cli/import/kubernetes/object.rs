@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::super::findings::shown;
-use crate::model::Kind;
 
 /// Which object among those of its kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,19 +70,6 @@ pub(super) fn default_aws_name(kind: &str, key: &Key) -> String {
         "Mesh" => name.clone(),
         "VirtualService" => format!("{name}.{namespace}"),
         _ => format!("{name}_{namespace}"),
-    }
-}
-
-/// The kind of the objects that become this, such as `VirtualNode`.
-pub(super) fn kind_name(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Mesh => "Mesh",
-        Kind::VirtualNode => "VirtualNode",
-        Kind::VirtualRouter => "VirtualRouter",
-        Kind::Route => "Route",
-        Kind::VirtualService => "VirtualService",
-        Kind::VirtualGateway => "VirtualGateway",
-        Kind::GatewayRoute => "GatewayRoute",
     }
 }
 

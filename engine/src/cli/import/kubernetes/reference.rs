@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::findings::shown;
 use super::Import;
-use super::object::{Key, Object, kind_name};
+use super::object::{Key, Object};
 use crate::model::{Kind, ResourceId};
 
 /// The references that a specification may have: their members, by object and by ARN; the member of the API, and the kind.
@@ -44,7 +44,7 @@ impl Import<'_> {
         for (by_object, by_arn, name_key, kind) in REFERENCES {
             let name =
                 if let Some(reference) = members.remove(by_object).filter(|reference| !reference.is_null()) {
-                    self.name_of_reference(&reference, kind_name(kind), from, &format!("{at}.{by_object}"))
+                    self.name_of_reference(&reference, kind.type_name(), from, &format!("{at}.{by_object}"))
                 } else if let Some(arn) = members.remove(by_arn).filter(|arn| !arn.is_null()) {
                     let id = arn.as_str().and_then(ResourceId::from_arn).filter(|id| id.kind() == kind);
                     if id.is_none() {
