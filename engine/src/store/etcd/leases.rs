@@ -1,0 +1,75 @@
+//! Leases, which are etcd's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use etcd_client::{Error, LeaseClient};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+use tonic::Code;
+
+use super::ask::{ask, code, storage};
+use crate::store::error::StoreError;
+use crate::store::lease::LeaseId;
+
+/// Of the time that something is remembered, the part by which it may be longer, so that not each needs a lease of its own.
+const EXTRA: u32 = 8;
+
+/// A lease of so long at least: etcd counts in seconds.
+pub(super) async fn grant(client: &LeaseClient, time_to_live: Duration) -> Result<LeaseId, StoreError> {
+    let seconds = time_to_live.as_secs() + u64::from(time_to_live.subsec_nanos() > 0);
+    let seconds = i64::try_from(seconds.max(1)).unwrap_or(i64::MAX);
+    let granted = ask(async || client.clone().grant(seconds, None).await).await?;
+    Ok(LeaseId(granted.id().cast_unsigned()))
+}
+
+pub(super) async fn keep_alive(client: &LeaseClient, lease: LeaseId) -> Result<(), StoreError> {
+    let id = lease.0.cast_signed();
+    let kept = ask(async || match client.clone().keep_alive(id).await {
+        Ok(_) => Ok(true),
+        // how the library tells that there is none
+        Err(Error::LeaseKeepAliveError(_)) => Ok(false),
+        Err(error) => Err(error),
+    });
+    if kept.await? { Ok(()) } else { Err(StoreError::UnknownLease { lease }) }
+}
+
+pub(super) async fn revoke(client: &LeaseClient, lease: LeaseId) -> Result<(), StoreError> {
+    match client.clone().revoke(lease.0.cast_signed()).await {
+        Ok(_) => Ok(()),
+        Err(error) if code(&error) == Some(Code::NotFound) => Err(StoreError::UnknownLease { lease }),
+        Err(error) => Err(storage(error)),
+    }
+}
+
+/// The leases of what is remembered: one for all that comes within a while.
+#[derive(Clone)]
+pub(super) struct RememberedLeases {
+    client: LeaseClient,
+    current: Arc<Mutex<Vec<Current>>>,
+}
+
+struct Current {
+    time_to_live: Duration,
+    granted: Instant,
+    lease: LeaseId,
+}
+
+impl RememberedLeases {
+    pub(super) fn new(client: LeaseClient) -> Self {
+        Self { client, current: Arc::default() }
+    }
+
+    /// A lease that lives for so long at least.
+    pub(super) async fn lease(&self, time_to_live: Duration) -> Result<i64, StoreError> {
+        let mut current = self.current.lock().await;
+        current.retain(|current| current.granted.elapsed() < current.time_to_live / EXTRA);
+        if let Some(current) = current.iter().find(|current| current.time_to_live == time_to_live) {
+            return Ok(current.lease.0.cast_signed());
+        }
+        let granted = Instant::now();
+        let lease = grant(&self.client, time_to_live + time_to_live / EXTRA).await?;
+        current.push(Current { time_to_live, granted, lease });
+        Ok(lease.0.cast_signed())
+    }
+}

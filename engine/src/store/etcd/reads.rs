@@ -1,0 +1,171 @@
+//! Reading: many keys and prefixes at one revision.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use etcd_client::{GetOptions, GetResponse, KeyValue, KvClient, Txn, TxnOp, TxnOpResponse};
+use legation_proto::version::Transaction;
+
+use super::ask::ask;
+use super::keys::Keys;
+use super::stored::{Head, record};
+use crate::store::error::StoreError;
+use crate::store::record::{Listing, Record};
+
+/// Keys that are read with one request: of the 128 operations that etcd takes, one is for the head.
+const KEYS_AT_ONCE: usize = 100;
+
+/// Records of a listing that are read with one request.
+const PAGE: i64 = 1000;
+
+/// Reads from etcd.
+#[derive(Clone)]
+pub(super) struct Reader {
+    pub(super) client: KvClient,
+    pub(super) keys: Keys,
+}
+
+/// What some keys were at one revision.
+pub(super) struct Seen {
+    /// The revision.
+    pub(super) revision: i64,
+    pub(super) head: Head,
+    records: HashMap<Arc<str>, (Record, i64)>,
+}
+
+impl Seen {
+    pub(super) fn get(&self, key: &str) -> Option<&Record> {
+        self.records.get(key).map(|(record, _)| record)
+    }
+
+    /// The revision of the last change of `key`; 0 if there is no such key.
+    pub(super) fn mod_revision(&self, key: &str) -> i64 {
+        self.records.get(key).map_or(0, |(_, revision)| *revision)
+    }
+}
+
+impl Reader {
+    /// The newest of all these keys, and the head, at one revision.
+    pub(super) async fn see(&self, wanted: &[Arc<str>]) -> Result<Seen, StoreError> {
+        let (first, rest) = wanted.split_at(wanted.len().min(KEYS_AT_ONCE));
+        let (revision, mut found) = self.get_all(first, None).await?;
+        let head = Head::read(found.remove(0).kvs().first())?;
+        for part in rest.chunks(KEYS_AT_ONCE) {
+            let (_, mut more) = self.get_all(part, Some(revision)).await?;
+            more.remove(0);
+            found.extend(more);
+        }
+        let mut records = HashMap::new();
+        for found in found.iter().filter_map(|found| found.kvs().first()) {
+            let record = record(&self.keys, found)?;
+            records.insert(Arc::clone(&record.key), (record, found.mod_revision()));
+        }
+        Ok(Seen { revision, head, records })
+    }
+
+    /// The head and these keys, and the revision that this is the state of.
+    async fn get_all(
+        &self,
+        keys: &[Arc<str>],
+        at: Option<i64>,
+    ) -> Result<(i64, Vec<GetResponse>), StoreError> {
+        let options = at.map(|revision| GetOptions::new().with_revision(revision));
+        let names = std::iter::once(self.keys.head()).chain(keys.iter().map(|key| self.keys.data(key)));
+        let gets: Vec<TxnOp> = names.map(|name| TxnOp::get(name, options.clone())).collect();
+        let answer = ask(async || {
+            let mut client = self.client.clone();
+            client.txn(Txn::new().and_then(gets.clone())).await
+        });
+        let answer = answer.await?;
+        let revision = answer.header().map_or(0, etcd_client::ResponseHeader::revision);
+        let found = answer.op_responses().into_iter().filter_map(|response| match response {
+            TxnOpResponse::Get(found) => Some(found),
+            _ => None,
+        });
+        Ok((revision, found.collect()))
+    }
+
+    /// Everything under `prefix`, and the revision that this is the state of.
+    pub(super) async fn list(&self, prefix: &str) -> Result<(i64, Listing), StoreError> {
+        let (revision, listing, _) = self.list_with_revisions(prefix).await?;
+        Ok((revision, listing))
+    }
+
+    /// The same, and the revisions of the last changes of the records.
+    pub(super) async fn list_with_revisions(
+        &self,
+        prefix: &str,
+    ) -> Result<(i64, Listing, Vec<i64>), StoreError> {
+        let Seen { revision, head, .. } = self.see(&[]).await?;
+        let mut records = Vec::new();
+        let mut revisions = Vec::new();
+        let end = prefix_end(&self.keys.data(prefix));
+        let mut from = self.keys.data(prefix).into_bytes();
+        loop {
+            let options = GetOptions::new().with_range(end.clone()).with_limit(PAGE).with_revision(revision);
+            let page = self.get(from, options).await?;
+            for found in page.kvs() {
+                records.push(record(&self.keys, found)?);
+                revisions.push(found.mod_revision());
+            }
+            let Some(last) = page.kvs().last().filter(|_| page.more()) else { break };
+            from = [last.key(), &[0]].concat();
+        }
+        Ok((revision, Listing { transaction: head.transaction, records }, revisions))
+    }
+
+    /// The keys under `prefix` as they were at `revision`.
+    pub(super) async fn keys_under(&self, prefix: &str, revision: i64) -> Result<Vec<KeyValue>, StoreError> {
+        let name = self.keys.data(prefix);
+        let options = GetOptions::new().with_prefix().with_keys_only().with_revision(revision);
+        Ok(self.get(name, options).await?.take_kvs())
+    }
+
+    /// Whether there was anything under `prefix` at `revision`.
+    pub(super) async fn has_any(&self, prefix: &str, revision: i64) -> Result<bool, StoreError> {
+        let options = GetOptions::new().with_prefix().with_keys_only().with_limit(1).with_revision(revision);
+        Ok(!self.get(self.keys.data(prefix), options).await?.kvs().is_empty())
+    }
+
+    /// Whether anything that was under `prefix` at `revision` had changed after `since`.
+    pub(super) async fn has_newer(
+        &self,
+        prefix: &str,
+        since: Transaction,
+        revision: i64,
+    ) -> Result<bool, StoreError> {
+        let options = GetOptions::new()
+            .with_prefix()
+            .with_keys_only()
+            .with_limit(1)
+            .with_min_mod_revision(super::stored::revision(since.saturating_add(1)))
+            .with_revision(revision);
+        Ok(!self.get(self.keys.data(prefix), options).await?.kvs().is_empty())
+    }
+
+    /// Asks for keys of etcd's.
+    pub(super) async fn get(
+        &self,
+        key: impl Into<Vec<u8>>,
+        options: GetOptions,
+    ) -> Result<GetResponse, StoreError> {
+        let key = key.into();
+        ask(async || {
+            let mut client = self.client.clone();
+            client.get(key.clone(), Some(options.clone())).await
+        })
+        .await
+    }
+}
+
+/// The first key after all that begin with `prefix`, which is not empty and ASCII in its last character.
+fn prefix_end(prefix: &str) -> Vec<u8> {
+    let mut end = prefix.as_bytes().to_vec();
+    while let Some(last) = end.pop() {
+        if last < u8::MAX {
+            end.push(last + 1);
+            break;
+        }
+    }
+    end
+}

@@ -1,0 +1,316 @@
+//! Watches: all of a process on one stream of etcd's, which is opened again where it ends.
+//!
+//! A watch goes on after the last revision that it was told of. Where etcd has forgotten that one, everything under the prefix is listed
+//! again and compared to what the watch knows: its reader is told the newest state of what differs.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use etcd_client::{
+    Error, EventType, WatchClient, WatchOptions, WatchRequestSender, WatchResponse, WatchResponseStream,
+};
+use legation_proto::version::Transaction;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use super::reads::Reader;
+use super::stored::{record, transaction};
+use crate::store::error::StoreError;
+use crate::store::record::{Event, is_definition};
+use crate::store::watch::{Queue, Watch};
+
+/// How long to wait before a stream is opened again, and before a listing is tried again.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Everybody who watches.
+pub(super) struct Watches {
+    commands: UnboundedSender<Command>,
+    task: JoinHandle<()>,
+}
+
+enum Command {
+    Begin(i64, Watched),
+    End(i64),
+}
+
+/// What one watch is about and what it knows.
+struct Watched {
+    prefix: Arc<str>,
+    queue: Arc<Queue>,
+    /// The first revision that it was not told of.
+    next: i64,
+    /// The revisions of the last changes of all keys under its prefix.
+    known: BTreeMap<Arc<str>, i64>,
+    /// The newest transaction that it has met.
+    reached: Transaction,
+}
+
+/// What a watch is begun with.
+pub(super) struct Beginning {
+    pub(super) prefix: Arc<str>,
+    /// The revision that is the last to be known.
+    pub(super) revision: i64,
+    pub(super) reached: Transaction,
+    pub(super) known: BTreeMap<Arc<str>, i64>,
+    pub(super) past: Vec<Event>,
+}
+
+/// Ends a watch when it is dropped.
+struct Registration {
+    id: i64,
+    commands: UnboundedSender<Command>,
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        let _ = self.commands.send(Command::End(self.id)); // nobody listens once the store is closed
+    }
+}
+
+impl Watches {
+    pub(super) fn start(client: WatchClient, reader: Reader) -> Self {
+        let (commands, receiver) = unbounded_channel();
+        let hub = Hub { client, reader, watched: HashMap::new(), commands: receiver };
+        Self { commands, task: tokio::spawn(hub.run()) }
+    }
+
+    pub(super) fn begin(&self, beginning: Beginning) -> Watch {
+        let Beginning { prefix, revision, reached, known, past } = beginning;
+        let queue = Arc::<Queue>::default();
+        let id = fastrand::i64(1..i64::MAX);
+        let watched = Watched { prefix, queue: Arc::clone(&queue), next: revision + 1, known, reached };
+        if self.commands.send(Command::Begin(id, watched)).is_err() {
+            queue.end(StoreError::Closed);
+        }
+        Watch::new(past, queue, Registration { id, commands: self.commands.clone() })
+    }
+}
+
+impl Drop for Watches {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// What runs all of them.
+struct Hub {
+    client: WatchClient,
+    reader: Reader,
+    watched: HashMap<i64, Watched>,
+    commands: UnboundedReceiver<Command>,
+}
+
+impl Drop for Hub {
+    fn drop(&mut self) {
+        while let Ok(command) = self.commands.try_recv() {
+            self.take(command);
+        }
+        for watched in self.watched.values() {
+            watched.queue.end(StoreError::Closed);
+        }
+    }
+}
+
+impl Hub {
+    async fn run(mut self) {
+        loop {
+            let Some((requests, responses)) = self.open().await else {
+                return;
+            };
+            if let Err(error) = self.follow(requests, responses).await {
+                tracing::debug!(%error, "the watches of etcd begin again");
+                sleep(PAUSE).await;
+            }
+        }
+    }
+
+    /// Opens a stream once there is something to watch; nothing if there will never be.
+    async fn open(&mut self) -> Option<(WatchRequestSender, WatchResponseStream)> {
+        loop {
+            while let Ok(command) = self.commands.try_recv() {
+                self.take(command);
+            }
+            let Some((id, watched)) = self.watched.iter().next() else {
+                let command = self.commands.recv().await?;
+                self.take(command);
+                continue;
+            };
+            // etcd answers when it has a leader; until then others may come and go
+            let options = options(*id, watched);
+            match self.client.watch(self.reader.keys.data(&watched.prefix), Some(options)).await {
+                Ok(stream) => return Some(stream.split()),
+                Err(error) => {
+                    tracing::debug!(%error, "etcd cannot be watched");
+                    sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Passes on what comes on a stream, until it ends.
+    async fn follow(
+        &mut self,
+        mut requests: WatchRequestSender,
+        mut responses: WatchResponseStream,
+    ) -> Result<(), Error> {
+        // the stream was opened with one of them, and to ask for it twice does no harm: the second is refused
+        let ids: Vec<i64> = self.watched.keys().copied().collect();
+        let mut asked: HashSet<i64> = HashSet::new();
+        let mut waiting: Vec<i64> = ids;
+        loop {
+            // etcd reads requests while it sends; the library's queue of them is short
+            while let Some(id) = waiting.pop() {
+                if let Some(watched) = self.watched.get(&id)
+                    && asked.insert(id)
+                {
+                    let key = self.reader.keys.data(&watched.prefix);
+                    let sent = requests.watch(key, Some(options(id, watched)));
+                    tokio::select! {
+                        sent = sent => sent?,
+                        response = responses.message() => {
+                            asked.remove(&id);
+                            waiting.push(id);
+                            waiting.extend(self.receive(response?, &mut asked).await?);
+                        }
+                    }
+                }
+            }
+            tokio::select! {
+                command = self.commands.recv() => match command {
+                    Some(Command::End(id)) => {
+                        self.watched.remove(&id);
+                        if asked.remove(&id) {
+                            requests.cancel(id).await?;
+                        }
+                    }
+                    Some(Command::Begin(id, watched)) => {
+                        self.watched.insert(id, watched);
+                        waiting.push(id);
+                    }
+                    None => return Ok(()),
+                },
+                response = responses.message() => waiting.extend(self.receive(response?, &mut asked).await?),
+            }
+        }
+    }
+
+    fn take(&mut self, command: Command) {
+        match command {
+            Command::Begin(id, watched) => drop(self.watched.insert(id, watched)),
+            Command::End(id) => drop(self.watched.remove(&id)),
+        }
+    }
+
+    /// Takes in a response; the answer is a watch that is to be begun again.
+    async fn receive(
+        &mut self,
+        response: Option<WatchResponse>,
+        asked: &mut HashSet<i64>,
+    ) -> Result<Option<i64>, Error> {
+        let response = response.ok_or_else(|| Error::WatchError("etcd ended the stream".to_owned()))?;
+        let id = response.watch_id();
+        let Some(watched) = self.watched.get_mut(&id) else {
+            return Ok(None);
+        };
+        if response.canceled() {
+            if response.compact_revision() == 0 {
+                // asked for twice, or etcd has no leader: the latter ends the stream
+                return if response.created() {
+                    Ok(None)
+                } else {
+                    Err(Error::WatchError(response.cancel_reason().to_owned()))
+                };
+            }
+            asked.remove(&id);
+            catch_up(&self.reader, watched).await;
+            return Ok(Some(id));
+        }
+        watched.take_in(&self.reader, &response);
+        Ok(None)
+    }
+}
+
+impl Watched {
+    fn take_in(&mut self, reader: &Reader, response: &WatchResponse) {
+        let mut events = Vec::new();
+        for event in response.events() {
+            let Some(found) = event.kv() else { continue };
+            if found.mod_revision() < self.next {
+                continue; // the same watch asked for twice
+            }
+            match event.event_type() {
+                EventType::Put => match record(&reader.keys, found) {
+                    Ok(record) => {
+                        self.known.insert(Arc::clone(&record.key), found.mod_revision());
+                        events.push(self.event(record.key, Some(record.value), record.transaction));
+                    }
+                    Err(error) => tracing::error!(%error, "a record in etcd is passed over"),
+                },
+                EventType::Delete => {
+                    let Some(key) = reader.keys.of_data(found.key()) else { continue };
+                    let key: Arc<str> = key.into();
+                    self.known.remove(&key);
+                    let at = if is_definition(&key) { transaction(found.mod_revision()) } else { self.reached };
+                    events.push(self.event(key, None, at));
+                }
+            }
+        }
+        if let Some(newest) = response.events().iter().filter_map(|event| event.kv()).map(|kv| kv.mod_revision()).max() {
+            self.next = self.next.max(newest + 1);
+        } else if !response.created()
+            && let Some(header) = response.header()
+        {
+            // progress: nothing until here was missed
+            self.next = self.next.max(header.revision() + 1);
+        }
+        self.tell(events);
+    }
+
+    fn event(&mut self, key: Arc<str>, value: Option<Bytes>, transaction: Transaction) -> Event {
+        self.reached = self.reached.max(transaction);
+        Event { key, value, transaction }
+    }
+
+    fn tell(&self, events: Vec<Event>) {
+        if !events.is_empty() {
+            self.queue.push(events);
+            self.queue.wake();
+        }
+    }
+}
+
+/// Tells a watch what has changed since it was told last, without what it was in between.
+async fn catch_up(reader: &Reader, watched: &mut Watched) {
+    let (revision, listing, revisions) = loop {
+        match reader.list_with_revisions(&watched.prefix).await {
+            Ok(listed) => break listed,
+            Err(error) => {
+                tracing::warn!(%error, "cannot list again what etcd has forgotten the changes of");
+                sleep(PAUSE).await;
+            }
+        }
+    };
+    let mut known = BTreeMap::new();
+    let mut events = Vec::new();
+    for (record, revision) in listing.records.into_iter().zip(revisions) {
+        let before = watched.known.remove(&record.key);
+        known.insert(Arc::clone(&record.key), revision);
+        if before != Some(revision) {
+            events.push(watched.event(record.key, Some(record.value), record.transaction));
+        }
+    }
+    let gone = std::mem::replace(&mut watched.known, known);
+    for key in gone.into_keys() {
+        events.push(watched.event(key, None, listing.transaction));
+    }
+    events.sort_by_key(|event| event.transaction);
+    watched.next = revision + 1;
+    watched.tell(events);
+}
+
+fn options(id: i64, watched: &Watched) -> WatchOptions {
+    WatchOptions::new().with_prefix().with_start_revision(watched.next).with_progress_notify().with_watch_id(id)
+}
