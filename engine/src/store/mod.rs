@@ -11,6 +11,7 @@
 //! | [`watch`] | the reading end of a watch, and the queue behind it |
 //! | [`error`] | what can go wrong |
 //! | [`embedded`] | the default implementation: one process, one redb file |
+//! | [`etcd`] | the implementation of several hosts: an etcd cluster |
 //!
 //! There are three kinds of data, told apart by their keys (see [`is_definition`], [`is_remembered`]):
 //!
@@ -24,6 +25,7 @@
 pub mod batch;
 pub mod embedded;
 pub mod error;
+pub mod etcd;
 pub mod family;
 pub mod lease;
 pub mod limits;
@@ -45,6 +47,7 @@ use legation_proto::version::Transaction;
 pub use self::batch::{Batch, Precondition};
 pub use self::embedded::{EmbeddedStore, OpenError};
 pub use self::error::{CommitError, StoreError};
+pub use self::etcd::{EtcdError, EtcdSettings, EtcdStore};
 pub use self::family::Family;
 pub use self::lease::LeaseId;
 pub use self::limits::{InvalidBatch, Limits};
