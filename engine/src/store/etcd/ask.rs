@@ -57,7 +57,10 @@ impl Tries {
 }
 
 /// Asks until there is an answer. Only for what may be done twice.
-pub(super) async fn ask<T>(mut question: impl AsyncFnMut() -> Result<T, Error>) -> Result<T, StoreError> {
+pub(super) async fn ask<T, Answer>(mut question: impl FnMut() -> Answer) -> Result<T, StoreError>
+where
+    Answer: Future<Output = Result<T, Error>>,
+{
     let mut tries = Tries::begin();
     loop {
         match within(tries.left(), question()).await {

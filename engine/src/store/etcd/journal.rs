@@ -70,7 +70,11 @@ impl Reader {
     }
 
     /// The number of the first entry after the transaction `after`; one more than that of the newest if there is none.
-    pub(super) async fn first_after(&self, extent: &Extent, after: Transaction) -> Result<Number, StoreError> {
+    pub(super) async fn first_after(
+        &self,
+        extent: &Extent,
+        after: Transaction,
+    ) -> Result<Number, StoreError> {
         if after >= extent.head.transaction {
             return Ok(extent.head.number + 1);
         }
@@ -163,7 +167,7 @@ impl Reader {
             let changed = self.changed(start..end).await?;
             // numbers have no gaps, unless some were pruned in the meantime: those are the first
             let first = end - changed.len() as Number;
-            for (number, (_, keys)) in (first..end).zip(changed).rev() {
+            for (number, (_, keys)) in (first..end).rev().zip(changed.into_iter().rev()) {
                 if entries.len() < limit && keys.keys.iter().any(|changed| changed == key) {
                     entries.extend(self.entries(number..number + 1).await?);
                 }
@@ -208,7 +212,9 @@ impl Reader {
         newest.check(at)?;
         let first = self.first_after(&newest, at).await?;
         let entries = self.stored_entries(first..newest.head.number + 1).await?;
-        for (entry, stored) in entries.into_iter().rev().filter(|(entry, _)| entry.transaction <= now.transaction) {
+        for (entry, stored) in
+            entries.into_iter().rev().filter(|(entry, _)| entry.transaction <= now.transaction)
+        {
             for (change, transaction) in entry.changes.into_iter().zip(stored.before_transactions) {
                 if !change.key.starts_with(prefix) {
                     continue;
@@ -261,7 +267,7 @@ impl Reader {
         let horizon = Horizon { number, transaction: self.transaction_of(number).await? };
         let seen = self.get(self.keys.horizon(), GetOptions::new()).await?;
         let seen = seen.kvs().first();
-        if seen.map(decode).transpose()?.unwrap_or_default() != extent.horizon {
+        if seen.map(decode::<Horizon>).transpose()?.unwrap_or_default() != extent.horizon {
             return Ok(Pruned { oldest: extent.oldest(), has_more: true }); // somebody else prunes
         }
         let unchanged = Compare::mod_revision(
@@ -278,9 +284,10 @@ impl Reader {
             until(super::keys::Keys::journal),
             until(super::keys::Keys::changed),
         ];
-        let answer = ask(async || {
-            let mut client = self.client.clone();
-            client.txn(Txn::new().when([unchanged.clone()]).and_then(operations.clone())).await
+        let change = Txn::new().when([unchanged]).and_then(operations);
+        let answer = ask(|| {
+            let (mut client, change) = (self.client.clone(), change.clone());
+            async move { client.txn(change).await }
         });
         let is_done = answer.await?.succeeded();
         let oldest = if is_done { horizon.transaction } else { extent.oldest() };

@@ -19,17 +19,26 @@ const EXTRA: u32 = 8;
 pub(super) async fn grant(client: &LeaseClient, time_to_live: Duration) -> Result<LeaseId, StoreError> {
     let seconds = time_to_live.as_secs() + u64::from(time_to_live.subsec_nanos() > 0);
     let seconds = i64::try_from(seconds.max(1)).unwrap_or(i64::MAX);
-    let granted = ask(async || client.clone().grant(seconds, None).await).await?;
+    let granted = ask(|| {
+        let mut client = client.clone();
+        async move { client.grant(seconds, None).await }
+    });
+    let granted = granted.await?;
     Ok(LeaseId(granted.id().cast_unsigned()))
 }
 
 pub(super) async fn keep_alive(client: &LeaseClient, lease: LeaseId) -> Result<(), StoreError> {
     let id = lease.0.cast_signed();
-    let kept = ask(async || match client.clone().keep_alive(id).await {
-        Ok(_) => Ok(true),
-        // how the library tells that there is none
-        Err(Error::LeaseKeepAliveError(_)) => Ok(false),
-        Err(error) => Err(error),
+    let kept = ask(|| {
+        let mut client = client.clone();
+        async move {
+            match client.keep_alive(id).await {
+                Ok(_) => Ok(true),
+                // how the library tells that there is none
+                Err(Error::LeaseKeepAliveError(_)) => Ok(false),
+                Err(error) => Err(error),
+            }
+        }
     });
     if kept.await? { Ok(()) } else { Err(StoreError::UnknownLease { lease }) }
 }

@@ -85,10 +85,17 @@ pub(super) fn keys_of(batch: &Batch) -> impl Iterator<Item = &Arc<str>> {
 }
 
 /// What etcd must find for what was seen to be so still. The head stands for all definitions: each commit of them changes it.
-pub(super) fn guards(reader: &Reader, seen: &Seen, batch: &Batch, is_about_definitions: bool) -> Vec<Compare> {
+pub(super) fn guards(
+    reader: &Reader,
+    seen: &Seen,
+    batch: &Batch,
+    is_about_definitions: bool,
+) -> Vec<Compare> {
     let mut guards = Vec::new();
     let is_definitions = |key: &str| is_definition(key) || crate::store::record::is_remembered(key);
-    if is_about_definitions || batch.preconditions.iter().any(|precondition| is_definitions(precondition.key())) {
+    if is_about_definitions
+        || batch.preconditions.iter().any(|precondition| is_definitions(precondition.key()))
+    {
         let head = super::stored::revision(seen.head.transaction);
         guards.push(Compare::mod_revision(reader.keys.head(), CompareOp::Equal, head));
     }

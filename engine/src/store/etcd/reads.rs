@@ -72,9 +72,9 @@ impl Reader {
         let options = at.map(|revision| GetOptions::new().with_revision(revision));
         let names = std::iter::once(self.keys.head()).chain(keys.iter().map(|key| self.keys.data(key)));
         let gets: Vec<TxnOp> = names.map(|name| TxnOp::get(name, options.clone())).collect();
-        let answer = ask(async || {
-            let mut client = self.client.clone();
-            client.txn(Txn::new().and_then(gets.clone())).await
+        let answer = ask(|| {
+            let (mut client, gets) = (self.client.clone(), Txn::new().and_then(gets.clone()));
+            async move { client.txn(gets).await }
         });
         let answer = answer.await?;
         let revision = answer.header().map_or(0, etcd_client::ResponseHeader::revision);
@@ -150,11 +150,11 @@ impl Reader {
         options: GetOptions,
     ) -> Result<GetResponse, StoreError> {
         let key = key.into();
-        ask(async || {
-            let mut client = self.client.clone();
-            client.get(key.clone(), Some(options.clone())).await
-        })
-        .await
+        let answer = ask(|| {
+            let (mut client, key, options) = (self.client.clone(), key.clone(), options.clone());
+            async move { client.get(key, Some(options)).await }
+        });
+        answer.await
     }
 }
 

@@ -33,7 +33,9 @@ pub struct EtcdSettings {
 #[derive(Debug, Error)]
 pub enum EtcdError {
     /// The address makes no sense.
-    #[error("{0} is no address of etcd: say {SCHEME}HOST:PORT,HOST:PORT/ROOT, where /{ROOT} is the root unless another is said")]
+    #[error(
+        "{0} is no address of etcd: say {SCHEME}HOST:PORT,HOST:PORT/ROOT, where /{ROOT} is the root unless another is said"
+    )]
     Address(String),
     /// No member was reached.
     #[error("etcd was not reached: {0}")]
@@ -52,7 +54,9 @@ impl EtcdSettings {
         let root = if root.is_empty() { ROOT } else { root.trim_end_matches('/') };
         let endpoints: Vec<String> = hosts.split(',').map(ToOwned::to_owned).collect();
         let is_sound = |endpoint: &String| {
-            endpoint.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+            endpoint
+                .rsplit_once(':')
+                .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
         };
         if !endpoints.iter().all(is_sound) || root.is_empty() || !root.is_ascii() {
             return Err(wrong());
@@ -86,7 +90,9 @@ mod tests {
         check("etcd://127.0.0.1:2379", Some((&["127.0.0.1:2379"], "legation")));
         check("etcd://a:1,b:2,[::1]:3/team/legation/", Some((&["a:1", "b:2", "[::1]:3"], "team/legation")));
         check("etcd://a:1/", Some((&["a:1"], "legation")));
-        for wrong in ["embedded", "etcd://", "etcd://a", "etcd://a:1,", "etcd://a:x", "http://a:1", "etcd://a:1/ä"] {
+        for wrong in
+            ["embedded", "etcd://", "etcd://a", "etcd://a:1,", "etcd://a:x", "http://a:1", "etcd://a:1/ä"]
+        {
             check(wrong, None);
         }
     }

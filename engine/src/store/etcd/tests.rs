@@ -3,6 +3,8 @@
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, Weak};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -44,13 +46,9 @@ impl Etcd {
         Self { process, client_port, _directory: directory }
     }
 
-    fn settings(&self) -> EtcdSettings {
-        EtcdSettings::parse(&format!("etcd://127.0.0.1:{}/test", self.client_port)).unwrap()
-    }
-
-    /// Its store, once it has begun.
-    async fn store(&self) -> EtcdStore {
-        EtcdStore::open(&self.settings()).await.unwrap()
+    /// Where its store with this number is.
+    fn settings(&self, number: usize) -> EtcdSettings {
+        EtcdSettings::parse(&format!("etcd://127.0.0.1:{}/test-{number}", self.client_port)).unwrap()
     }
 }
 
@@ -67,10 +65,24 @@ fn free_ports() -> [u16; 2] {
     listeners.map(|listener| listener.local_addr().unwrap().port())
 }
 
+/// The member that all tests of this moment use, each under a root of its own: for each of them, the others are those
+/// whom a cluster is shared with.
+fn shared() -> Arc<Etcd> {
+    static SHARED: Mutex<Weak<Etcd>> = Mutex::new(Weak::new());
+    let mut shared = SHARED.lock().unwrap();
+    shared.upgrade().unwrap_or_else(|| {
+        let etcd = Arc::new(Etcd::start());
+        *shared = Arc::downgrade(&etcd);
+        etcd
+    })
+}
+
 fn open() -> Fresh {
-    let etcd = Etcd::start();
-    let store = tokio::task::block_in_place(|| Handle::current().block_on(etcd.store()));
-    Fresh { store: Arc::new(store), short_lease: SHORT_LEASE, _keep: Box::new(etcd) }
+    static STORES: AtomicUsize = AtomicUsize::new(0);
+    let etcd = shared();
+    let settings = etcd.settings(STORES.fetch_add(1, Ordering::Relaxed));
+    let store = tokio::task::block_in_place(|| Handle::current().block_on(EtcdStore::open(&settings)));
+    Fresh { store: Arc::new(store.unwrap()), short_lease: SHORT_LEASE, _keep: Box::new(etcd) }
 }
 
 contract_tests!(open);

@@ -253,12 +253,15 @@ impl Watched {
                     let Some(key) = reader.keys.of_data(found.key()) else { continue };
                     let key: Arc<str> = key.into();
                     self.known.remove(&key);
-                    let at = if is_definition(&key) { transaction(found.mod_revision()) } else { self.reached };
+                    let at =
+                        if is_definition(&key) { transaction(found.mod_revision()) } else { self.reached };
                     events.push(self.event(key, None, at));
                 }
             }
         }
-        if let Some(newest) = response.events().iter().filter_map(|event| event.kv()).map(|kv| kv.mod_revision()).max() {
+        if let Some(newest) =
+            response.events().iter().filter_map(|event| event.kv()).map(|kv| kv.mod_revision()).max()
+        {
             self.next = self.next.max(newest + 1);
         } else if !response.created()
             && let Some(header) = response.header()
@@ -312,5 +315,9 @@ async fn catch_up(reader: &Reader, watched: &mut Watched) {
 }
 
 fn options(id: i64, watched: &Watched) -> WatchOptions {
-    WatchOptions::new().with_prefix().with_start_revision(watched.next).with_progress_notify().with_watch_id(id)
+    WatchOptions::new()
+        .with_prefix()
+        .with_start_revision(watched.next)
+        .with_progress_notify()
+        .with_watch_id(id)
 }
