@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use etcd_client::{
-    Error, EventType, WatchClient, WatchOptions, WatchRequestSender, WatchResponse, WatchResponseStream,
+    Error, EventType, KeyValue, WatchClient, WatchOptions, WatchRequestSender, WatchResponse,
+    WatchResponseStream,
 };
 use legation_proto::version::Transaction;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -260,7 +261,7 @@ impl Watched {
             }
         }
         if let Some(newest) =
-            response.events().iter().filter_map(|event| event.kv()).map(|kv| kv.mod_revision()).max()
+            response.events().iter().filter_map(|event| event.kv()).map(KeyValue::mod_revision).max()
         {
             self.next = self.next.max(newest + 1);
         } else if !response.created()
