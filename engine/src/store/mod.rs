@@ -53,7 +53,7 @@ pub use self::lease::LeaseId;
 pub use self::limits::{InvalidBatch, Limits};
 pub use self::record::{At, DEFINITIONS, Event, Listing, REMEMBERED, Record, is_definition, is_remembered};
 pub use self::retention::{Kept, Pruned, Retention};
-pub use self::watch::Watch;
+pub use self::watch::{KeysWatch, Watch};
 
 /// A consistent, watchable map of keys to values with transactions.
 ///
@@ -89,6 +89,12 @@ pub trait Store: Send + Sync + 'static {
     /// Derived data has no past to resume from: a prefix that is not one of definitions is
     /// [`StoreError::NoHistory`], for it there is [`Store::list_and_watch`].
     async fn watch(&self, prefix: &str, after: Transaction) -> Result<Watch, StoreError>;
+
+    /// A watch of single keys, none at first.
+    fn watch_keys(&self) -> KeysWatch;
+
+    /// The segments that follow `prefix` in keys, up to the next `/`, each once and sorted: of `definitions/`, the meshes.
+    async fn segments(&self, prefix: &str) -> Result<Vec<String>, StoreError>;
 
     /// Up to `limit` journal entries after the transaction `after`, oldest first; those that were pruned are not there.
     async fn journal(&self, after: Transaction, limit: usize) -> Result<Vec<JournalEntry>, StoreError>;

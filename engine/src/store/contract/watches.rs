@@ -96,6 +96,7 @@ pub(crate) async fn a_slow_watcher_gets_the_latest_state(fresh: &Fresh) {
     delete(store, "definitions/b").await;
     put(store, "definitions/c", "1").await;
     put(store, "definitions/a", "last").await;
+    tokio::time::sleep(fresh.lag).await;
     let events = next(&mut watch).await;
     let told: Vec<_> = events.iter().map(|e| (e.key.as_ref(), e.value.as_deref().map(lossy))).collect();
     let expected = [

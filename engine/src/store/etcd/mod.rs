@@ -22,6 +22,7 @@
 
 mod ask;
 mod commits;
+mod followed;
 mod journal;
 mod keys;
 mod leases;
@@ -56,7 +57,7 @@ use super::lease::LeaseId;
 use super::limits::Limits;
 use super::record::{At, Listing, Record, is_definition};
 use super::retention::{Kept, Pruned};
-use super::watch::Watch;
+use super::watch::{KeysWatch, Watch};
 use super::{Store, metrics};
 
 /// Most bytes of one answer of etcd's, which has no limit of its own: a page of a listing may be large.
@@ -175,6 +176,14 @@ impl Store for EtcdStore {
             listing.records.into_iter().map(|record| record.key).zip(revisions).collect();
         let reached = listing.transaction;
         Ok(self.watches.begin(Beginning { prefix: prefix.into(), revision, reached, known, past }))
+    }
+
+    fn watch_keys(&self) -> KeysWatch {
+        self.watches.begin_keys()
+    }
+
+    async fn segments(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        self.reader.segments(prefix).await
     }
 
     async fn journal(&self, after: Transaction, limit: usize) -> Result<Vec<JournalEntry>, StoreError> {

@@ -47,14 +47,7 @@ impl Seen {
 impl Reader {
     /// The newest of all these keys, and the head, at one revision.
     pub(super) async fn see(&self, wanted: &[Arc<str>]) -> Result<Seen, StoreError> {
-        let (first, rest) = wanted.split_at(wanted.len().min(KEYS_AT_ONCE));
-        let (revision, mut found) = self.get_all(first, None).await?;
-        let head = Head::read(found.remove(0).kvs().first())?;
-        for part in rest.chunks(KEYS_AT_ONCE) {
-            let (_, mut more) = self.get_all(part, Some(revision)).await?;
-            more.remove(0);
-            found.extend(more);
-        }
+        let (revision, head, found) = self.get_all(wanted, false).await?;
         let mut records = HashMap::new();
         for found in found.iter().filter_map(|found| found.kvs().first()) {
             let record = record(&self.keys, found)?;
@@ -63,15 +56,47 @@ impl Reader {
         Ok(Seen { revision, head, records })
     }
 
-    /// The head and these keys, and the revision that this is the state of.
+    /// The revisions of the last changes of those of these keys that there are, and the revision that this is the state of.
+    pub(super) async fn revisions(
+        &self,
+        wanted: &[Arc<str>],
+    ) -> Result<(i64, HashMap<Arc<str>, i64>), StoreError> {
+        let (revision, _, found) = self.get_all(wanted, true).await?;
+        let found = found.iter().filter_map(|found| found.kvs().first());
+        let revisions =
+            found.filter_map(|found| Some((self.keys.of_data(found.key())?.into(), found.mod_revision())));
+        Ok((revision, revisions.collect()))
+    }
+
+    /// The head and these keys, and the revision that all of this is the state of.
     async fn get_all(
+        &self,
+        wanted: &[Arc<str>],
+        keys_only: bool,
+    ) -> Result<(i64, Head, Vec<GetResponse>), StoreError> {
+        let (first, rest) = wanted.split_at(wanted.len().min(KEYS_AT_ONCE));
+        let (revision, mut found) = self.get_some(first, None, keys_only).await?;
+        let head = Head::read(found.remove(0).kvs().first())?;
+        for part in rest.chunks(KEYS_AT_ONCE) {
+            let (_, mut more) = self.get_some(part, Some(revision), keys_only).await?;
+            more.remove(0);
+            found.extend(more);
+        }
+        Ok((revision, head, found))
+    }
+
+    /// The head and so many keys as one request may have, and the revision of the state of etcd.
+    async fn get_some(
         &self,
         keys: &[Arc<str>],
         at: Option<i64>,
+        keys_only: bool,
     ) -> Result<(i64, Vec<GetResponse>), StoreError> {
-        let options = at.map(|revision| GetOptions::new().with_revision(revision));
-        let names = std::iter::once(self.keys.head()).chain(keys.iter().map(|key| self.keys.data(key)));
-        let gets: Vec<TxnOp> = names.map(|name| TxnOp::get(name, options.clone())).collect();
+        let options = at.map_or_else(GetOptions::new, |revision| GetOptions::new().with_revision(revision));
+        let head = TxnOp::get(self.keys.head(), Some(options.clone()));
+        let options = if keys_only { options.with_keys_only() } else { options };
+        let keys = keys.iter().map(|key| TxnOp::get(self.keys.data(key), Some(options.clone())));
+        let gets: Vec<TxnOp> = std::iter::once(head).chain(keys).collect();
         let answer = ask(|| {
             let (mut client, gets) = (self.client.clone(), Txn::new().and_then(gets.clone()));
             async move { client.txn(gets).await }
@@ -112,6 +137,33 @@ impl Reader {
             from = [last.key(), &[0]].concat();
         }
         Ok((revision, Listing { transaction: head.transaction, records }, revisions))
+    }
+
+    /// The segments that follow `prefix`, up to the next `/`, each once and sorted. It takes a question for each of them.
+    pub(super) async fn segments(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        let mut segments = Vec::new();
+        let end = prefix_end(&self.keys.data(prefix));
+        let mut from = self.keys.data(prefix).into_bytes();
+        loop {
+            let options = GetOptions::new().with_range(end.clone()).with_limit(1).with_keys_only();
+            let found = self.get(from, options).await?;
+            let Some(found) = found.kvs().first() else { break };
+            let key = self.keys.of_data(found.key()).and_then(|key| key.strip_prefix(prefix));
+            let Some(rest) = key else {
+                // nobody else writes here, and it is in nobody's way
+                from = [found.key(), &[0]].concat();
+                continue;
+            };
+            let segment = rest.split('/').next().unwrap_or(rest);
+            let is_whole_key = segment.len() == rest.len();
+            // the next is looked for after all that lies in this one
+            let after = [prefix, segment, if is_whole_key { "\0" } else { "0" }].concat();
+            from = self.keys.data(&after).into_bytes();
+            segments.push(segment.to_owned());
+        }
+        segments.sort_unstable();
+        segments.dedup();
+        Ok(segments)
     }
 
     /// The keys under `prefix` as they were at `revision`.

@@ -16,6 +16,9 @@ use crate::store::contract::{Fresh, contract_tests};
 /// etcd's shortest lease with the election timeout below, in whole seconds.
 const SHORT_LEASE: Duration = Duration::from_secs(2);
 
+/// Ample for a few events of a cluster in this machine.
+const LAG: Duration = Duration::from_secs(1);
+
 /// A member by itself, in memory, which ends with this.
 struct Etcd {
     process: Child,
@@ -82,7 +85,7 @@ fn open() -> Fresh {
     let etcd = shared();
     let settings = etcd.settings(STORES.fetch_add(1, Ordering::Relaxed));
     let store = tokio::task::block_in_place(|| Handle::current().block_on(EtcdStore::open(&settings)));
-    Fresh { store: Arc::new(store.unwrap()), short_lease: SHORT_LEASE, _keep: Box::new(etcd) }
+    Fresh { store: Arc::new(store.unwrap()), short_lease: SHORT_LEASE, lag: LAG, _keep: Box::new(etcd) }
 }
 
 contract_tests!(open);

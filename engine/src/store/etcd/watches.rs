@@ -14,14 +14,16 @@ use etcd_client::{
 };
 use legation_proto::version::Transaction;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use super::reads::Reader;
+use super::followed::{Followed, Reload};
+use super::reads::{Reader, Seen};
 use super::stored::{record, transaction};
 use crate::store::error::StoreError;
 use crate::store::record::{Event, is_definition};
-use crate::store::watch::{Queue, Watch};
+use crate::store::watch::{KeysWatch, Queue, Watch};
 
 /// How long to wait before a stream is opened again, and before a listing is tried again.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -29,17 +31,31 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Everybody who watches.
 pub(super) struct Watches {
     commands: UnboundedSender<Command>,
+    reader: Reader,
     task: JoinHandle<()>,
 }
 
-enum Command {
+pub(super) enum Command {
     Begin(i64, Watched),
     End(i64),
+    /// Answer once each of these watches was told of such a state.
+    Settle(HashMap<i64, State>, oneshot::Sender<()>),
+}
+
+/// What a key was found to be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct State {
+    /// The revision of its last change, or, if there is no such key, the one at which it was not found.
+    pub(super) revision: i64,
+    pub(super) exists: bool,
 }
 
 /// What one watch is about and what it knows.
-struct Watched {
+pub(super) struct Watched {
+    /// A key, or what keys begin with.
     prefix: Arc<str>,
+    /// Who reads the key again, if it is one and etcd has forgotten its changes.
+    reload: Option<Reload>,
     queue: Arc<Queue>,
     /// The first revision that it was not told of.
     next: i64,
@@ -74,19 +90,28 @@ impl Drop for Registration {
 impl Watches {
     pub(super) fn start(client: WatchClient, reader: Reader) -> Self {
         let (commands, receiver) = unbounded_channel();
-        let hub = Hub { client, reader, watched: HashMap::new(), commands: receiver };
-        Self { commands, task: tokio::spawn(hub.run()) }
+        let (watched, settling) = (HashMap::new(), Vec::new());
+        let hub = Hub { client, reader: reader.clone(), watched, commands: receiver, settling };
+        Self { commands, reader, task: tokio::spawn(hub.run()) }
     }
 
     pub(super) fn begin(&self, beginning: Beginning) -> Watch {
         let Beginning { prefix, revision, reached, known, past } = beginning;
         let queue = Arc::<Queue>::default();
         let id = fastrand::i64(1..i64::MAX);
-        let watched = Watched { prefix, queue: Arc::clone(&queue), next: revision + 1, known, reached };
+        let next = revision + 1;
+        let watched = Watched { prefix, reload: None, queue: Arc::clone(&queue), next, known, reached };
         if self.commands.send(Command::Begin(id, watched)).is_err() {
             queue.end(StoreError::Closed);
         }
         Watch::new(past, queue, Registration { id, commands: self.commands.clone() })
+    }
+
+    /// A watch of single keys.
+    pub(super) fn begin_keys(&self) -> KeysWatch {
+        let queue = Arc::<Queue>::default();
+        let keys = Followed::start(self.reader.clone(), self.commands.clone(), Arc::clone(&queue));
+        KeysWatch::new(queue, Arc::new(keys))
     }
 }
 
@@ -102,6 +127,13 @@ struct Hub {
     reader: Reader,
     watched: HashMap<i64, Watched>,
     commands: UnboundedReceiver<Command>,
+    settling: Vec<Settling>,
+}
+
+/// What watches are yet to be told of, and who waits for that.
+struct Settling {
+    missing: HashMap<i64, State>,
+    answer: oneshot::Sender<()>,
 }
 
 impl Drop for Hub {
@@ -189,8 +221,10 @@ impl Hub {
                     }
                     Some(Command::Begin(id, watched)) => {
                         self.watched.insert(id, watched);
+                        self.settle(id);
                         waiting.push(id);
                     }
+                    Some(settle @ Command::Settle(..)) => self.take(settle),
                     None => return Ok(()),
                 },
                 response = responses.message() => waiting.extend(self.receive(response?, &mut asked).await?),
@@ -202,6 +236,31 @@ impl Hub {
         match command {
             Command::Begin(id, watched) => drop(self.watched.insert(id, watched)),
             Command::End(id) => drop(self.watched.remove(&id)),
+            Command::Settle(mut missing, answer) => {
+                missing
+                    .retain(|id, state| self.watched.get(id).is_some_and(|watched| !watched.knows(*state)));
+                if missing.is_empty() {
+                    let _ = answer.send(()); // who asked may have ended
+                } else {
+                    self.settling.push(Settling { missing, answer });
+                }
+            }
+        }
+    }
+
+    /// Answers those who waited for nothing but that the watch `told` was told what it was just told.
+    fn settle(&mut self, told: i64) {
+        if self.settling.is_empty() {
+            return;
+        }
+        let watched = self.watched.get(&told);
+        for settling in &mut self.settling {
+            settling
+                .missing
+                .retain(|id, state| *id != told || watched.is_some_and(|watched| !watched.knows(*state)));
+        }
+        for settled in self.settling.extract_if(.., |settling| settling.missing.is_empty()) {
+            let _ = settled.answer.send(()); // who asked may have ended
         }
     }
 
@@ -226,15 +285,34 @@ impl Hub {
                 };
             }
             asked.remove(&id);
+            if let Some(reload) = &watched.reload {
+                reload.ask(&watched.prefix);
+                return Ok(None);
+            }
             catch_up(&self.reader, watched).await;
+            self.settle(id);
             return Ok(Some(id));
         }
         watched.take_in(&self.reader, &response);
+        self.settle(id);
         Ok(None)
     }
 }
 
 impl Watched {
+    /// A watch of one key, of which everything until `revision` is known.
+    pub(super) fn key(key: Arc<str>, seen: &Seen, queue: Arc<Queue>, reload: Reload) -> Self {
+        let known = Some(seen.mod_revision(&key)).filter(|revision| *revision > 0);
+        let known = known.map(|revision| (Arc::clone(&key), revision)).into_iter().collect();
+        let (next, reached) = (seen.revision + 1, seen.head.transaction);
+        Self { prefix: key, reload: Some(reload), queue, next, known, reached }
+    }
+
+    /// Whether this was told of such a state, or of a later one.
+    fn knows(&self, state: State) -> bool {
+        self.next > state.revision || !state.exists && self.known.is_empty()
+    }
+
     fn take_in(&mut self, reader: &Reader, response: &WatchResponse) {
         let mut events = Vec::new();
         for event in response.events() {
@@ -316,9 +394,7 @@ async fn catch_up(reader: &Reader, watched: &mut Watched) {
 }
 
 fn options(id: i64, watched: &Watched) -> WatchOptions {
-    WatchOptions::new()
-        .with_prefix()
-        .with_start_revision(watched.next)
-        .with_progress_notify()
-        .with_watch_id(id)
+    let options =
+        WatchOptions::new().with_start_revision(watched.next).with_progress_notify().with_watch_id(id);
+    if watched.reload.is_some() { options } else { options.with_prefix() }
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::model::{Metadata, Spec};
-use crate::store::{EmbeddedStore, Kept, LeaseId, Limits, Listing, Pruned, Watch};
+use crate::store::{EmbeddedStore, Kept, KeysWatch, LeaseId, Limits, Listing, Pruned, Watch};
 use crate::transformer::linter::{Found, FoundByMesh};
 
 /// A store that takes fragments, but refuses some batches of them.
@@ -47,6 +47,14 @@ impl Store for Refusing {
 
     async fn watch(&self, prefix: &str, after: Transaction) -> Result<Watch, StoreError> {
         self.store.watch(prefix, after).await
+    }
+
+    fn watch_keys(&self) -> KeysWatch {
+        self.store.watch_keys()
+    }
+
+    async fn segments(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        self.store.segments(prefix).await
     }
 
     async fn journal(&self, after: Transaction, limit: usize) -> Result<Vec<JournalEntry>, StoreError> {
