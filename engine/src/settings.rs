@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::frontend::{Quotas, Rates};
@@ -161,7 +161,7 @@ pub struct ServeOptions {
 }
 
 /// What a process does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Serves the API.
@@ -170,6 +170,20 @@ pub enum Role {
     Transformer,
     /// Serves Envoys.
     Management,
+}
+
+impl Role {
+    /// Everything that a process can do.
+    pub const ALL: [Self; 3] = [Self::Frontend, Self::Transformer, Self::Management];
+
+    /// Its name, as it is said in flags and files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Frontend => "frontend",
+            Self::Transformer => "transformer",
+            Self::Management => "management",
+        }
+    }
 }
 
 /// How a process runs, complete and consistent.
@@ -425,10 +439,6 @@ const TIME_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// How much of the past is kept if nobody says so.
 const JOURNAL_RETENTION: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 const JOURNAL_ENTRIES_MAX: u64 = 1_000_000;
-
-impl Role {
-    const ALL: [Self; 3] = [Self::Frontend, Self::Transformer, Self::Management];
-}
 
 /// Which store.
 enum StoreKind {

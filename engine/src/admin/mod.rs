@@ -25,8 +25,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 
 use crate::management::feed::FeedHandle;
-use crate::store::{At, Store};
-use crate::transformer::keys;
+use crate::store::Store;
 use crate::transformer::linter::FoundByMesh;
 
 pub use self::config::{NodeConfig, ResourceConfig, TypeConfig};
@@ -76,9 +75,8 @@ async fn ready(State(admin): State<Admin>) -> Response {
 impl Admin {
     /// The transaction that the store has reached.
     async fn transaction(&self) -> Option<Transaction> {
-        // the marks are few, and any listing tells the transaction
-        match self.store.list(keys::TRANSFORMED, At::Newest).await {
-            Ok(listing) => Some(listing.transaction),
+        match self.store.newest().await {
+            Ok(transaction) => Some(transaction),
             Err(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "cannot tell the transaction");
                 None

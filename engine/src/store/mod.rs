@@ -65,6 +65,9 @@ pub trait Store: Send + Sync + 'static {
     /// The bounds that every batch must keep.
     fn limits(&self) -> Limits;
 
+    /// The newest transaction that is durable; 0 of an empty store.
+    async fn newest(&self) -> Result<Transaction, StoreError>;
+
     /// Everything under `prefix`, sorted by key, consistent at one transaction.
     ///
     /// The past is known of definitions only: with [`At::Transaction`] any other prefix is

@@ -85,6 +85,10 @@ impl Store for Everything {
         Limits::default()
     }
 
+    async fn newest(&self) -> Result<Transaction, StoreError> {
+        Err(StoreError::Closed)
+    }
+
     async fn list(&self, _: &str, _: At) -> Result<Listing, StoreError> {
         Ok(Listing { transaction: 1, records: Vec::new() })
     }

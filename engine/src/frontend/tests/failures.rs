@@ -33,6 +33,10 @@ impl Store for Failing {
         Limits::default()
     }
 
+    async fn newest(&self) -> Result<Transaction, StoreError> {
+        unreachable!("no test asks for it")
+    }
+
     async fn list(&self, _: &str, _: At) -> Result<Listing, StoreError> {
         // a record for each kind, of which a list takes those that are its own
         let keys =

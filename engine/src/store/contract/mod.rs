@@ -132,8 +132,10 @@ async fn delete(store: &dyn Store, key: &str) -> Transaction {
 }
 
 async fn newest(store: &dyn Store) -> Transaction {
+    let newest = store.newest().await.expect("tells");
     let listing = store.list("none/", super::At::Newest).await.expect("lists");
-    listing.transaction
+    assert!(listing.transaction >= newest, "a listing is as new as that");
+    newest
 }
 
 /// The precondition that a batch is refused for.

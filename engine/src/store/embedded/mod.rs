@@ -169,6 +169,10 @@ impl Store for EmbeddedStore {
         self.limits
     }
 
+    async fn newest(&self) -> Result<Transaction, StoreError> {
+        Ok(self.shared.lock().transaction())
+    }
+
     async fn list(&self, prefix: &str, at: At) -> Result<Listing, StoreError> {
         let At::Transaction(transaction) = at else {
             return Ok(self.shared.lock().list(prefix));

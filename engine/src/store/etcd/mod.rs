@@ -125,6 +125,10 @@ impl Store for EtcdStore {
         self.limits
     }
 
+    async fn newest(&self) -> Result<Transaction, StoreError> {
+        Ok(self.reader.see(&[]).await?.head.transaction)
+    }
+
     async fn list(&self, prefix: &str, at: At) -> Result<Listing, StoreError> {
         let At::Transaction(transaction) = at else {
             return Ok(self.reader.list(prefix).await?.1);
