@@ -38,8 +38,6 @@ pub(crate) struct Fresh {
     pub(crate) store: Arc<dyn Store>,
     /// The shortest lease that this implementation keeps exactly enough for a test.
     pub(crate) short_lease: Duration,
-    /// How long after a commit everybody who watches has been told, in all likelihood; 0 where they are before it is answered.
-    pub(crate) lag: Duration,
     pub(crate) _keep: Box<dyn Any>,
 }
 

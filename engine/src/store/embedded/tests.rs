@@ -18,7 +18,6 @@ use crate::store::contract::{Fresh, contract_tests};
 fn fresh() -> Fresh {
     let dir = TempDir::new().unwrap();
     Fresh {
-        lag: Duration::ZERO,
         store: Arc::new(EmbeddedStore::open(dir.path()).unwrap()),
         short_lease: Duration::from_millis(200),
         _keep: Box::new(dir),

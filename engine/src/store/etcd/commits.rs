@@ -12,9 +12,12 @@ use legation_proto::v1::{Change as Changed, JournalEntry};
 use legation_proto::version::Transaction;
 use prost::Message;
 use tokio::sync::Mutex;
+use tokio::time::timeout;
 use tonic::Code;
 
-use super::ask::{Tries, code, storage, within};
+use super::ask::Tries;
+use super::failure::{EtcdFailure, code};
+use super::keys::Number;
 use super::leases::RememberedLeases;
 use super::preconditions::{first_conflict, guards, keys_of};
 use super::reads::{Reader, Seen};
@@ -38,25 +41,20 @@ pub(super) struct Committer {
     remembered: RememberedLeases,
 }
 
-/// What a commit of definitions would change.
-struct Staged {
-    operations: Vec<TxnOp>,
-    nonce: u64,
-}
-
 impl Committer {
     pub(super) fn new(reader: Reader, remembered: RememberedLeases) -> Self {
         Self { reader, turn: Mutex::default(), remembered }
     }
 
     pub(super) async fn commit(&self, batch: &Batch) -> Result<Transaction, CommitError> {
-        match &batch.kind {
-            Kind::Derived => self.commit_derived(batch).await,
-            Kind::Definitions { author, operation } => {
-                let _turn = self.turn.lock().await;
-                self.commit_definitions(batch, author, operation).await
-            }
-        }
+        let Kind::Definitions { author, operation } = &batch.kind else {
+            return self.commit_derived(batch).await;
+        };
+        let tries = Tries::begin();
+        // where etcd does not answer, those behind the first wait no longer than that one
+        let turn = timeout(tries.left(), self.turn.lock()).await;
+        let _turn = turn.map_err(|_| EtcdFailure::NoAnswer("commits before this one still wait".into()))?;
+        self.commit_definitions(batch, author, operation, tries).await
     }
 
     async fn commit_definitions(
@@ -64,42 +62,50 @@ impl Committer {
         batch: &Batch,
         author: &str,
         operation: &str,
+        mut tries: Tries,
     ) -> Result<Transaction, CommitError> {
         let wanted: Vec<Arc<str>> =
             keys_of(batch).chain(batch.changes.iter().map(Change::key)).cloned().collect();
-        let mut tries = Tries::begin();
+        let nonce = fastrand::u64(..);
+        // the number that a try was to take, of which it is not known whether it was made
+        let mut unsure: Option<Number> = None;
         loop {
             let seen = self.reader.see(&wanted).await?;
-            if let Some(precondition) = first_conflict(&self.reader, &seen, &batch.preconditions).await? {
-                return Err(CommitError::Conflict { precondition });
+            // it will not be made any more once somebody has that number: the head has changed
+            if let Some(number) = unsure.take_if(|number| *number <= seen.head.number)
+                && let Some(transaction) = self.was_made(number, nonce).await?
+            {
+                return Ok(transaction);
             }
-            let Some(staged) = self.stage(batch, &seen, author, operation).await? else {
+            if let Some(precondition) = first_conflict(&self.reader, &seen, &batch.preconditions).await? {
+                return Err(match unsure {
+                    None => CommitError::Conflict { precondition },
+                    Some(_) => unknown().into(),
+                });
+            }
+            let Some(operations) = self.stage(batch, &seen, author, operation, nonce).await? else {
                 return Ok(seen.head.transaction);
             };
             let guards = guards(&self.reader, &seen, batch, true);
-            match self.make(tries.left(), guards, staged.operations).await {
+            match self.make(&tries, guards, operations).await {
                 Ok(answer) if answer.succeeded() => return Ok(revision_of(&answer)),
-                Ok(_) => {
-                    if tries.left().is_zero() {
-                        return Err(storage(Error::GRpcStatus(contended())).into());
-                    }
-                }
+                Ok(_) if tries.left().is_zero() => return Err(EtcdFailure::Contended.into()),
+                Ok(_) => {}
+                // somebody revoked what remembered keys are put with
+                Err(error) if code(&error) == Some(Code::NotFound) && self.remembered.forget().await => {}
                 Err(error) => {
+                    unsure = Some(seen.head.number + 1);
                     tries.again(error).await?;
-                    // it may have been made, and only the answer was lost
-                    if let Some(transaction) = self.was_made(seen.head.number + 1, staged.nonce).await? {
-                        return Ok(transaction);
-                    }
                 }
             }
         }
     }
 
     /// The transaction of the entry `number`, if it is that of the commit with this nonce.
-    async fn was_made(&self, number: u64, nonce: u64) -> Result<Option<Transaction>, StoreError> {
+    async fn was_made(&self, number: Number, nonce: u64) -> Result<Option<Transaction>, StoreError> {
         let entries = self.reader.stored_entries(number..number + 1).await?;
-        let ours = entries.into_iter().find(|(_, stored)| stored.nonce == nonce);
-        Ok(ours.map(|(entry, _)| entry.transaction))
+        let (entry, stored) = entries.first().ok_or_else(unknown)?; // pruned since
+        Ok((stored.nonce == nonce).then_some(entry.transaction))
     }
 
     /// What is to be put and deleted; nothing where no change is left.
@@ -109,7 +115,8 @@ impl Committer {
         seen: &Seen,
         author: &str,
         operation: &str,
-    ) -> Result<Option<Staged>, CommitError> {
+        nonce: u64,
+    ) -> Result<Option<Vec<TxnOp>>, CommitError> {
         let keys = &self.reader.keys;
         let mut operations = Vec::new();
         let mut changes = Vec::new();
@@ -140,11 +147,11 @@ impl Committer {
             let Change::Remember { key, value, time_to_live } = change else { continue };
             let lease = self.remembered.lease(*time_to_live).await?;
             let options = PutOptions::new().with_lease(lease);
-            operations.push(TxnOp::put(keys.data(key), value.to_vec(), Some(options)));
-            bytes += key.len() + value.len() + OPERATION_BYTES;
+            let name = keys.data(key);
+            bytes += name.len() + value.len() + OPERATION_BYTES;
+            operations.push(TxnOp::put(name, value.to_vec(), Some(options)));
         }
         let changed = ChangedKeys { keys: changes.iter().map(|change| change.key.clone()).collect() };
-        let nonce = fastrand::u64(..);
         let entry = JournalEntry {
             transaction: 0, // etcd tells
             committed_at_ms: now_ms(),
@@ -162,16 +169,25 @@ impl Committer {
         operations.push(TxnOp::put(keys.journal(number), entry, None));
         operations.push(TxnOp::put(keys.changed(number), changed, None));
         operations.push(TxnOp::put(keys.head(), Head::value(number), None));
-        Ok(Some(Staged { operations, nonce }))
+        Ok(Some(operations))
     }
 
     async fn commit_derived(&self, batch: &Batch) -> Result<Transaction, CommitError> {
-        let wanted: Vec<Arc<str>> = keys_of(batch).cloned().collect();
+        let mut wanted: Vec<Arc<str>> = keys_of(batch).cloned().collect();
+        // the revision of which on a try may have been made
+        let mut unsure: Option<i64> = None;
         let mut tries = Tries::begin();
         loop {
             let seen = self.reader.see(&wanted).await?;
+            if unsure.is_some_and(|since| is_made(batch, &seen, since)) {
+                return Ok(seen.head.transaction);
+            }
             if let Some(precondition) = first_conflict(&self.reader, &seen, &batch.preconditions).await? {
-                return Err(CommitError::Conflict { precondition });
+                return Err(match unsure {
+                    None => CommitError::Conflict { precondition },
+                    // made and overwritten, or not made: nobody knows
+                    Some(_) => unknown().into(),
+                });
             }
             let reached = seen.head.transaction;
             let operations = batch.changes.iter().filter_map(|change| match change {
@@ -184,37 +200,59 @@ impl Committer {
                 Change::Remember { .. } => None,
             });
             let guards = guards(&self.reader, &seen, batch, false);
-            match self.make(tries.left(), guards, operations.collect()).await {
+            match self.make(&tries, guards, operations.collect()).await {
                 Ok(answer) if answer.succeeded() => return Ok(reached),
-                Ok(_) => {
-                    if tries.left().is_zero() {
-                        return Err(storage(Error::GRpcStatus(contended())).into());
-                    }
-                }
+                Ok(_) if tries.left().is_zero() => return Err(EtcdFailure::Contended.into()),
+                Ok(_) => {}
                 Err(error) if code(&error) == Some(Code::NotFound) => {
                     let lease = leases_of(batch).next().unwrap_or(LeaseId(0));
                     return Err(StoreError::UnknownLease { lease }.into());
                 }
-                // whether it was made is not known, and to make it twice is the same unless it depends on what it changes
+                // what is put without a condition may as well be put twice
                 Err(error) if batch.preconditions.is_empty() => tries.again(error).await?,
-                Err(error) => return Err(storage(error).into()),
+                Err(error) => {
+                    if unsure.is_none() {
+                        unsure = Some(seen.revision);
+                        wanted.extend(batch.changes.iter().map(Change::key).cloned());
+                    }
+                    tries.again(error).await?;
+                }
             }
         }
     }
 
     async fn make(
         &self,
-        time: std::time::Duration,
+        tries: &Tries,
         guards: Vec<Compare>,
         operations: Vec<TxnOp>,
     ) -> Result<TxnResponse, Error> {
         let mut client = self.reader.client.clone();
-        within(time, client.txn(Txn::new().when(guards).and_then(operations))).await
+        tries.one(client.txn(Txn::new().when(guards).and_then(operations))).await
     }
 }
 
-fn contended() -> tonic::Status {
-    tonic::Status::aborted("others commit all the time")
+/// Whether all that a batch puts was put at one revision after `since`, and what it deletes is not there. Whoever puts the
+/// same values on the same conditions cannot be told from it, and need not be. What only deletes cannot be told at all.
+fn is_made(batch: &Batch, seen: &Seen, since: i64) -> bool {
+    let mut revision = None;
+    let is_there = batch.changes.iter().all(|change| match change {
+        Change::Put { key, value, lease } => {
+            let put = seen.mod_revision(key);
+            let is_the_same = seen.get(key).is_some_and(|record| record.value == *value)
+                && seen.lease(key) == lease.map_or(0, |lease| lease.0.cast_signed());
+            is_the_same && put > since && *revision.get_or_insert(put) == put
+        }
+        Change::Delete { key } => seen.get(key).is_none(),
+        Change::Remember { .. } => true,
+    });
+    is_there && revision.is_some()
+}
+
+/// Whether a commit was made cannot be found out.
+fn unknown() -> StoreError {
+    EtcdFailure::NoAnswer("the answer to a commit was lost, and whether it was made is not known".into())
+        .into()
 }
 
 fn leases_of(batch: &Batch) -> impl Iterator<Item = LeaseId> {

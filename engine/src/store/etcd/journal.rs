@@ -184,17 +184,22 @@ impl Reader {
         prefix: &str,
         after: Transaction,
     ) -> Result<Vec<Event>, StoreError> {
-        let first = self.first_after(extent, after).await?;
+        let mut from = self.first_after(extent, after).await?;
+        let newest = extent.head.number;
         let mut events: BTreeMap<Arc<str>, (usize, Event)> = BTreeMap::new();
         let mut place = 0;
-        for entry in self.entries(first..extent.head.number + 1).await? {
-            for change in entry.changes.into_iter().filter(|change| change.key.starts_with(prefix)) {
-                let key: Arc<str> = change.key.into();
-                let event =
-                    Event { key: Arc::clone(&key), value: change.after, transaction: entry.transaction };
-                events.insert(key, (place, event));
-                place += 1;
+        while from <= newest {
+            let end = (newest + 1).min(from + ENTRIES_AT_ONCE);
+            for entry in self.entries(from..end).await? {
+                for change in entry.changes.into_iter().filter(|change| change.key.starts_with(prefix)) {
+                    let key: Arc<str> = change.key.into();
+                    let event =
+                        Event { key: Arc::clone(&key), value: change.after, transaction: entry.transaction };
+                    events.insert(key, (place, event));
+                    place += 1;
+                }
             }
+            from = end;
         }
         let mut events: Vec<(usize, Event)> = events.into_values().collect();
         events.sort_unstable_by_key(|(place, _)| *place);
@@ -211,22 +216,13 @@ impl Reader {
         let (_, newest) = self.extent().await?;
         newest.check(at)?;
         let first = self.first_after(&newest, at).await?;
-        let entries = self.stored_entries(first..newest.head.number + 1).await?;
-        for (entry, stored) in
-            entries.into_iter().rev().filter(|(entry, _)| entry.transaction <= now.transaction)
-        {
-            for (change, transaction) in entry.changes.into_iter().zip(stored.before_transactions) {
-                if !change.key.starts_with(prefix) {
-                    continue;
-                }
-                let key: Arc<str> = change.key.into();
-                match change.before {
-                    Some(value) => {
-                        records.insert(Arc::clone(&key), Record { key, value, transaction });
-                    }
-                    None => drop(records.remove(&key)),
-                }
-            }
+        let mut end = newest.head.number + 1;
+        while end > first {
+            let start = first.max(end.saturating_sub(ENTRIES_AT_ONCE));
+            let entries = self.stored_entries(start..end).await?;
+            let since = entries.into_iter().rev().filter(|(entry, _)| entry.transaction <= now.transaction);
+            since.for_each(|(entry, stored)| take_back(&mut records, prefix, entry, &stored));
+            end = start;
         }
         let (_, after) = self.extent().await?;
         after.check(at)?; // what is needed may have been pruned in between
@@ -292,5 +288,26 @@ impl Reader {
         let is_done = answer.await?.succeeded();
         let oldest = if is_done { horizon.transaction } else { extent.oldest() };
         Ok(Pruned { oldest, has_more: !is_done || number + 1 < first_kept })
+    }
+}
+
+/// Makes of the definitions after an entry those before it.
+fn take_back(
+    records: &mut BTreeMap<Arc<str>, Record>,
+    prefix: &str,
+    entry: JournalEntry,
+    stored: &StoredEntry,
+) {
+    for (change, transaction) in entry.changes.into_iter().zip(&stored.before_transactions) {
+        if !change.key.starts_with(prefix) {
+            continue;
+        }
+        let key: Arc<str> = change.key.into();
+        match change.before {
+            Some(value) => {
+                records.insert(Arc::clone(&key), Record { key, value, transaction: *transaction });
+            }
+            None => drop(records.remove(&key)),
+        }
     }
 }

@@ -8,7 +8,8 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tonic::Code;
 
-use super::ask::{ask, code, storage};
+use super::ask::{Tries, ask};
+use super::failure::code;
 use crate::store::error::StoreError;
 use crate::store::lease::LeaseId;
 
@@ -44,10 +45,18 @@ pub(super) async fn keep_alive(client: &LeaseClient, lease: LeaseId) -> Result<(
 }
 
 pub(super) async fn revoke(client: &LeaseClient, lease: LeaseId) -> Result<(), StoreError> {
-    match client.clone().revoke(lease.0.cast_signed()).await {
-        Ok(_) => Ok(()),
-        Err(error) if code(&error) == Some(Code::NotFound) => Err(StoreError::UnknownLease { lease }),
-        Err(error) => Err(storage(error)),
+    let mut tries = Tries::begin();
+    let mut is_first = true;
+    loop {
+        match tries.one(client.clone().revoke(lease.0.cast_signed())).await {
+            Ok(_) => return Ok(()),
+            Err(error) if code(&error) == Some(Code::NotFound) => {
+                // unless it was the first try that ended it, of which the answer was lost
+                return if is_first { Err(StoreError::UnknownLease { lease }) } else { Ok(()) };
+            }
+            Err(error) => tries.again(error).await?,
+        }
+        is_first = false;
     }
 }
 
@@ -80,5 +89,10 @@ impl RememberedLeases {
         let lease = grant(&self.client, time_to_live + time_to_live / EXTRA).await?;
         current.push(Current { time_to_live, granted, lease });
         Ok(lease.0.cast_signed())
+    }
+
+    /// Forgets leases that are no more; whether there were any.
+    pub(super) async fn forget(&self) -> bool {
+        !std::mem::take(&mut *self.current.lock().await).is_empty()
     }
 }

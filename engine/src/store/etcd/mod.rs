@@ -11,6 +11,7 @@
 //! |---|---|
 //! | [`settings`] | where the cluster is |
 //! | `keys`, `stored` | where things stand in etcd, and in which form |
+//! | [`failure`] | what its errors mean |
 //! | `ask` | asking, and again where etcd could not answer |
 //! | `reads` | many keys and prefixes at one revision |
 //! | `preconditions`, `commits` | what may be committed, and how |
@@ -22,6 +23,7 @@
 
 mod ask;
 mod commits;
+pub mod failure;
 mod followed;
 mod journal;
 mod keys;
@@ -45,6 +47,7 @@ use legation_proto::v1::JournalEntry;
 use legation_proto::version::Transaction;
 
 use self::commits::Committer;
+pub use self::failure::EtcdFailure;
 use self::journal::Extent;
 use self::keys::Keys;
 use self::leases::RememberedLeases;
@@ -85,11 +88,10 @@ impl EtcdStore {
         let (_, extent) = reader.extent().await?;
         metrics::transaction(extent.head.transaction);
         metrics::oldest(extent.oldest());
-        let watches = client.watch_client().max_decoding_message_size(ANSWER_BYTES_MAX);
         let leases = client.lease_client();
         Ok(Self {
             committer: Committer::new(reader.clone(), RememberedLeases::new(leases.clone())),
-            watches: Watches::start(watches, reader.clone()),
+            watches: Watches::start(client, reader.clone()),
             leases,
             reader,
             limits: Limits::default(),

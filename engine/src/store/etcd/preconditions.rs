@@ -6,13 +6,15 @@ use std::sync::Arc;
 use etcd_client::{Compare, CompareOp};
 use legation_proto::version::Transaction;
 
+use super::keys::Number;
 use super::reads::{Reader, Seen};
 use crate::store::batch::{Batch, Precondition};
 use crate::store::error::StoreError;
+use crate::store::family::Family;
 use crate::store::record::is_definition;
 
-/// Commits that are looked through for deletions: after more of them, something may have changed.
-const RECENT: u64 = 1000;
+/// Commits that are looked through: after more of them, something may have changed.
+const RECENT: Number = 1000;
 
 /// The first precondition that does not hold on what was `seen`.
 pub(super) async fn first_conflict(
@@ -34,9 +36,7 @@ pub(super) async fn first_conflict(
                 let count = match counts.get(family) {
                     Some(count) => *count,
                     None => {
-                        let found = reader.keys_under(&family.before, seen.revision).await?;
-                        let keys = found.iter().filter_map(|found| reader.keys.of_data(found.key()));
-                        let count = keys.filter(|key| family.contains(key)).count();
+                        let count = count(reader, family, *than, seen.revision).await?;
                         counts.insert(family.clone(), count);
                         count
                     }
@@ -52,6 +52,18 @@ pub(super) async fn first_conflict(
     Ok(None)
 }
 
+/// How many keys a family had at `revision`; more may be told of one that has fewer than `enough` in any case.
+async fn count(reader: &Reader, family: &Family, enough: usize, revision: i64) -> Result<usize, StoreError> {
+    // a number is cheaper than the keys themselves, and mostly tells enough
+    let all = reader.count(&family.before, revision).await?;
+    if all < enough {
+        return Ok(all);
+    }
+    let found = reader.keys_under(&family.before, revision).await?;
+    let keys = found.iter().filter_map(|found| reader.keys.of_data(found.key()));
+    Ok(keys.filter(|key| family.contains(key)).count())
+}
+
 async fn is_untouched(
     reader: &Reader,
     seen: &Seen,
@@ -61,10 +73,7 @@ async fn is_untouched(
     if since >= seen.head.transaction {
         return Ok(true);
     }
-    if reader.has_newer(prefix, since, seen.revision).await? {
-        return Ok(false);
-    }
-    // what was deleted is not there to be found
+    // what was deleted is not there to be found, but the commits are
     let (_, extent) = reader.extent().await?;
     if since < extent.oldest() {
         return Ok(false);
@@ -75,7 +84,8 @@ async fn is_untouched(
         return Ok(false);
     }
     let changed = reader.changed(first..end).await?;
-    Ok(changed.iter().all(|(_, changed)| changed.keys.iter().all(|key| !key.starts_with(prefix))))
+    let is_whole = changed.len() as Number == end - first; // unless they were pruned in the meantime
+    Ok(is_whole && changed.iter().all(|(_, changed)| changed.keys.iter().all(|key| !key.starts_with(prefix))))
 }
 
 /// The keys that are to be seen for these preconditions.

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use etcd_client::{GetOptions, GetResponse, KeyValue, KvClient, Txn, TxnOp, TxnOpResponse};
-use legation_proto::version::Transaction;
 
 use super::ask::ask;
 use super::keys::Keys;
@@ -30,17 +29,28 @@ pub(super) struct Seen {
     /// The revision.
     pub(super) revision: i64,
     pub(super) head: Head,
-    records: HashMap<Arc<str>, (Record, i64)>,
+    records: HashMap<Arc<str>, SeenRecord>,
+}
+
+struct SeenRecord {
+    record: Record,
+    mod_revision: i64,
+    lease: i64,
 }
 
 impl Seen {
     pub(super) fn get(&self, key: &str) -> Option<&Record> {
-        self.records.get(key).map(|(record, _)| record)
+        self.records.get(key).map(|seen| &seen.record)
+    }
+
+    /// The lease of `key`; 0 if there is none.
+    pub(super) fn lease(&self, key: &str) -> i64 {
+        self.records.get(key).map_or(0, |seen| seen.lease)
     }
 
     /// The revision of the last change of `key`; 0 if there is no such key.
     pub(super) fn mod_revision(&self, key: &str) -> i64 {
-        self.records.get(key).map_or(0, |(_, revision)| *revision)
+        self.records.get(key).map_or(0, |seen| seen.mod_revision)
     }
 }
 
@@ -51,7 +61,8 @@ impl Reader {
         let mut records = HashMap::new();
         for found in found.iter().filter_map(|found| found.kvs().first()) {
             let record = record(&self.keys, found)?;
-            records.insert(Arc::clone(&record.key), (record, found.mod_revision()));
+            let (mod_revision, lease) = (found.mod_revision(), found.lease());
+            records.insert(Arc::clone(&record.key), SeenRecord { record, mod_revision, lease });
         }
         Ok(Seen { revision, head, records })
     }
@@ -179,20 +190,11 @@ impl Reader {
         Ok(!self.get(self.keys.data(prefix), options).await?.kvs().is_empty())
     }
 
-    /// Whether anything that was under `prefix` at `revision` had changed after `since`.
-    pub(super) async fn has_newer(
-        &self,
-        prefix: &str,
-        since: Transaction,
-        revision: i64,
-    ) -> Result<bool, StoreError> {
-        let options = GetOptions::new()
-            .with_prefix()
-            .with_keys_only()
-            .with_limit(1)
-            .with_min_mod_revision(super::stored::revision(since.saturating_add(1)))
-            .with_revision(revision);
-        Ok(!self.get(self.keys.data(prefix), options).await?.kvs().is_empty())
+    /// How many keys there were under `prefix` at `revision`.
+    pub(super) async fn count(&self, prefix: &str, revision: i64) -> Result<usize, StoreError> {
+        let options = GetOptions::new().with_prefix().with_count_only().with_revision(revision);
+        let counted = self.get(self.keys.data(prefix), options).await?.count();
+        Ok(usize::try_from(counted).unwrap_or(usize::MAX))
     }
 
     /// Asks for keys of etcd's.

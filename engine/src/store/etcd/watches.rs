@@ -9,15 +9,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use etcd_client::{
-    Error, EventType, KeyValue, WatchClient, WatchOptions, WatchRequestSender, WatchResponse,
-    WatchResponseStream,
+    Client, Error, EventType, KeyValue, WatchOptions, WatchRequestSender, WatchResponse, WatchResponseStream,
+    WatchStream,
 };
 use legation_proto::version::Transaction;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
+use super::ANSWER_BYTES_MAX;
 use super::followed::{Followed, Reload};
 use super::reads::{Reader, Seen};
 use super::stored::{record, transaction};
@@ -27,6 +28,9 @@ use crate::store::watch::{KeysWatch, Queue, Watch};
 
 /// How long to wait before a stream is opened again, and before a listing is tried again.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// How long renewing a token may take.
+const TOKEN_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Everybody who watches.
 pub(super) struct Watches {
@@ -88,7 +92,7 @@ impl Drop for Registration {
 }
 
 impl Watches {
-    pub(super) fn start(client: WatchClient, reader: Reader) -> Self {
+    pub(super) fn start(client: Client, reader: Reader) -> Self {
         let (commands, receiver) = unbounded_channel();
         let (watched, settling) = (HashMap::new(), Vec::new());
         let hub = Hub { client, reader: reader.clone(), watched, commands: receiver, settling };
@@ -123,7 +127,7 @@ impl Drop for Watches {
 
 /// What runs all of them.
 struct Hub {
-    client: WatchClient,
+    client: Client,
     reader: Reader,
     watched: HashMap<i64, Watched>,
     commands: UnboundedReceiver<Command>,
@@ -150,18 +154,28 @@ impl Drop for Hub {
 impl Hub {
     async fn run(mut self) {
         loop {
-            let Some((requests, responses)) = self.open().await else {
+            let Some((id, stream)) = self.open().await else {
                 return;
             };
-            if let Err(error) = self.follow(requests, responses).await {
-                tracing::debug!(%error, "the watches of etcd begin again");
+            let (requests, responses) = stream.split();
+            if let Err(error) = self.follow(id, requests, responses).await {
+                if let Error::WatchError(reason) = &error {
+                    tracing::warn!(reason, "the watches of etcd begin again");
+                    // it tells of an expired token in the stream, where the library does not look for that
+                    let renewed = timeout(TOKEN_TIMEOUT, self.client.refresh_token()).await;
+                    if !matches!(renewed, Ok(Ok(()))) {
+                        tracing::warn!("etcd did not renew the token");
+                    }
+                } else {
+                    tracing::debug!(%error, "the watches of etcd begin again");
+                }
                 sleep(PAUSE).await;
             }
         }
     }
 
-    /// Opens a stream once there is something to watch; nothing if there will never be.
-    async fn open(&mut self) -> Option<(WatchRequestSender, WatchResponseStream)> {
+    /// Opens a stream with one watch once there is something to watch; nothing if there will never be.
+    async fn open(&mut self) -> Option<(i64, WatchStream)> {
         loop {
             while let Ok(command) = self.commands.try_recv() {
                 self.take(command);
@@ -171,10 +185,12 @@ impl Hub {
                 self.take(command);
                 continue;
             };
+            let id = *id;
+            let options = options(id, watched);
             // etcd answers when it has a leader; until then others may come and go
-            let options = options(*id, watched);
-            match self.client.watch(self.reader.keys.data(&watched.prefix), Some(options)).await {
-                Ok(stream) => return Some(stream.split()),
+            let mut client = self.client.watch_client().max_decoding_message_size(ANSWER_BYTES_MAX);
+            match client.watch(self.reader.keys.data(&watched.prefix), Some(options)).await {
+                Ok(stream) => return Some((id, stream)),
                 Err(error) => {
                     tracing::debug!(%error, "etcd cannot be watched");
                     sleep(PAUSE).await;
@@ -186,13 +202,12 @@ impl Hub {
     /// Passes on what comes on a stream, until it ends.
     async fn follow(
         &mut self,
+        opened_with: i64,
         mut requests: WatchRequestSender,
         mut responses: WatchResponseStream,
     ) -> Result<(), Error> {
-        // the stream was opened with one of them, and to ask for it twice does no harm: the second is refused
-        let ids: Vec<i64> = self.watched.keys().copied().collect();
-        let mut asked: HashSet<i64> = HashSet::new();
-        let mut waiting: Vec<i64> = ids;
+        let mut asked: HashSet<i64> = HashSet::from([opened_with]);
+        let mut waiting: Vec<i64> = self.watched.keys().copied().collect();
         loop {
             // etcd reads requests while it sends; the library's queue of them is short
             while let Some(id) = waiting.pop() {
@@ -271,19 +286,15 @@ impl Hub {
         asked: &mut HashSet<i64>,
     ) -> Result<Option<i64>, Error> {
         let response = response.ok_or_else(|| Error::WatchError("etcd ended the stream".to_owned()))?;
+        if response.canceled() && response.compact_revision() == 0 && !response.cancel_reason().is_empty() {
+            // a token has expired, or there is no leader; which watch it is about, not every etcd says
+            return Err(Error::WatchError(response.cancel_reason().to_owned()));
+        }
         let id = response.watch_id();
         let Some(watched) = self.watched.get_mut(&id) else {
             return Ok(None);
         };
         if response.canceled() {
-            if response.compact_revision() == 0 {
-                // asked for twice, or etcd has no leader: the latter ends the stream
-                return if response.created() {
-                    Ok(None)
-                } else {
-                    Err(Error::WatchError(response.cancel_reason().to_owned()))
-                };
-            }
             asked.remove(&id);
             if let Some(reload) = &watched.reload {
                 reload.ask(&watched.prefix);
