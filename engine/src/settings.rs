@@ -1,6 +1,6 @@
 //! How a process is to run: flags, variables and a file, in this order of precedence.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::frontend::{Quotas, Rates};
-use crate::store::Retention;
+use crate::store::{EtcdSettings, Retention};
 use crate::tls::certificate::CertificateFiles;
 
 /// What may be said of how a process is to run. Each member is a flag of `legation serve`, a variable
@@ -38,6 +38,15 @@ pub struct ServeOptions {
     /// What this process does: any of frontend, transformer, management [default: all]
     #[arg(long, env = "LEGATION_ROLES", value_name = "ROLE,...", value_delimiter = ',')]
     pub roles: Option<Vec<Role>>,
+
+    /// IP address that other hosts reach this one at [default: that of --admin-addr]
+    #[arg(long, env = "LEGATION_ADVERTISE_ADDR", value_name = "IP")]
+    pub advertise_addr: Option<IpAddr>,
+
+    /// How long after it was heard of last a host is taken for dead, and others do its work [default: 10s]
+    #[arg(long, env = "LEGATION_LEASE_TIME", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[serde(with = "humantime_serde::option")]
+    pub lease_time: Option<Duration>,
 
     /// Address of the App Mesh API [default: 127.0.0.1:8080]
     #[arg(long, env = "LEGATION_API_ADDR", value_name = "ADDR")]
@@ -189,6 +198,14 @@ impl Role {
 /// How a process runs, complete and consistent.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ServeSettings {
+    /// Where definitions are kept.
+    pub store: StoreSettings,
+    /// What this process does.
+    pub roles: Vec<Role>,
+    /// The address that other hosts reach this one at, if it is not the one that it listens at.
+    pub advertise_addr: Option<IpAddr>,
+    /// How long after it was heard of last a host is taken for dead.
+    pub lease_time: Duration,
     /// Directory of the embedded store.
     pub data_dir: PathBuf,
     /// How much of the past is kept.
@@ -281,6 +298,8 @@ impl ServeOptions {
             journal_entries_max: self.journal_entries_max.or(other.journal_entries_max),
             store: self.store.or(other.store),
             roles: self.roles.or(other.roles),
+            advertise_addr: self.advertise_addr.or(other.advertise_addr),
+            lease_time: self.lease_time.or(other.lease_time),
             api_addr: self.api_addr.or(other.api_addr),
             xds_addr: self.xds_addr.or(other.xds_addr),
             admin_addr: self.admin_addr.or(other.admin_addr),
@@ -324,6 +343,10 @@ impl ServeOptions {
             (None, Some(_)) => return Err(invalid("--api-tls-key", "takes --api-tls-certificate as well")),
         };
         let settings = ServeSettings {
+            store: self.store.as_deref().map_or(Ok(StoreSettings::Embedded), str::parse)?,
+            roles: self.roles.unwrap_or_else(|| Role::ALL.to_vec()),
+            advertise_addr: self.advertise_addr,
+            lease_time: self.lease_time.unwrap_or(LEASE_TIME),
             data_dir: self.data_dir.unwrap_or_else(|| "legation-data".into()),
             retention: Retention {
                 age_max: Some(self.journal_retention.unwrap_or(JOURNAL_RETENTION))
@@ -363,12 +386,11 @@ impl ServeOptions {
             policies: self.policies,
             api_certificate,
         };
-        let store = self.store.as_deref().map_or(Ok(StoreKind::Embedded), str::parse)?;
-        let StoreKind::Embedded = store;
-        if self.roles.is_some_and(|roles| Role::ALL.iter().any(|role| !roles.contains(role))) {
+        let has_every_role = Role::ALL.iter().all(|role| settings.roles.contains(role));
+        if settings.store == StoreSettings::Embedded && !has_every_role {
             return Err(invalid(
                 "--roles",
-                "with the embedded store one process has every role; leave this out",
+                "with the embedded store one process has every role; leave this out, or say --store etcd://...",
             ));
         }
         if !self.insecure.unwrap_or(false) {
@@ -409,6 +431,20 @@ impl ServeOptions {
                 return Err(invalid(setting, "give at least 1s and at most 365 days"));
             }
         }
+        if !(LEASE_TIME_MIN..=TIME_MAX).contains(&settings.lease_time) {
+            return Err(invalid("--lease-time", "give at least 2s: shorter pauses are no sign of death"));
+        }
+        if settings.roles.is_empty() {
+            return Err(invalid(
+                "--roles",
+                "say what the process is to do: frontend, transformer, management",
+            ));
+        }
+        let is_reachable = !settings.admin_addr.ip().is_unspecified() || settings.advertise_addr.is_some();
+        if settings.store != StoreSettings::Embedded && !is_reachable {
+            let reason = "other hosts cannot reach 0.0.0.0; say which address of this host they can";
+            return Err(invalid("--advertise-addr", reason));
+        }
         if settings.retention.age_max.is_some_and(|age| age < TIME_MIN) {
             return Err(invalid("--journal-retention", "give at least 1s, or 0 to keep everything"));
         }
@@ -436,25 +472,37 @@ const OTHER_MISSING: &str = "there is no TLS and no authentication";
 const TIME_MIN: Duration = Duration::from_secs(1);
 const TIME_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
+/// How long after it was heard of last a host is taken for dead, if nobody says so; and the shortest that can be said.
+const LEASE_TIME: Duration = Duration::from_secs(10);
+const LEASE_TIME_MIN: Duration = Duration::from_secs(2);
+
 /// How much of the past is kept if nobody says so.
 const JOURNAL_RETENTION: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 const JOURNAL_ENTRIES_MAX: u64 = 1_000_000;
 
 /// Which store.
-enum StoreKind {
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum StoreSettings {
+    /// That of one process, in its data directory.
+    #[default]
     Embedded,
+    /// A cluster of etcd.
+    Etcd(EtcdSettings),
 }
 
-impl FromStr for StoreKind {
+impl FromStr for StoreSettings {
     type Err = SettingsError;
 
     fn from_str(store: &str) -> Result<Self, SettingsError> {
         match store {
             "embedded" => Ok(Self::Embedded),
-            etcd if etcd.starts_with("etcd://") => {
-                Err(invalid("--store", "this version has no etcd store yet; use \"embedded\""))
-            }
-            other => Err(invalid("--store", format!("{other:?} is no store; use \"embedded\""))),
+            etcd if etcd.contains("://") => EtcdSettings::parse(etcd)
+                .map(Self::Etcd)
+                .map_err(|error| invalid("--store", error.to_string())),
+            other => Err(invalid(
+                "--store",
+                format!("{other:?} is no store; say embedded, or etcd://HOST:PORT,..."),
+            )),
         }
     }
 }
@@ -533,7 +581,7 @@ mod tests {
             ("keepalive-interval = '0s'", "--keepalive-interval: give at least 1s"),
             ("keepalive-timeout = '0s'", "--keepalive-timeout: give at least 1s"),
             ("account-id = '12'", "--account-id: \"12\" is not 12 digits"),
-            ("store = 'etcd://a:1'", "--store: this version has no etcd store yet"),
+            ("store = 'etcd://a'", "--store: etcd://a is no address of etcd"),
             ("store = 'mysql'", "--store: \"mysql\" is no store"),
             ("roles = ['frontend']", "--roles: with the embedded store"),
             ("roles = ['cook']", "cook"),

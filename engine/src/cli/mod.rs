@@ -8,9 +8,11 @@ mod changes;
 pub mod client;
 mod config;
 mod confirm;
+mod drain;
 mod failure;
 mod files;
 mod history;
+mod hosts;
 pub mod import;
 mod lint;
 mod plan;
@@ -53,6 +55,8 @@ enum Command {
     Authorisation(authorisation::AuthorisationArgs),
     Bootstrap(bootstrap::BootstrapArgs),
     Status(status::StatusArgs),
+    Hosts(hosts::HostsArgs),
+    Drain(drain::DrainArgs),
     Config(config::ConfigArgs),
     Wait(wait::WaitArgs),
 }
@@ -86,6 +90,8 @@ impl Cli {
             Command::Authorisation(args) => exit_code(authorisation::run(&args)),
             Command::Bootstrap(args) => bootstrap::run(&args),
             Command::Status(args) => exit_code(status::run(&args)),
+            Command::Hosts(args) => exit_code(hosts::run(&args)),
+            Command::Drain(args) => exit_code(drain::run(&args)),
             Command::Config(args) => exit_code(config::run(&args)),
             Command::Wait(args) => exit_code(wait::run(&args)),
         }

@@ -29,7 +29,8 @@ pub(super) struct WaitArgs {
 
 /// Waits, and says who is behind if time runs out.
 pub(super) fn run(args: &WaitArgs) -> Result<(), Failure> {
-    let mut url = format!("{}/wait?timeoutMs={}", args.admin.trim_end_matches('/'), args.timeout.as_millis());
+    let mut url =
+        format!("{}/fleet/wait?timeoutMs={}", args.admin.trim_end_matches('/'), args.timeout.as_millis());
     if let Some(transaction) = args.transaction {
         url += &format!("&transaction={transaction}");
     }
@@ -43,11 +44,16 @@ pub(super) fn run(args: &WaitArgs) -> Result<(), Failure> {
 
 fn names(answer: &Value) -> String {
     let waiting = answer["waiting"].as_array().map(Vec::as_slice).unwrap_or_default();
-    if waiting.is_empty() {
+    let hosts = answer["hosts"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if waiting.is_empty() && hosts.is_empty() {
         return " anybody: it is still being transformed".to_owned();
     }
     let word = |envoy: &Value, member: &str| envoy[member].as_str().unwrap_or("-").to_owned();
-    waiting.iter().map(|envoy| format!("\n  {} at {}", word(envoy, "node"), word(envoy, "peer"))).collect()
+    let envoys =
+        waiting.iter().map(|envoy| format!("\n  {} at {}", word(envoy, "node"), word(envoy, "peer")));
+    let hosts =
+        hosts.iter().map(|host| format!("\n  those of host {}: {}", word(host, "host"), word(host, "error")));
+    envoys.chain(hosts).collect()
 }
 
 #[cfg(test)]

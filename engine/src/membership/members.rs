@@ -34,7 +34,7 @@ impl Members {
         match value.map(|value| serde_json::from_slice::<Member>(&value)) {
             Some(Ok(member)) => drop(self.0.insert(id, member)),
             Some(Err(error)) => {
-                tracing::error!(host = %id, %error, "what a host tells of itself is not understood")
+                tracing::error!(host = %id, %error, "what a host tells of itself is not understood");
             }
             None => drop(self.0.remove(&id)),
         }

@@ -35,7 +35,7 @@ impl Sharing {
     /// Waits until hosts have come or gone.
     pub async fn changed(&mut self) {
         if self.members.changed().await.is_err() {
-            std::future::pending().await // nobody follows them any more: the process ends
+            std::future::pending::<()>().await; // nobody follows them any more: the process ends
         }
     }
 }

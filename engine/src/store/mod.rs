@@ -9,6 +9,7 @@
 //! | [`lease`] | keys that live only as long as somebody keeps them alive |
 //! | [`retention`] | how much of the past is kept |
 //! | [`watch`] | the reading end of a watch, and the queue behind it |
+//! | [`reach`] | how far a host has come with the store |
 //! | [`error`] | what can go wrong |
 //! | [`embedded`] | the default implementation: one process, one redb file |
 //! | [`etcd`] | the implementation of several hosts: an etcd cluster |
@@ -29,6 +30,7 @@ pub mod etcd;
 pub mod family;
 pub mod lease;
 pub mod limits;
+pub mod reach;
 pub mod record;
 pub mod retention;
 pub mod watch;
@@ -51,6 +53,7 @@ pub use self::etcd::{EtcdError, EtcdFailure, EtcdSettings, EtcdStore};
 pub use self::family::Family;
 pub use self::lease::LeaseId;
 pub use self::limits::{InvalidBatch, Limits};
+pub use self::reach::Reach;
 pub use self::record::{At, DEFINITIONS, Event, Listing, REMEMBERED, Record, is_definition, is_remembered};
 pub use self::retention::{Kept, Pruned, Retention};
 pub use self::watch::{KeysWatch, Watch};
@@ -64,6 +67,9 @@ pub use self::watch::{KeysWatch, Watch};
 pub trait Store: Send + Sync + 'static {
     /// The bounds that every batch must keep.
     fn limits(&self) -> Limits;
+
+    /// How far this host has come with the store. It is known at once, whether the store answers or not.
+    fn reach(&self) -> Reach;
 
     /// The newest transaction that is durable; 0 of an empty store.
     async fn newest(&self) -> Result<Transaction, StoreError>;

@@ -23,6 +23,7 @@
 //! | `mesh` | a mesh between passes: its definitions, and what came of them |
 //! | `dependents` | which fragments a definition went into |
 //! | [`workers`] | the threads that transform |
+//! | [`progress`] | how far the transformers have come with a transaction |
 //! | [`linter`] | what is found in the meshes that passes have seen changed |
 //! | [`keys`] | where fragments stand in the store |
 
@@ -31,6 +32,7 @@ pub mod keys;
 pub mod linter;
 pub mod names;
 pub mod passes;
+pub mod progress;
 pub mod transform;
 pub mod workers;
 

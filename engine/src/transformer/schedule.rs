@@ -115,7 +115,7 @@ mod tests {
         schedule.again(&mesh, start);
         assert_eq!(schedule.next(), Some(start + RETRY_INTERVAL));
         schedule.at_once(&mesh, start);
-        assert_eq!(schedule.take_due(start + INTERVAL * 2), [mesh.clone()]);
+        assert_eq!(schedule.take_due(start + INTERVAL * 2), std::slice::from_ref(&mesh));
         schedule.again(&mesh, start);
         schedule.remove(&mesh);
         assert_eq!(schedule.take_due(start + INTERVAL * 2), [] as [Arc<str>; 0]);

@@ -10,8 +10,8 @@ use http::{Request, StatusCode};
 use legation::frontend::{Frontend, FrontendSettings, Rates, path, router};
 use legation::model::{Definition, Kind, Metadata, ResourceId, Spec};
 use legation::store::{
-    At, Batch, CommitError, Kept, KeysWatch, LeaseId, Limits, Listing, Pruned, Record, Store, StoreError,
-    Watch,
+    At, Batch, CommitError, Kept, KeysWatch, LeaseId, Limits, Listing, Pruned, Reach, Record, Store,
+    StoreError, Watch,
 };
 use legation_proto::v1::JournalEntry;
 use legation_proto::version::Transaction;
@@ -83,6 +83,10 @@ struct Everything;
 impl Store for Everything {
     fn limits(&self) -> Limits {
         Limits::default()
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::default()
     }
 
     async fn newest(&self) -> Result<Transaction, StoreError> {

@@ -59,6 +59,7 @@ use super::batch::{Batch, Kind};
 use super::error::{CommitError, StoreError};
 use super::lease::LeaseId;
 use super::limits::Limits;
+use super::reach::Reach;
 use super::record::{At, Listing, Record, is_definition};
 use super::retention::{Kept, Pruned};
 use super::watch::{KeysWatch, Queue, Watch};
@@ -167,6 +168,10 @@ impl EmbeddedStore {
 impl Store for EmbeddedStore {
     fn limits(&self) -> Limits {
         self.limits
+    }
+
+    fn reach(&self) -> Reach {
+        Reach { transaction: self.shared.lock().transaction(), cut_off_since: None }
     }
 
     async fn newest(&self) -> Result<Transaction, StoreError> {

@@ -29,6 +29,7 @@ mod journal;
 mod keys;
 mod leases;
 mod preconditions;
+mod probe;
 mod reads;
 pub mod settings;
 mod stored;
@@ -51,6 +52,7 @@ pub use self::failure::EtcdFailure;
 use self::journal::Extent;
 use self::keys::Keys;
 use self::leases::RememberedLeases;
+use self::probe::Probe;
 use self::reads::Reader;
 pub use self::settings::{EtcdError, EtcdSettings};
 use self::watches::{Beginning, Watches};
@@ -58,6 +60,7 @@ use super::batch::{Batch, Kind};
 use super::error::{CommitError, StoreError};
 use super::lease::LeaseId;
 use super::limits::Limits;
+use super::reach::Reach;
 use super::record::{At, Listing, Record, is_definition};
 use super::retention::{Kept, Pruned};
 use super::watch::{KeysWatch, Watch};
@@ -72,6 +75,7 @@ pub struct EtcdStore {
     committer: Committer,
     leases: LeaseClient,
     watches: Watches,
+    probe: Probe,
     limits: Limits,
 }
 
@@ -93,6 +97,7 @@ impl EtcdStore {
             committer: Committer::new(reader.clone(), RememberedLeases::new(leases.clone())),
             watches: Watches::start(client, reader.clone()),
             leases,
+            probe: Probe::start(reader.clone(), extent.head.transaction),
             reader,
             limits: Limits::default(),
         })
@@ -125,6 +130,10 @@ impl EtcdStore {
 impl Store for EtcdStore {
     fn limits(&self) -> Limits {
         self.limits
+    }
+
+    fn reach(&self) -> Reach {
+        self.probe.reach()
     }
 
     async fn newest(&self) -> Result<Transaction, StoreError> {

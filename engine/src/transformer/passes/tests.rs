@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::model::{Definition, Metadata, Spec};
-use crate::store::{At, EmbeddedStore, Kept, KeysWatch, LeaseId, Limits, Listing, Pruned, Record};
+use crate::store::{At, EmbeddedStore, Kept, KeysWatch, LeaseId, Limits, Listing, Pruned, Reach, Record};
 use crate::transformer::linter::{Found, FoundByMesh};
 
 /// A store that takes fragments, but refuses some batches of them.
@@ -23,6 +23,10 @@ struct Refusing {
 impl Store for Refusing {
     fn limits(&self) -> Limits {
         self.store.limits()
+    }
+
+    fn reach(&self) -> Reach {
+        self.store.reach()
     }
 
     async fn newest(&self) -> Result<Transaction, StoreError> {
