@@ -30,9 +30,10 @@ pub(super) async fn hosts(State(admin): State<Admin>) -> Response {
             host
         }));
     }
-    let Some(transaction) = admin.transaction().await else {
-        // who is cut off tells at least whom it knew
-        return Json(json!({ "transaction": null, "hosts": hosts })).into_response();
+    // who is cut off tells at least whom it knew, and at once
+    let transaction = match admin.store.reach().cut_off_since {
+        None => admin.transaction().await,
+        Some(_) => None,
     };
     Json(json!({ "transaction": transaction, "hosts": hosts })).into_response()
 }
