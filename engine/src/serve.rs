@@ -22,8 +22,8 @@ use crate::management::connection::Keepalive;
 use crate::management::discovery::DiscoveryService;
 use crate::management::feed::{self, Feed};
 use crate::management::server::{self, ServerSettings};
-use crate::settings::ServeSettings;
-use crate::store::{EmbeddedStore, OpenError, Store, StoreError, retention};
+use crate::settings::{ServeSettings, StoreSettings};
+use crate::store::{EmbeddedStore, EtcdError, EtcdStore, OpenError, Store, StoreError, retention};
 use crate::telemetry;
 use crate::tls::server::Transport;
 use crate::transformer::passes::Passes;
@@ -42,6 +42,9 @@ pub enum ServeError {
     /// The store cannot be opened.
     #[error("cannot open the store")]
     Open(#[from] OpenError),
+    /// The store in etcd cannot be opened.
+    #[error(transparent)]
+    Etcd(#[from] EtcdError),
     /// The store has failed.
     #[error("the store has failed")]
     Store(#[from] StoreError),
@@ -108,7 +111,10 @@ pub async fn serve(settings: ServeSettings) -> Result<(), ServeError> {
         tasks.spawn(async move { Ok(files.keep_current().await?) });
         transport = Transport::tls(config);
     }
-    let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(&settings.data_dir)?);
+    let store: Arc<dyn Store> = match settings.store {
+        StoreSettings::Embedded { data_dir } => Arc::new(EmbeddedStore::open(&data_dir)?),
+        StoreSettings::Etcd(etcd) => Arc::new(EtcdStore::open(&etcd).await?),
+    };
     let api = listen(settings.api_addr, "the API")?;
     let xds = listen(settings.xds_addr, "Envoys")?;
     let admin = listen(settings.admin_addr, "health, metrics and status")?;
