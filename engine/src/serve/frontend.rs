@@ -11,7 +11,6 @@ use crate::frontend::authentication::{AccessKeys, Authenticator};
 use crate::frontend::authorisation::{Authoriser, Denials, Policies};
 use crate::frontend::{self, Frontend, FrontendSettings, Planner};
 use crate::http_server::Versions;
-use crate::settings::StoreSettings;
 use crate::store::Store;
 use crate::tls::server::Transport;
 
@@ -72,7 +71,7 @@ impl Guard {
 
 /// What was denied: with the embedded store it survives the process in the data directory. A host of several keeps nothing.
 fn denials(process: &mut Process) -> Arc<Denials> {
-    if process.settings.store != StoreSettings::Embedded {
+    if !process.settings.store.is_embedded() {
         return Arc::default();
     }
     let path = process.settings.data_dir.join(DENIALS);

@@ -38,7 +38,7 @@ pub enum ServeError {
     #[error("cannot open the store")]
     Open(#[from] OpenError),
     /// The cluster of etcd cannot be used.
-    #[error("cannot open the store")]
+    #[error(transparent)]
     Etcd(#[from] EtcdError),
     /// The store has failed.
     #[error("the store has failed")]
@@ -81,7 +81,7 @@ pub async fn serve(settings: ServeSettings) -> Result<(), ServeError> {
         guard = frontend::Guard::watch(&mut process)?;
     }
     let store: Arc<dyn Store> = match &settings.store {
-        StoreSettings::Embedded => Arc::new(EmbeddedStore::open(&settings.data_dir)?),
+        StoreSettings::Embedded { data_dir } => Arc::new(EmbeddedStore::open(data_dir)?),
         StoreSettings::Etcd(etcd) => Arc::new(EtcdStore::open(etcd).await?),
     };
     let api = has(Role::Frontend).then(|| listen(settings.api_addr, "the API")).transpose()?;
@@ -98,7 +98,7 @@ pub async fn serve(settings: ServeSettings) -> Result<(), ServeError> {
     }
     let me = membership::member(&settings, admin_addr, xds_addr, api_addr);
     let (hosts, registration) = match settings.store {
-        StoreSettings::Embedded => (None, None),
+        StoreSettings::Embedded { .. } => (None, None),
         StoreSettings::Etcd(_) => {
             let (hosts, registration) = membership::start(&mut process, &store, me.clone()).await?;
             (Some(hosts), Some(registration))

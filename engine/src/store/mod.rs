@@ -49,7 +49,7 @@ use legation_proto::version::Transaction;
 pub use self::batch::{Batch, Precondition};
 pub use self::embedded::{EmbeddedStore, OpenError};
 pub use self::error::{CommitError, StoreError};
-pub use self::etcd::{EtcdError, EtcdFailure, EtcdSettings, EtcdStore};
+pub use self::etcd::{EtcdError, EtcdFailure, EtcdSettings, EtcdStore, EtcdTls};
 pub use self::family::Family;
 pub use self::lease::LeaseId;
 pub use self::limits::{InvalidBatch, Limits};

@@ -31,6 +31,9 @@ pub enum EtcdFailure {
         "etcd does not allow this to the user of --store-credentials, or to nobody if there is none: {0}"
     )]
     Denied(String),
+    /// TLS was not agreed upon.
+    #[error("etcd and this host do not trust each other's certificates: {0}")]
+    Certificate(String),
     /// Others were faster all the time.
     #[error("others commit to etcd all the time")]
     Contended,
@@ -42,6 +45,9 @@ pub enum EtcdFailure {
 impl From<Error> for EtcdFailure {
     fn from(error: Error) -> Self {
         let told = told(&error);
+        if is_about_certificates(&told) {
+            return Self::Certificate(told);
+        }
         let Error::GRpcStatus(status) = error else {
             return if may_be_tried_again(&error) { Self::NoAnswer(told) } else { Self::Refused(told) };
         };
@@ -102,6 +108,17 @@ pub(super) fn code(error: &Error) -> Option<Code> {
 /// The failure as the store tells it.
 pub(super) fn storage(error: Error) -> StoreError {
     EtcdFailure::from(error).into()
+}
+
+/// How rustls tells that a certificate is not trusted, by this host or by etcd.
+fn is_about_certificates(told: &str) -> bool {
+    ["invalid peer certificate", "received fatal alert: "].iter().any(|sign| told.contains(sign))
+}
+
+/// Whether etcd may answer another time.
+pub(super) fn is_no_answer(failure: &StoreError) -> bool {
+    let StoreError::Storage(failure) = failure else { return false };
+    matches!(failure.downcast_ref(), Some(EtcdFailure::NoAnswer(_)))
 }
 
 fn is_too_large(status: &Status) -> bool {

@@ -47,14 +47,16 @@ use etcd_client::{Client, LeaseClient};
 use legation_proto::v1::JournalEntry;
 use legation_proto::version::Transaction;
 
+use self::ask::Tries;
 use self::commits::Committer;
 pub use self::failure::EtcdFailure;
+use self::failure::{is_no_answer, storage};
 use self::journal::Extent;
 use self::keys::Keys;
 use self::leases::RememberedLeases;
 use self::probe::Probe;
 use self::reads::Reader;
-pub use self::settings::{EtcdError, EtcdSettings};
+pub use self::settings::{EtcdError, EtcdSettings, EtcdTls};
 use self::watches::{Beginning, Watches};
 use super::batch::{Batch, Kind};
 use super::error::{CommitError, StoreError};
@@ -69,6 +71,10 @@ use super::{Store, metrics};
 /// Most bytes of one answer of etcd's, which has no limit of its own: a page of a listing may be large.
 const ANSWER_BYTES_MAX: usize = 1 << 30;
 
+/// How long etcd is waited for when a store is opened, and between two tries.
+const OPEN_PATIENCE: Duration = Duration::from_secs(60);
+const OPEN_PAUSE: Duration = Duration::from_secs(1);
+
 /// A store in an etcd cluster, which others use as well.
 pub struct EtcdStore {
     reader: Reader,
@@ -80,16 +86,28 @@ pub struct EtcdStore {
 }
 
 impl EtcdStore {
-    /// The store that `settings` say, once one of its members has answered.
+    /// The store that `settings` say, once one of its members has answered; what nobody answers is tried again for a minute.
     pub async fn open(settings: &EtcdSettings) -> Result<Self, EtcdError> {
+        Self::open_within(settings, OPEN_PATIENCE).await
+    }
+
+    async fn open_within(settings: &EtcdSettings, patience: Duration) -> Result<Self, EtcdError> {
         metrics::describe();
-        let client = Client::connect(&settings.endpoints, Some(settings.connect_options())).await;
-        let client = client.map_err(EtcdError::Connect)?;
-        let reader = Reader {
-            client: client.kv_client().max_decoding_message_size(ANSWER_BYTES_MAX),
-            keys: Keys::new(&settings.root),
+        let endpoints = settings.endpoints.join(",");
+        let until = Instant::now() + patience;
+        let (client, reader, extent) = loop {
+            let failure = match Self::reach(settings).await? {
+                Ok(reached) => break reached,
+                Err(failure) => failure,
+            };
+            let may_change = is_no_answer(&failure) && Instant::now() < until;
+            if !may_change {
+                return Err(EtcdError::Failed { endpoints, failure });
+            }
+            tracing::warn!(endpoints, %failure, "waiting for etcd");
+            tokio::time::sleep(OPEN_PAUSE).await;
         };
-        let (_, extent) = reader.extent().await?;
+        tracing::info!(endpoints, root = settings.root, "the store is in etcd");
         metrics::transaction(extent.head.transaction);
         metrics::oldest(extent.oldest());
         let leases = client.lease_client();
@@ -101,6 +119,27 @@ impl EtcdStore {
             reader,
             limits: Limits::default(),
         })
+    }
+
+    /// One try; the failures of the first kind are those of the settings.
+    async fn reach(
+        settings: &EtcdSettings,
+    ) -> Result<Result<(Client, Reader, Extent), StoreError>, EtcdError> {
+        let options = settings.connect_options()?;
+        // with credentials, this asks for a token
+        let connecting = Client::connect(&settings.endpoints, Some(options));
+        let client = match Tries::begin().one(connecting).await {
+            Ok(client) => client,
+            Err(error) => return Ok(Err(storage(error))),
+        };
+        let reader = Reader {
+            client: client.kv_client().max_decoding_message_size(ANSWER_BYTES_MAX),
+            keys: Keys::new(&settings.root),
+        };
+        match reader.extent().await {
+            Ok((_, extent)) => Ok(Ok((client, reader, extent))),
+            Err(failure) => Ok(Err(failure)),
+        }
     }
 
     /// The entries that there are, and the revision of that, if there is a history of `prefix` that reaches `asked`.

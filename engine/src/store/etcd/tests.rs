@@ -1,5 +1,6 @@
 //! The contract, over a real etcd, and what only this store promises.
 
+mod access;
 mod cluster;
 mod commits;
 mod costs;

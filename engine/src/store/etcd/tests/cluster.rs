@@ -84,7 +84,7 @@ impl Cluster {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .expect("etcd is in PATH: tools/prepare-build.sh installs it");
+            .expect("etcd is in PATH: tools/prepare-build.sh etcd installs it");
         self.members[index].process = Some(process);
     }
 

@@ -1,8 +1,10 @@
 //! What etcd cannot take: a clear error, and nothing written.
 
-use etcd_client::{AlarmAction, AlarmType, CompactionOptions};
+use etcd_client::{AlarmAction, AlarmOptions, AlarmType, CompactionOptions};
 
-use super::cluster::{Cluster, revision};
+use tokio::time::{sleep, timeout};
+
+use super::cluster::{Cluster, PATIENCE, revision};
 use super::*;
 use crate::store::InvalidBatch;
 
@@ -62,11 +64,16 @@ async fn a_full_etcd_is_told_of_and_heals() {
     let mut client = cluster.client(0).await;
     store.commit(definitions().put("definitions/a", "1")).await.unwrap();
     let junk = vec![b'x'; 1024 * 1024];
-    for index in 0..8 {
-        if client.put(format!("junk/{index}"), junk.clone(), None).await.is_err() {
-            break;
+    // it looks at how large its file is, which grows a moment later, and raises the alarm a moment after that
+    let fill = async {
+        let mut index = 0;
+        while client.alarm(AlarmAction::Get, AlarmType::Nospace, None).await.unwrap().alarms().is_empty() {
+            let _ = client.put(format!("junk/{index}"), junk.clone(), None).await;
+            index += 1;
+            sleep(Duration::from_millis(50)).await;
         }
-    }
+    };
+    timeout(PATIENCE, fill).await.expect("it is full");
     for batch in [definitions().put("definitions/a", "2"), Batch::derived().put("derived/a", "2")] {
         let refused = store.commit(batch).await.unwrap_err();
         assert!(matches!(failure(&refused), EtcdFailure::NoSpace(_)), "{refused}");
@@ -79,6 +86,9 @@ async fn a_full_etcd_is_told_of_and_heals() {
     let newest = revision(&mut client).await;
     client.compact(newest, Some(CompactionOptions::new().with_physical())).await.unwrap();
     client.defragment().await.unwrap();
-    client.alarm(AlarmAction::Deactivate, AlarmType::Nospace, None).await.unwrap();
+    let member = client.status().await.unwrap().header().unwrap().member_id();
+    let mut options = AlarmOptions::new();
+    options.with_member(member);
+    client.alarm(AlarmAction::Deactivate, AlarmType::Nospace, Some(options)).await.unwrap();
     store.commit(definitions().put("definitions/a", "3")).await.unwrap();
 }

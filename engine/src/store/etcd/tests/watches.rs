@@ -129,6 +129,7 @@ async fn reconnects_lose_and_double_nothing() {
                 put(&direct, prefix, "end", "end").await;
             }
         });
+        let end = format!("{prefix}end");
         let cutting = async {
             while !writer.is_finished() {
                 sleep(Duration::from_millis(fastrand::u64(20..300))).await;
@@ -137,17 +138,17 @@ async fn reconnects_lose_and_double_nothing() {
                 link.set(State::Open);
             }
         };
-        let (told, ()) = tokio::join!(
-            until(&mut watch, if is_definition(prefix) { "definitions/end" } else { "derived/end" }),
-            cutting
-        );
+        let (told, ()) = tokio::join!(until(&mut watch, &end), cutting);
         writer.await.unwrap();
         let mut state: BTreeMap<String, (Option<String>, Transaction)> = BTreeMap::new();
+        let mut newest: BTreeMap<String, usize> = BTreeMap::new();
         for (key, value, transaction) in told {
-            let before = state.insert(key.clone(), (value.clone(), transaction));
-            if let Some((last_value, last)) = before {
-                let is_newer = if is_definition(prefix) { last < transaction } else { last_value != value };
-                assert!(is_newer, "{key} twice: {last_value:?} at {last}, {value:?} at {transaction}");
+            if let Some(value) = value.as_ref().and_then(|value| value.parse::<usize>().ok()) {
+                let before = newest.insert(key.clone(), value);
+                assert!(before < Some(value), "{key}: {value} after {before:?}");
+            }
+            if let Some((_, before)) = state.insert(key.clone(), (value, transaction)) {
+                assert!(before < transaction || !is_definition(&key), "{key}: {transaction} after {before}");
             }
         }
         state.retain(|_, (value, _)| value.is_some());
