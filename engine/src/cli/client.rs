@@ -20,6 +20,7 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use self::credentials::CredentialsError;
 use self::signing::{Signer, UnsignableError};
+use super::address;
 use crate::frontend::path::escape;
 use crate::model::shape::error::excerpt;
 use crate::tls;
@@ -41,7 +42,13 @@ const ANSWER_BYTES_MAX: u64 = 256 << 20;
 #[derive(Clone, Debug, clap::Args)]
 pub struct ApiArgs {
     /// Where the API is
-    #[arg(long, env = "LEGATION_ENDPOINT", value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    #[arg(
+        long,
+        env = "LEGATION_ENDPOINT",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8080",
+        value_parser = address::parse
+    )]
     pub endpoint: String,
 
     /// PEM file with the certificates of the authorities to trust, instead of those of this system [default:
@@ -214,6 +221,10 @@ fn retry_after(response: &Response<ureq::Body>) -> Option<Duration> {
 
 fn refusal(status: StatusCode, body: Option<&Value>, text: &str) -> ClientError {
     let member = |name| body.and_then(|body| body[name].as_str());
-    let message = member("message").map_or_else(|| format!("{status}: {}", excerpt(text)), str::to_owned);
+    let foreign = || format!("{status}, which is no answer of this API: {}", excerpt(text));
+    let message = member("message").map_or_else(foreign, str::to_owned);
     ClientError::Refused { status, code: member("code").unwrap_or_default().to_owned(), message }
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,6 +35,7 @@ use self::findings::{Findings, Weight};
 use self::given::Given;
 use self::kubernetes::Objects;
 use self::tree::Part;
+use super::address;
 use super::client::ApiArgs;
 use super::files::{self, Unreadable};
 use super::text::Text;
@@ -111,7 +112,7 @@ pub struct ImportArgs {
     namespace: String,
 
     /// Import what the App Mesh API at this address has
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = address::parse)]
     from_endpoint: Option<String>,
 
     /// PEM file with the certificates of the authorities to trust there, instead of those of this system [default:
