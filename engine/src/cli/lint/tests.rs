@@ -164,10 +164,11 @@ fn what_the_documents_lack() {
         &dir,
         &["-f", "DIR/b.yaml"],
         expect![[r#"
-        DIR/b.yaml, document 1 (line 1): reference-missing: mesh/m/virtualRouter/r/route/x: virtualRouterName: virtual router "r" in mesh "m" does not exist; create it first
-        1 found in 1 documents
-        exit code 1
-    "#]],
+            DIR/b.yaml, document 1 (line 1): reference-missing: mesh/m/virtualRouter/r/route/x: meshName: mesh "m" does not exist; create it first
+            DIR/b.yaml, document 1 (line 1): reference-missing: mesh/m/virtualRouter/r/route/x: virtualRouterName: virtual router "r" in mesh "m" does not exist; create it first
+            2 found in 1 documents
+            exit code 1
+        "#]],
     );
 }
 
