@@ -8,6 +8,7 @@
 mod credentials;
 mod signing;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -71,7 +72,7 @@ pub enum ClientError {
         message: String,
     },
     /// There was no answer that makes sense.
-    #[error("{endpoint} was not reached: {error}")]
+    #[error("{endpoint} was not reached: {error}{}", other_scheme(endpoint, error))]
     Unreachable {
         /// The endpoint.
         endpoint: String,
@@ -217,6 +218,19 @@ fn retry_after(response: &Response<ureq::Body>) -> Option<Duration> {
     }
     let seconds = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
     Some(Duration::from_secs(seconds).max(PAUSE_MIN))
+}
+
+/// What may be the matter where the answer is of another scheme than the endpoint's.
+fn other_scheme(endpoint: &str, error: &ureq::Error) -> &'static str {
+    let is_no_tls = |error: &io::Error| {
+        let error = error.get_ref().and_then(|error| error.downcast_ref());
+        matches!(error, Some(rustls::Error::InvalidMessage(_)))
+    };
+    match error {
+        ureq::Error::Protocol(_) if endpoint.starts_with("http:") => "; should it be https://?",
+        ureq::Error::Io(error) if is_no_tls(error) => "; should it be http://?",
+        _ => "",
+    }
 }
 
 fn refusal(status: StatusCode, body: Option<&Value>, text: &str) -> ClientError {

@@ -1,6 +1,6 @@
 //! A client against endpoints that are not Legation's.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 
 use super::*;
@@ -51,4 +51,29 @@ fn what_others_answer_is_told_as_such() {
         "HTTP/1.1 404 Not Found\r\nconnection: close\r\ncontent-length: 9\r\n\r\nNot here!";
     let error = get(endpoint(vec![NOT_FOUND])).unwrap_err();
     assert_eq!(error.to_string(), "404 Not Found, which is no answer of this API: Not here!");
+}
+
+#[test]
+fn another_scheme_is_told() {
+    // what a listener for TLS answers to a request without: an alert
+    let tls = endpoint(vec!["\x15\x03\x03\0\x02\x02\x32"]);
+    let error = get(tls).unwrap_err().to_string();
+    assert!(error.ends_with("; should it be https://?"), "{error}");
+    let refused = get("http://127.0.0.1:1".to_owned()).unwrap_err().to_string();
+    assert!(!refused.contains("should it be"), "{refused}");
+}
+
+#[test]
+fn another_scheme_is_told_where_there_is_no_tls() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("https://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n").unwrap();
+        // it is open until the client has seen this
+        let _ = stream.read(&mut [0; 4096]);
+        let _ = stream.read(&mut [0; 4096]);
+    });
+    let error = get(endpoint).unwrap_err().to_string();
+    assert!(error.ends_with("; should it be http://?"), "{error}");
 }
