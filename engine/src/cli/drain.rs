@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::address;
 use super::admin::get_json;
 use super::failure::{Failure, print};
 use crate::admin::client::{Method, ask};
@@ -36,13 +37,19 @@ pub(super) struct DrainArgs {
     timeout: Duration,
 
     /// Where any of the hosts serves health, metrics and status
-    #[arg(long, env = "LEGATION_ADMIN", value_name = "URL", default_value = "http://127.0.0.1:8081")]
+    #[arg(
+        long,
+        env = "LEGATION_ADMIN",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8081",
+        value_parser = address::parse
+    )]
     admin: String,
 }
 
 /// Tells the host, and waits.
 pub(super) fn run(args: &DrainArgs) -> Result<(), Failure> {
-    let hosts = get_json(&format!("{}/fleet/hosts", args.admin.trim_end_matches('/')), Duration::ZERO)?;
+    let hosts = get_json(&format!("{}/fleet/hosts", args.admin), Duration::ZERO)?;
     let (name, admin) = find(&hosts, &args.host)?;
     let url = format!("http://{admin}/host");
     let tell = |method, url: &str| ask(method, url, Duration::ZERO).map_err(|error| Failure::failed(&error));

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use comfy_table::{Table, presets};
 use serde_json::Value;
 
+use super::address;
 use super::admin::get_json;
 use super::failure::{Failure, print};
 
@@ -16,7 +17,13 @@ use super::failure::{Failure, print};
 #[command(after_help = "Example:\n  legation hosts --admin http://10.0.0.7:8081")]
 pub(super) struct HostsArgs {
     /// Where any of the hosts serves health, metrics and status
-    #[arg(long, env = "LEGATION_ADMIN", value_name = "URL", default_value = "http://127.0.0.1:8081")]
+    #[arg(
+        long,
+        env = "LEGATION_ADMIN",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8081",
+        value_parser = address::parse
+    )]
     admin: String,
 
     /// How to show it
@@ -35,7 +42,7 @@ enum Output {
 
 /// Asks for the hosts and shows them.
 pub(super) fn run(args: &HostsArgs) -> Result<(), Failure> {
-    let hosts = get_json(&format!("{}/fleet/hosts", args.admin.trim_end_matches('/')), Duration::ZERO)?;
+    let hosts = get_json(&format!("{}/fleet/hosts", args.admin), Duration::ZERO)?;
     match args.output {
         Output::Json => print(&format!("{hosts:#}\n")),
         Output::Table => print(&render(&hosts, SystemTime::now())),

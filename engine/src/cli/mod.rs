@@ -1,5 +1,6 @@
 //! The command line: one module a command.
 
+mod address;
 mod admin;
 pub mod apply;
 mod authorisation;

@@ -6,6 +6,7 @@ use comfy_table::{Table, presets};
 use legation_proto::resource_type::ResourceType;
 use serde_json::Value;
 
+use super::address;
 use super::admin::get_json;
 use super::failure::{Failure, print};
 use super::lint::finding_line;
@@ -20,7 +21,13 @@ use super::lint::finding_line;
 #[command(after_help = "Example:\n  legation status --admin http://127.0.0.1:8081 -o json")]
 pub(super) struct StatusArgs {
     /// Where the control plane serves health, metrics and status
-    #[arg(long, env = "LEGATION_ADMIN", value_name = "URL", default_value = "http://127.0.0.1:8081")]
+    #[arg(
+        long,
+        env = "LEGATION_ADMIN",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8081",
+        value_parser = address::parse
+    )]
     admin: String,
 
     /// How to show it
@@ -39,7 +46,7 @@ enum Output {
 
 /// Asks for the status and shows it.
 pub(super) fn run(args: &StatusArgs) -> Result<(), Failure> {
-    let status = get_json(&format!("{}/fleet/status", args.admin.trim_end_matches('/')), Duration::ZERO)?;
+    let status = get_json(&format!("{}/fleet/status", args.admin), Duration::ZERO)?;
     match args.output {
         Output::Json => print(&format!(
             "{status:#}

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::address;
 use super::admin::get_json;
 use super::failure::{Failure, print};
 
@@ -23,14 +24,19 @@ pub(super) struct WaitArgs {
     timeout: Duration,
 
     /// Where the control plane serves health, metrics and status
-    #[arg(long, env = "LEGATION_ADMIN", value_name = "URL", default_value = "http://127.0.0.1:8081")]
+    #[arg(
+        long,
+        env = "LEGATION_ADMIN",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8081",
+        value_parser = address::parse
+    )]
     admin: String,
 }
 
 /// Waits, and says who is behind if time runs out.
 pub(super) fn run(args: &WaitArgs) -> Result<(), Failure> {
-    let mut url =
-        format!("{}/fleet/wait?timeoutMs={}", args.admin.trim_end_matches('/'), args.timeout.as_millis());
+    let mut url = format!("{}/fleet/wait?timeoutMs={}", args.admin, args.timeout.as_millis());
     if let Some(transaction) = args.transaction {
         url += &format!("&transaction={transaction}");
     }

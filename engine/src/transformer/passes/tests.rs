@@ -8,7 +8,9 @@ use legation_proto::v1::JournalEntry;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::membership::{Member, Members};
 use crate::model::{Definition, Metadata, Spec};
+use crate::settings::Role;
 use crate::store::{At, EmbeddedStore, Kept, KeysWatch, LeaseId, Limits, Listing, Pruned, Reach, Record};
 use crate::transformer::linter::{Found, FoundByMesh};
 
@@ -397,4 +399,184 @@ async fn what_is_found_follows_the_passes() {
     store.commit(delete).await.unwrap();
     assert_eq!(found(&mut receiver).await, Vec::<String>::new());
     running.abort();
+}
+
+/// Two transformers on one store; each believes what it is told of who is alive.
+struct Two {
+    setup: Setup,
+    told: [watch::Sender<Arc<Members>>; 2],
+    hosts: [Passes; 2],
+}
+
+const NAMES: [&str; 2] = ["a", "b"];
+
+fn alive(names: &[&str]) -> Arc<Members> {
+    let member = |name: &&str| Member {
+        id: (*name).into(),
+        roles: vec![Role::Transformer],
+        version: String::new(),
+        admin: ([127, 0, 0, 1], 1).into(),
+        xds: None,
+        api: None,
+        started_at_ms: 0,
+    };
+    Arc::new(names.iter().map(member).collect())
+}
+
+impl Two {
+    /// They know of each other, and of these meshes, each of which has a node.
+    async fn new(meshes: &[String]) -> Self {
+        let setup = Setup::new().await;
+        for mesh in meshes {
+            setup.define(ResourceId::mesh(mesh), json!({})).await;
+            setup.define(ResourceId::virtual_node(mesh, "n"), json!({})).await;
+        }
+        let told = NAMES.map(|_| watch::channel(alive(&NAMES)).0);
+        let passes = |index: usize| {
+            let (passes, _) = Passes::new(Arc::clone(&setup.store), Workers::start(1).unwrap());
+            passes.with_share(Sharing::new(NAMES[index].into(), told[index].subscribe()))
+        };
+        let hosts = [passes(0), passes(1)];
+        Self { setup, told, hosts }
+    }
+
+    /// A pass of this one over all that it believes to be its share.
+    async fn pass(&mut self, index: usize) {
+        let host = &mut self.hosts[index];
+        host.survey().await.unwrap();
+        host.pass_over(host.meshes.keys().cloned().collect()).await;
+    }
+
+    fn meshes_of(&self, index: usize) -> BTreeSet<Arc<str>> {
+        self.hosts[index].meshes.keys().cloned().collect()
+    }
+
+    /// The ports of the listeners in the fragment of the node of a mesh.
+    async fn has_port(&self, mesh: &str, port: u16) -> bool {
+        let key = FragmentKey { kind: FragmentKind::VirtualNode, ..service(mesh, "n") };
+        let derived = self.setup.derived().await;
+        String::from_utf8_lossy(&derived[keys::fragment(&key).as_str()]).contains(&format!("http_{port}"))
+    }
+
+    async fn listen_at(&self, mesh: &str, port: u16) -> Vec<Event> {
+        let listener = json!({"listeners": [{"portMapping": {"port": port, "protocol": "http"}}]});
+        let id = ResourceId::virtual_node(mesh, "n");
+        let key: Arc<str> = id.key().into();
+        self.setup.define(id, listener).await;
+        let Record { value, transaction, .. } = self.setup.store.get(&key).await.unwrap().unwrap();
+        vec![Event { key, value: Some(value), transaction }]
+    }
+}
+
+#[tokio::test]
+async fn hosts_divide_the_meshes_and_take_over_those_of_one_that_goes() {
+    let meshes: Vec<String> = (0..20).map(|number| format!("m{number}")).collect();
+    let mut two = Two::new(&meshes).await;
+    two.pass(0).await;
+    two.pass(1).await;
+    let [of_a, of_b] = [two.meshes_of(0), two.meshes_of(1)];
+    assert!(of_a.is_disjoint(&of_b) && of_a.len() + of_b.len() == 20 && !of_a.is_empty() && !of_b.is_empty());
+    let derived = two.setup.derived().await;
+    assert_eq!(derived.len(), 60, "a fragment, a mark and a claim each");
+
+    two.told[1].send_replace(alive(&["b"]));
+    two.pass(1).await;
+    assert_eq!(two.meshes_of(1).len(), 20);
+    let after = two.setup.derived().await;
+    for (key, value) in &derived {
+        let is_claim = key.starts_with(keys::OWNERS);
+        assert_eq!(after[key] != *value, is_claim && of_a.iter().any(|mesh| key.ends_with(&**mesh)), "{key}");
+    }
+    two.told[1].send_replace(alive(&NAMES));
+    two.pass(1).await;
+    assert_eq!(two.meshes_of(1), of_b, "and leave them to one that comes");
+}
+
+#[tokio::test]
+async fn one_that_was_taken_for_dead_writes_no_more() {
+    let mut two = Two::new(&["m".to_owned()]).await;
+    // each believes that it is alone
+    two.told[0].send_replace(alive(&["a"]));
+    two.told[1].send_replace(alive(&["b"]));
+    two.pass(0).await;
+    let late = two.listen_at("m", 81).await;
+    two.listen_at("m", 82).await;
+    two.pass(1).await;
+    assert!(two.has_port("m", 82).await);
+    let before = two.setup.derived().await;
+
+    two.hosts[0].pass_after(late).await;
+    assert_eq!(two.setup.derived().await, before, "what it made of old definitions is not written");
+    assert!(two.hosts[0].meshes["m"].is_behind, "and it knows that it is behind");
+
+    // if it still believes so it takes the mesh again, with definitions as they are now
+    two.pass(0).await;
+    assert!(two.has_port("m", 82).await);
+    let newest = two.listen_at("m", 83).await;
+    two.hosts[1].pass_after(newest.clone()).await;
+    assert!(two.has_port("m", 82).await, "now the other writes no more");
+    two.hosts[0].pass_after(newest).await;
+    assert!(two.has_port("m", 83).await);
+}
+
+#[tokio::test]
+async fn what_was_deleted_while_nobody_looked_is_in_the_mark() {
+    let mut two = Two::new(&["m".to_owned()]).await;
+    two.told[0].send_replace(alive(&["a"]));
+    two.told[1].send_replace(alive(&["b"]));
+    two.pass(0).await;
+    let id = ResourceId::virtual_node("m", "n");
+    let deleted =
+        two.setup.store.commit(Batch::definitions("test", "Delete").delete(id.key())).await.unwrap();
+    two.pass(1).await;
+    let derived = two.setup.derived().await;
+    assert_eq!(derived[keys::transformed("m").as_str()], deleted.to_string());
+    assert_eq!(derived.len(), 2, "the mark and the claim");
+    let before = derived;
+    two.pass(1).await;
+    assert_eq!(two.setup.derived().await, before, "and nothing is written again");
+}
+
+#[tokio::test]
+async fn a_mesh_that_goes_leaves_no_claim() {
+    let mut two = Two::new(&["m".to_owned()]).await;
+    two.told[0].send_replace(alive(&["a"]));
+    two.pass(0).await;
+    two.setup.delete_mesh().await;
+    two.pass(0).await;
+    assert_eq!(two.setup.derived().await, HashMap::new());
+    assert!(two.hosts[0].meshes.is_empty());
+}
+
+#[tokio::test]
+async fn one_fragment_that_the_store_does_not_take_harms_only_itself() {
+    let mut setup = Setup::new().await;
+    setup.define(ResourceId::mesh("m"), json!({})).await;
+    setup.define(ResourceId::virtual_node("m", "good"), json!({})).await;
+    let names: Vec<Value> = (0..20_000)
+        .map(|number| json!({"virtualService": {"virtualServiceName": format!("{number}.{}", "x".repeat(50))}}))
+        .collect();
+    setup.define(ResourceId::virtual_node("m", "large"), json!({"backends": names})).await;
+    setup.pass_over_all().await;
+    let problems = setup.passes.meshes["m"].problems();
+    let told: Vec<String> = problems.iter().map(|(key, error)| format!("{key}: {error}")).collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("large") && told[0].contains("and the store takes"), "{told:?}");
+    assert_eq!(setup.derived().await.len(), 2, "the other fragment and the mark");
+}
+
+#[test]
+fn what_is_written_is_divided_by_number_and_size() {
+    let limits = Limits { changes: 3, batch_bytes: CLAIM_BYTES_MAX + 100, ..Limits::default() };
+    let check = |sizes: &[usize], expected: &[usize]| {
+        let change =
+            |size: &usize| (Arc::from("k"), size.checked_sub(1).map(|size| Bytes::from(vec![0; size])));
+        let parts = parts(sizes.iter().map(change).collect(), &limits);
+        assert_eq!(parts.iter().map(Vec::len).collect::<Vec<_>>(), expected, "{sizes:?}");
+    };
+    check(&[], &[]);
+    check(&[1, 1, 1, 1], &[3, 1]);
+    check(&[50, 50, 1], &[2, 1]);
+    check(&[101, 1, 99], &[1, 2]);
+    check(&[0, 0, 0, 0, 0, 0, 0], &[3, 3, 1]);
 }
