@@ -20,6 +20,7 @@ mod plan;
 mod rollback;
 mod serve;
 mod status;
+mod store;
 mod text;
 mod wait;
 
@@ -58,6 +59,7 @@ enum Command {
     Status(status::StatusArgs),
     Hosts(hosts::HostsArgs),
     Drain(drain::DrainArgs),
+    Store(Box<store::StoreArgs>),
     Config(config::ConfigArgs),
     Wait(wait::WaitArgs),
 }
@@ -93,6 +95,7 @@ impl Cli {
             Command::Status(args) => exit_code(status::run(&args)),
             Command::Hosts(args) => exit_code(hosts::run(&args)),
             Command::Drain(args) => exit_code(drain::run(&args)),
+            Command::Store(args) => exit_code(store::run(*args)),
             Command::Config(args) => exit_code(config::run(&args)),
             Command::Wait(args) => exit_code(wait::run(&args)),
         }

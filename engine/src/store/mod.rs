@@ -10,6 +10,7 @@
 //! | [`retention`] | how much of the past is kept |
 //! | [`watch`] | the reading end of a watch, and the queue behind it |
 //! | [`reach`] | how far a host has come with the store |
+//! | [`mod@copy`] | carries definitions and journal from one store to another |
 //! | [`error`] | what can go wrong |
 //! | [`embedded`] | the default implementation: one process, one redb file |
 //! | [`etcd`] | the implementation of several hosts: an etcd cluster |
@@ -24,6 +25,7 @@
 //!   past, and goes by itself after a time.
 
 pub mod batch;
+pub mod copy;
 pub mod embedded;
 pub mod error;
 pub mod etcd;

@@ -47,23 +47,17 @@ impl Committer {
     }
 
     pub(super) async fn commit(&self, batch: &Batch) -> Result<Transaction, CommitError> {
-        let Kind::Definitions { author, operation } = &batch.kind else {
+        if matches!(batch.kind, Kind::Derived) {
             return self.commit_derived(batch).await;
-        };
+        }
         let tries = Tries::begin();
         // where etcd does not answer, those behind the first wait no longer than that one
         let turn = timeout(tries.left(), self.turn.lock()).await;
         let _turn = turn.map_err(|_| EtcdFailure::NoAnswer("commits before this one still wait".into()))?;
-        self.commit_definitions(batch, author, operation, tries).await
+        self.commit_definitions(batch, tries).await
     }
 
-    async fn commit_definitions(
-        &self,
-        batch: &Batch,
-        author: &str,
-        operation: &str,
-        mut tries: Tries,
-    ) -> Result<Transaction, CommitError> {
+    async fn commit_definitions(&self, batch: &Batch, mut tries: Tries) -> Result<Transaction, CommitError> {
         let wanted: Vec<Arc<str>> =
             keys_of(batch).chain(batch.changes.iter().map(Change::key)).cloned().collect();
         let nonce = fastrand::u64(..);
@@ -83,7 +77,7 @@ impl Committer {
                     Some(_) => unknown().into(),
                 });
             }
-            let Some(operations) = self.stage(batch, &seen, author, operation, nonce).await? else {
+            let Some(operations) = self.stage(batch, &seen, nonce).await? else {
                 return Ok(seen.head.transaction);
             };
             let guards = guards(&self.reader, &seen, batch, true);
@@ -109,14 +103,10 @@ impl Committer {
     }
 
     /// What is to be put and deleted; nothing where no change is left.
-    async fn stage(
-        &self,
-        batch: &Batch,
-        seen: &Seen,
-        author: &str,
-        operation: &str,
-        nonce: u64,
-    ) -> Result<Option<Vec<TxnOp>>, CommitError> {
+    async fn stage(&self, batch: &Batch, seen: &Seen, nonce: u64) -> Result<Option<Vec<TxnOp>>, CommitError> {
+        let Kind::Definitions { author, operation, committed_at_ms } = &batch.kind else {
+            return Ok(None);
+        };
         let keys = &self.reader.keys;
         let mut operations = Vec::new();
         let mut changes = Vec::new();
@@ -154,9 +144,9 @@ impl Committer {
         let changed = ChangedKeys { keys: changes.iter().map(|change| change.key.clone()).collect() };
         let entry = JournalEntry {
             transaction: 0, // etcd tells
-            committed_at_ms: now_ms(),
-            author: author.to_owned(),
-            operation: operation.to_owned(),
+            committed_at_ms: committed_at_ms.unwrap_or_else(now_ms),
+            author: author.clone(),
+            operation: operation.clone(),
             changes,
         };
         let entry = StoredEntry { entry: Some(entry), before_transactions, nonce };

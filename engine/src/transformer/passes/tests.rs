@@ -553,10 +553,9 @@ async fn one_fragment_that_the_store_does_not_take_harms_only_itself() {
     let mut setup = Setup::new().await;
     setup.define(ResourceId::mesh("m"), json!({})).await;
     setup.define(ResourceId::virtual_node("m", "good"), json!({})).await;
-    let names: Vec<Value> = (0..20_000)
-        .map(|number| json!({"virtualService": {"virtualServiceName": format!("{number}.{}", "x".repeat(50))}}))
-        .collect();
-    setup.define(ResourceId::virtual_node("m", "large"), json!({"backends": names})).await;
+    let listener = |port| json!({"portMapping": {"port": port, "protocol": "http"}});
+    let listeners: Vec<Value> = (1..3000).map(listener).collect();
+    setup.define(ResourceId::virtual_node("m", "large"), json!({"listeners": listeners})).await;
     setup.pass_over_all().await;
     let problems = setup.passes.meshes["m"].problems();
     let told: Vec<String> = problems.iter().map(|(key, error)| format!("{key}: {error}")).collect();
