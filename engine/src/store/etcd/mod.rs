@@ -136,6 +136,11 @@ impl EtcdStore {
             client: client.kv_client().max_decoding_message_size(ANSWER_BYTES_MAX),
             keys: Keys::new(&settings.root),
         };
+        // once only: another try may fail in a way that tells less
+        let mut probe = reader.client.clone();
+        if let Err(error) = Tries::begin().one(probe.get(reader.keys.head(), None)).await {
+            return Ok(Err(storage(error)));
+        }
         match reader.extent().await {
             Ok((_, extent)) => Ok(Ok((client, reader, extent))),
             Err(failure) => Ok(Err(failure)),

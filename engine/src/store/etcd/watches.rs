@@ -208,8 +208,18 @@ impl Hub {
     ) -> Result<(), Error> {
         let mut asked: HashSet<i64> = HashSet::from([opened_with]);
         let mut waiting: Vec<i64> = self.watched.keys().copied().collect();
+        let mut ended: Vec<i64> = Vec::new();
         loop {
-            // etcd reads requests while it sends; the library's queue of them is short
+            // etcd need not read requests while nobody takes what it sends, and the library's queue of them is short
+            while let Some(id) = ended.pop() {
+                tokio::select! {
+                    sent = requests.cancel(id) => sent?,
+                    response = responses.message() => {
+                        ended.push(id);
+                        waiting.extend(self.receive(response?, &mut asked).await?);
+                    }
+                }
+            }
             while let Some(id) = waiting.pop() {
                 if let Some(watched) = self.watched.get(&id)
                     && asked.insert(id)
@@ -231,7 +241,7 @@ impl Hub {
                     Some(Command::End(id)) => {
                         self.watched.remove(&id);
                         if asked.remove(&id) {
-                            requests.cancel(id).await?;
+                            ended.push(id);
                         }
                     }
                     Some(Command::Begin(id, watched)) => {

@@ -10,6 +10,7 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tokio::time::{sleep, timeout};
 
 use super::cluster::{Cluster, PATIENCE};
+use super::link::{Link, State};
 use super::*;
 use crate::tls::certificate::CertificateFiles;
 
@@ -126,6 +127,18 @@ async fn a_user_needs_its_root_and_its_token_is_renewed() {
         }
         sleep(Duration::from_secs(3)).await;
     }
+
+    // a process that does nothing but watch has nobody else who would renew the token
+    let link = Link::to(cluster.port(0)).await;
+    let credentials = settings("test", "the-secret").credentials;
+    let watching = EtcdStore::open(&EtcdSettings { credentials, ..link.settings("test") }).await.unwrap();
+    let (_, mut watch) = watching.list_and_watch("definitions/").await.unwrap();
+    sleep(Duration::from_secs(3)).await;
+    link.set(State::Cut);
+    store.commit(definitions().put("definitions/a", "last")).await.unwrap();
+    link.set(State::Open);
+    let events = timeout(PATIENCE, watch.next()).await.expect("the watch is told").unwrap();
+    assert_eq!(events[0].value.as_deref(), Some(&b"last"[..]));
 
     for (wrong, reason) in [
         (settings("test", "wrong-password"), "authentication failed"),

@@ -118,6 +118,7 @@ async fn reconnects_lose_and_double_nothing() {
         let writer = tokio::spawn({
             let direct = Arc::clone(&direct);
             async move {
+                put(&direct, prefix, "once", "once").await;
                 for round in 0..ROUNDS {
                     let key = format!("{prefix}{}", round % 7);
                     let change = batch(prefix);
@@ -142,6 +143,7 @@ async fn reconnects_lose_and_double_nothing() {
         writer.await.unwrap();
         let mut state: BTreeMap<String, (Option<String>, Transaction)> = BTreeMap::new();
         let mut newest: BTreeMap<String, usize> = BTreeMap::new();
+        assert_eq!(told.iter().filter(|(key, ..)| key.ends_with("once")).count(), 1, "{told:?}");
         for (key, value, transaction) in told {
             if let Some(value) = value.as_ref().and_then(|value| value.parse::<usize>().ok()) {
                 let before = newest.insert(key.clone(), value);
