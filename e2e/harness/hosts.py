@@ -75,5 +75,7 @@ class RoleHost(Legation):
 
     def stop(self, timeout_seconds=10):
         code = super().stop(timeout_seconds)
-        self.place.remove()
+        if self.place:
+            self.place.remove()
+            self.place = None
         return code

@@ -5,9 +5,29 @@ use std::time::Duration;
 use serde_json::Value;
 use thiserror::Error;
 
-/// How long connecting may take, and answering beyond what was asked for.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long things may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// Connecting.
+    pub connect: Duration,
+    /// Connecting and answering.
+    pub answer: Duration,
+}
+
+impl Default for Timeouts {
+    /// Those of somebody who asks one host and has time.
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(5), answer: Duration::from_secs(10) }
+    }
+}
+
+impl Timeouts {
+    /// The same for what may take `patience` to be answered.
+    #[must_use]
+    pub fn with(self, patience: Duration) -> Self {
+        Self { answer: self.answer + patience, ..self }
+    }
+}
 
 /// Longest answer that is taken, in bytes: room for the configuration of a node with thousands of clusters.
 const ANSWER_BYTES_MAX: u64 = 256 << 20;
@@ -57,14 +77,14 @@ pub enum AskError {
     },
 }
 
-/// Asks for a JSON document that may take `patience` to be answered. It blocks.
-pub fn ask(method: Method, url: &str, patience: Duration) -> Result<Value, AskError> {
+/// Asks for a JSON document. It blocks.
+pub fn ask(method: Method, url: &str, timeouts: Timeouts) -> Result<Value, AskError> {
     let unreachable = |error: ureq::Error| AskError::Unreachable { url: url.to_owned(), error };
     let config = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .proxy(None) // it is on this host or near it
-        .timeout_connect(Some(CONNECT_TIMEOUT))
-        .timeout_global(Some(patience + ANSWER_TIMEOUT))
+        .timeout_connect(Some(timeouts.connect))
+        .timeout_global(Some(timeouts.answer))
         .build();
     let agent = ureq::Agent::from(config);
     let response = match method {

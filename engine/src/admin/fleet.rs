@@ -9,12 +9,15 @@ use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 
-use super::client::{self, Method};
+use super::client::{self, Method, Timeouts};
 use super::host::{host_json, member_json};
 use super::status::FINDINGS_MAX;
 use super::wait::WaitFor;
 use super::{Admin, status as mine};
 use crate::membership::Member;
+
+/// How long a host may take: those who ask for all wait for the slowest.
+const TIMEOUTS: Timeouts = Timeouts { connect: Duration::from_secs(2), answer: Duration::from_secs(4) };
 
 /// Hosts that are asked at the same time.
 const ASKED_AT_ONCE: usize = 64;
@@ -144,7 +147,7 @@ impl Admin {
                 return (member, Ok(host_json(self)));
             }
             let url = format!("http://{}{path}", member.admin);
-            let asked = spawn_blocking(move || client::ask(Method::Get, &url, patience)).await;
+            let asked = spawn_blocking(move || client::ask(Method::Get, &url, TIMEOUTS.with(patience))).await;
             let answer = match asked {
                 Ok(Ok(answer)) => Ok(answer),
                 Ok(Err(error)) => Err(error.to_string()),

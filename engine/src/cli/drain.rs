@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::address;
 use super::admin::get_json;
 use super::failure::{Failure, print};
-use crate::admin::client::{Method, ask};
+use crate::admin::client::{Method, Timeouts, ask};
 
 /// How often the host is asked how many Envoys are left.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -52,7 +52,8 @@ pub(super) fn run(args: &DrainArgs) -> Result<(), Failure> {
     let hosts = get_json(&format!("{}/fleet/hosts", args.admin), Duration::ZERO)?;
     let (name, admin) = find(&hosts, &args.host)?;
     let url = format!("http://{admin}/host");
-    let tell = |method, url: &str| ask(method, url, Duration::ZERO).map_err(|error| Failure::failed(&error));
+    let tell =
+        |method, url: &str| ask(method, url, Timeouts::default()).map_err(|error| Failure::failed(&error));
     if args.stop {
         tell(Method::Delete, &format!("{url}/drain"))?;
         return print(&format!("{name} takes envoys again\n"));
