@@ -21,7 +21,7 @@ FUZZ_SECONDS ?= 60
 export PATH := $(PATH):/usr/sbin:/sbin:/usr/local/go/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help build loadtest-build prepare prepare-build prepare-test-rust test test-rust test-e2e test-envoys demo bench peers test-peers go load compare lint docs audit fuzz \
+.PHONY: help build loadtest-build prepare prepare-build prepare-tests test test-rust test-e2e test-envoys demo bench peers test-peers go load compare lint docs audit fuzz \
 	fuzz-keep
 
 help: ## list these commands
@@ -35,7 +35,7 @@ prepare-build:
 	@tools/prepare-build.sh protoc
 
 # etcd as well, for the tests of the store in it
-prepare-test-rust: prepare-test-rust
+prepare-tests:
 	@tools/prepare-build.sh protoc etcd
 
 prepare: ## a virtual environment with a real Envoy, and the tools for network namespaces
@@ -43,10 +43,10 @@ prepare: ## a virtual environment with a real Envoy, and the tools for network n
 
 test: test-rust test-e2e ## all tests: those in Rust, then those with real Envoys
 
-test-rust: prepare-test-rust
+test-rust: prepare-tests
 	$(CARGO) test --workspace
 
-test-e2e: build prepare
+test-e2e: prepare-tests build prepare
 	cd e2e && ../$(PYTHON) -m pytest
 
 test-envoys: build prepare ## the tests with real Envoys, on every version of Envoy that is supported
