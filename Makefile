@@ -21,24 +21,32 @@ FUZZ_SECONDS ?= 60
 export PATH := $(PATH):/usr/sbin:/sbin:/usr/local/go/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help build loadtest-build prepare test test-rust test-e2e test-envoys demo bench peers test-peers go load compare lint docs audit fuzz \
+.PHONY: help build loadtest-build prepare prepare-build prepare-tests test test-rust test-e2e test-envoys demo bench peers test-peers go load compare lint docs audit fuzz \
 	fuzz-keep
 
 help: ## list these commands
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
-build: ## the binaries, without optimisation: enough for tests and the demo
+build: prepare-build ## the binaries, without optimisation: enough for tests and the demo
 	$(CARGO) build --workspace --bins
+
+# the compiler of protobuf, which etcd's client takes
+prepare-build:
+	@tools/prepare-build.sh protoc
+
+# etcd as well, for the tests of the store in it
+prepare-tests:
+	@tools/prepare-build.sh protoc etcd
 
 prepare: ## a virtual environment with a real Envoy, and the tools for network namespaces
 	@e2e/prepare.sh
 
 test: test-rust test-e2e ## all tests: those in Rust, then those with real Envoys
 
-test-rust:
+test-rust: prepare-tests
 	$(CARGO) test --workspace
 
-test-e2e: build prepare
+test-e2e: prepare-tests build prepare
 	cd e2e && ../$(PYTHON) -m pytest
 
 test-envoys: build prepare ## the tests with real Envoys, on every version of Envoy that is supported
@@ -47,14 +55,14 @@ test-envoys: build prepare ## the tests with real Envoys, on every version of En
 demo: build prepare ## watch real Envoys follow a mesh definition, and a control plane that may die
 	@$(PYTHON) e2e/demo.py
 
-bench: ## the benchmarks, which take some minutes; docs/benchmarks.md says how to compare
+bench: prepare-build ## the benchmarks, which take some minutes; docs/benchmarks.md says how to compare
 	$(CARGO) bench -p legation-benches
 
-lint: ## formatting and clippy, warnings denied
+lint: prepare-build ## formatting and clippy, warnings denied
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 
-docs: ## the documentation of all crates, warnings denied
+docs: prepare-build ## the documentation of all crates, warnings denied
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
 
 target/tools/bin/cargo-deny:
@@ -76,7 +84,7 @@ FUZZ_FOUND := target/fuzz/corpus
 # where counts of loops make no difference, some hundred inputs reach what any reaches
 FUZZ_MERGE := -set_cover_merge=1 -use_counters=0
 
-fuzz: target/tools/bin/cargo-fuzz ## fuzz the session and what is decoded, signed, imported or asked for, FUZZ_SECONDS each; takes a nightly toolchain
+fuzz: prepare-build target/tools/bin/cargo-fuzz ## fuzz the session and what is decoded, signed, imported or asked for, FUZZ_SECONDS each; takes a nightly toolchain
 	@mkdir -p $(FUZZ_FOUND)/session $(FUZZ_FOUND)/decode $(FUZZ_FOUND)/authenticate $(FUZZ_FOUND)/import $(FUZZ_FOUND)/path
 	$(FUZZ_RUN) --fuzz-dir actors/fuzz session $(FUZZ_FOUND)/session actors/fuzz/corpus/session -- \
 		-max_total_time=$(FUZZ_SECONDS) -max_len=2000
@@ -89,7 +97,7 @@ fuzz: target/tools/bin/cargo-fuzz ## fuzz the session and what is decoded, signe
 	$(FUZZ_RUN) --fuzz-dir engine/fuzz path $(FUZZ_FOUND)/path engine/fuzz/corpus/path -- \
 		-max_total_time=$(FUZZ_SECONDS) -max_len=2000
 
-fuzz-keep: target/tools/bin/cargo-fuzz ## add what fuzzing has found to the corpora, which every test run checks
+fuzz-keep: prepare-build target/tools/bin/cargo-fuzz ## add what fuzzing has found to the corpora, which every test run checks
 	$(FUZZ_RUN) --fuzz-dir actors/fuzz session actors/fuzz/corpus/session $(FUZZ_FOUND)/session -- $(FUZZ_MERGE)
 	$(FUZZ_RUN) --fuzz-dir engine/fuzz decode engine/fuzz/corpus/decode $(FUZZ_FOUND)/decode -- $(FUZZ_MERGE)
 	$(FUZZ_RUN) --fuzz-dir engine/fuzz authenticate engine/fuzz/corpus/authenticate $(FUZZ_FOUND)/authenticate -- $(FUZZ_MERGE)
@@ -103,7 +111,7 @@ SCENARIO ?= hot-change --pin
 COMPARE ?=
 
 $(LOADTEST): loadtest-build
-loadtest-build:
+loadtest-build: prepare-build
 	$(CARGO) build --release -p legation -p legation-loadtest
 
 load: $(LOADTEST) ## put a thousand simulated Envoys on a host; SCENARIO says what happens (docs/loadtest.md)

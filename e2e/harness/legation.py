@@ -117,7 +117,7 @@ class Legation:
     def client(self, key=("test", "test"), region="us-east-1", verify=None, **config):
         """boto3 as anyone would use it, except that it does not retry unless asked to. `key` is the identifier and the secret of
         an access key, `verify` the file with the authority of the server."""
-        config = {"retries": {"total_max_attempts": 1}, **config}
+        config = {"retries": {"total_max_attempts": 1}, "read_timeout": 10, "connect_timeout": 5, **config}
         return boto3.client(
             "appmesh",
             endpoint_url=self.endpoint,
@@ -125,7 +125,7 @@ class Legation:
             aws_access_key_id=key[0],
             aws_secret_access_key=key[1],
             verify=verify,
-            config=Config(read_timeout=10, connect_timeout=5, **config),
+            config=Config(**config),
         )
 
     # commands

@@ -8,6 +8,7 @@
 //! | [`transformer`] | from definitions to fragments |
 //! | [`lint`] | what would black-hole traffic |
 //! | [`management`] | from fragments to the streams of Envoys |
+//! | [`membership`] | which hosts there are, and whose a mesh is |
 //! | [`envoy`] | builders of Envoy's messages |
 //! | [`plan`] | what a change would do to Envoys |
 //! | [`serve`] | the process that holds them together; [`admin`], [`settings`], [`telemetry`], [`http_server`] are its edges |
@@ -21,6 +22,7 @@ pub mod frontend;
 pub mod http_server;
 pub mod lint;
 pub mod management;
+pub mod membership;
 pub mod model;
 pub mod plan;
 pub mod serve;

@@ -1,16 +1,15 @@
 //! How a process is to run: flags, variables and a file, in this order of precedence.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::frontend::{Quotas, Rates};
-use crate::store::Retention;
+use crate::store::{EtcdSettings, EtcdTls, Retention};
 use crate::tls::certificate::CertificateFiles;
 
 /// What may be said of how a process is to run. Each member is a flag of `legation serve`, a variable
@@ -31,13 +30,40 @@ pub struct ServeOptions {
     #[arg(long, env = "LEGATION_JOURNAL_ENTRIES_MAX", value_name = "COUNT")]
     pub journal_entries_max: Option<u64>,
 
-    /// Where definitions are kept: "embedded", or etcd://HOST:PORT,... [default: embedded]
+    /// Where definitions are kept: "embedded", or etcd://HOST:PORT,HOST:PORT/ROOT, or etcds://... for TLS; /ROOT is
+    /// /legation unless it is said [default: embedded]
     #[arg(long, env = "LEGATION_STORE", value_name = "STORE")]
     pub store: Option<String>,
+
+    /// PEM file with the certificates of the authorities that etcd's are trusted by, with etcds:// [default: those that
+    /// the system trusts]
+    #[arg(long, env = "LEGATION_STORE_CA", value_name = "FILE")]
+    pub store_ca: Option<PathBuf>,
+
+    /// PEM file with the certificate that this process shows to etcd, and after it those that lead to its authority
+    #[arg(long, env = "LEGATION_STORE_CERTIFICATE", value_name = "FILE")]
+    pub store_certificate: Option<PathBuf>,
+
+    /// PEM file with the private key of that certificate
+    #[arg(long, env = "LEGATION_STORE_KEY", value_name = "FILE")]
+    pub store_key: Option<PathBuf>,
+
+    /// TOML file with user and password of a user of etcd's
+    #[arg(long, env = "LEGATION_STORE_CREDENTIALS", value_name = "FILE")]
+    pub store_credentials: Option<PathBuf>,
 
     /// What this process does: any of frontend, transformer, management [default: all]
     #[arg(long, env = "LEGATION_ROLES", value_name = "ROLE,...", value_delimiter = ',')]
     pub roles: Option<Vec<Role>>,
+
+    /// IP address that other hosts reach this one at [default: that of --admin-addr]
+    #[arg(long, env = "LEGATION_ADVERTISE_ADDR", value_name = "IP")]
+    pub advertise_addr: Option<IpAddr>,
+
+    /// How long after it was heard of last a host is taken for dead, and others do its work [default: 10s]
+    #[arg(long, env = "LEGATION_LEASE_TIME", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[serde(with = "humantime_serde::option")]
+    pub lease_time: Option<Duration>,
 
     /// Address of the App Mesh API [default: 127.0.0.1:8080]
     #[arg(long, env = "LEGATION_API_ADDR", value_name = "ADDR")]
@@ -161,7 +187,7 @@ pub struct ServeOptions {
 }
 
 /// What a process does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Serves the API.
@@ -172,11 +198,33 @@ pub enum Role {
     Management,
 }
 
+impl Role {
+    /// Everything that a process can do.
+    pub const ALL: [Self; 3] = [Self::Frontend, Self::Transformer, Self::Management];
+
+    /// Its name, as it is said in flags and files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Frontend => "frontend",
+            Self::Transformer => "transformer",
+            Self::Management => "management",
+        }
+    }
+}
+
 /// How a process runs, complete and consistent.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ServeSettings {
-    /// Directory of the embedded store.
+    /// What this process does.
+    pub roles: Vec<Role>,
+    /// The address that other hosts reach this one at, if it is not the one that it listens at.
+    pub advertise_addr: Option<IpAddr>,
+    /// How long after it was heard of last a host is taken for dead.
+    pub lease_time: Duration,
+    /// Directory of what this host keeps by itself.
     pub data_dir: PathBuf,
+    /// Where definitions are kept.
+    pub store: StoreSettings,
     /// How much of the past is kept.
     pub retention: Retention,
     /// Address of the App Mesh API.
@@ -215,6 +263,25 @@ pub struct ServeSettings {
     pub quotas: Quotas,
     /// How often a caller may ask the API.
     pub rates: Rates,
+}
+
+/// Which store, and where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreSettings {
+    /// On this host.
+    Embedded {
+        /// Its directory.
+        data_dir: PathBuf,
+    },
+    /// A cluster of etcd, for any number of hosts.
+    Etcd(EtcdSettings),
+}
+
+impl StoreSettings {
+    /// Whether no other host can have a part in it.
+    pub fn is_embedded(&self) -> bool {
+        matches!(self, Self::Embedded { .. })
+    }
 }
 
 /// Settings that cannot be used.
@@ -266,7 +333,13 @@ impl ServeOptions {
             journal_retention: self.journal_retention.or(other.journal_retention),
             journal_entries_max: self.journal_entries_max.or(other.journal_entries_max),
             store: self.store.or(other.store),
+            store_ca: self.store_ca.or(other.store_ca),
+            store_certificate: self.store_certificate.or(other.store_certificate),
+            store_key: self.store_key.or(other.store_key),
+            store_credentials: self.store_credentials.or(other.store_credentials),
             roles: self.roles.or(other.roles),
+            advertise_addr: self.advertise_addr.or(other.advertise_addr),
+            lease_time: self.lease_time.or(other.lease_time),
             api_addr: self.api_addr.or(other.api_addr),
             xds_addr: self.xds_addr.or(other.xds_addr),
             admin_addr: self.admin_addr.or(other.admin_addr),
@@ -303,14 +376,40 @@ impl ServeOptions {
         let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let max_envoys = self.max_envoys.unwrap_or(1000);
         let (quotas, rates) = (Quotas::default(), Rates::default());
-        let api_certificate = match (self.api_tls_certificate, self.api_tls_key) {
-            (Some(certificate), Some(key)) => Some(CertificateFiles { certificate, key }),
-            (None, None) => None,
-            (Some(_), None) => return Err(invalid("--api-tls-certificate", "takes --api-tls-key as well")),
-            (None, Some(_)) => return Err(invalid("--api-tls-key", "takes --api-tls-certificate as well")),
+        let api_certificate = pair(
+            ("--api-tls-certificate", self.api_tls_certificate),
+            ("--api-tls-key", self.api_tls_key),
+            ["takes --api-tls-key as well", "takes --api-tls-certificate as well"],
+        )?;
+        let store_certificate = pair(
+            ("--store-certificate", self.store_certificate),
+            ("--store-key", self.store_key),
+            ["takes --store-key as well", "takes --store-certificate as well"],
+        )?;
+        let data_dir = self.data_dir.unwrap_or_else(|| "legation-data".into());
+        let store = match self.store.as_deref().unwrap_or(EMBEDDED) {
+            EMBEDDED => {
+                for (setting, is_given) in [
+                    ("--store-ca", self.store_ca.is_some()),
+                    ("--store-certificate", store_certificate.is_some()),
+                    ("--store-credentials", self.store_credentials.is_some()),
+                ] {
+                    if is_given {
+                        return Err(invalid(setting, "is for etcd; say --store etcds://HOST:PORT as well"));
+                    }
+                }
+                StoreSettings::Embedded { data_dir: data_dir.clone() }
+            }
+            address => {
+                StoreSettings::Etcd(etcd(address, self.store_ca, store_certificate, self.store_credentials)?)
+            }
         };
         let settings = ServeSettings {
-            data_dir: self.data_dir.unwrap_or_else(|| "legation-data".into()),
+            roles: self.roles.unwrap_or_else(|| Role::ALL.to_vec()),
+            advertise_addr: self.advertise_addr,
+            lease_time: self.lease_time.unwrap_or(LEASE_TIME),
+            data_dir,
+            store,
             retention: Retention {
                 age_max: Some(self.journal_retention.unwrap_or(JOURNAL_RETENTION))
                     .filter(|age| !age.is_zero()),
@@ -349,12 +448,11 @@ impl ServeOptions {
             policies: self.policies,
             api_certificate,
         };
-        let store = self.store.as_deref().map_or(Ok(StoreKind::Embedded), str::parse)?;
-        let StoreKind::Embedded = store;
-        if self.roles.is_some_and(|roles| Role::ALL.iter().any(|role| !roles.contains(role))) {
+        let has_every_role = Role::ALL.iter().all(|role| settings.roles.contains(role));
+        if settings.store.is_embedded() && !has_every_role {
             return Err(invalid(
                 "--roles",
-                "with the embedded store one process has every role; leave this out",
+                "with the embedded store one process has every role; leave this out, or say --store etcd://...",
             ));
         }
         if !self.insecure.unwrap_or(false) {
@@ -395,6 +493,20 @@ impl ServeOptions {
                 return Err(invalid(setting, "give at least 1s and at most 365 days"));
             }
         }
+        if !(LEASE_TIME_MIN..=TIME_MAX).contains(&settings.lease_time) {
+            return Err(invalid("--lease-time", "give at least 2s: shorter pauses are no sign of death"));
+        }
+        if settings.roles.is_empty() {
+            return Err(invalid(
+                "--roles",
+                "say what the process is to do: frontend, transformer, management",
+            ));
+        }
+        let is_reachable = !settings.admin_addr.ip().is_unspecified() || settings.advertise_addr.is_some();
+        if !settings.store.is_embedded() && !is_reachable {
+            let reason = "other hosts cannot reach 0.0.0.0; say which address of this host they can";
+            return Err(invalid("--advertise-addr", reason));
+        }
         if settings.retention.age_max.is_some_and(|age| age < TIME_MIN) {
             return Err(invalid("--journal-retention", "give at least 1s, or 0 to keep everything"));
         }
@@ -422,32 +534,51 @@ const OTHER_MISSING: &str = "there is no TLS and no authentication";
 const TIME_MIN: Duration = Duration::from_secs(1);
 const TIME_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
+/// How long after it was heard of last a host is taken for dead, if nobody says so; and the shortest that can be said.
+const LEASE_TIME: Duration = Duration::from_secs(10);
+const LEASE_TIME_MIN: Duration = Duration::from_secs(2);
+
 /// How much of the past is kept if nobody says so.
 const JOURNAL_RETENTION: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 const JOURNAL_ENTRIES_MAX: u64 = 1_000_000;
 
-impl Role {
-    const ALL: [Self; 3] = [Self::Frontend, Self::Transformer, Self::Management];
-}
+/// The store that everybody has.
+const EMBEDDED: &str = "embedded";
 
-/// Which store.
-enum StoreKind {
-    Embedded,
-}
-
-impl FromStr for StoreKind {
-    type Err = SettingsError;
-
-    fn from_str(store: &str) -> Result<Self, SettingsError> {
-        match store {
-            "embedded" => Ok(Self::Embedded),
-            etcd if etcd.starts_with("etcd://") => {
-                Err(invalid("--store", "this version has no etcd store yet; use \"embedded\""))
-            }
-            other => Err(invalid("--store", format!("{other:?} is no store; use \"embedded\""))),
-        }
+/// A certificate and its key, of which one takes the other.
+fn pair(
+    (certificate_setting, certificate): (&'static str, Option<PathBuf>),
+    (key_setting, key): (&'static str, Option<PathBuf>),
+    [without_key, without_certificate]: [&str; 2],
+) -> Result<Option<CertificateFiles>, SettingsError> {
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => Ok(Some(CertificateFiles { certificate, key })),
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(invalid(certificate_setting, without_key)),
+        (None, Some(_)) => Err(invalid(key_setting, without_certificate)),
     }
 }
+
+/// A cluster of etcd at `address`. TLS is what the address says, so that nothing is sent in clear text by mistake.
+fn etcd(
+    address: &str,
+    ca: Option<PathBuf>,
+    certificate: Option<CertificateFiles>,
+    credentials: Option<PathBuf>,
+) -> Result<EtcdSettings, SettingsError> {
+    let settings = EtcdSettings::parse(address).map_err(|error| {
+        invalid("--store", format!("{error}; or \"{EMBEDDED}\" for a store on this host"))
+    })?;
+    let tls = match settings.tls {
+        Some(_) => Some(EtcdTls { ca, certificate }),
+        None if ca.is_some() => return Err(invalid("--store-ca", TAKES_TLS)),
+        None if certificate.is_some() => return Err(invalid("--store-certificate", TAKES_TLS)),
+        None => None,
+    };
+    Ok(EtcdSettings { tls, credentials, ..settings })
+}
+
+const TAKES_TLS: &str = "is for TLS; begin the address of --store with etcds://";
 
 #[cfg(test)]
 mod tests {
@@ -523,8 +654,19 @@ mod tests {
             ("keepalive-interval = '0s'", "--keepalive-interval: give at least 1s"),
             ("keepalive-timeout = '0s'", "--keepalive-timeout: give at least 1s"),
             ("account-id = '12'", "--account-id: \"12\" is not 12 digits"),
-            ("store = 'etcd://a:1'", "--store: this version has no etcd store yet"),
-            ("store = 'mysql'", "--store: \"mysql\" is no store"),
+            ("store = 'etcd://a'", "--store: etcd://a is no address of etcd: say etcd://HOST:PORT"),
+            ("store = 'mysql'", "or \"embedded\" for a store on this host"),
+            ("store-ca = 'c'", "--store-ca: is for etcd"),
+            ("store = 'etcd://a:1'\nstore-ca = 'c'", "--store-ca: is for TLS"),
+            (
+                "store = 'etcd://a:1'\nstore-certificate = 'c'\nstore-key = 'k'",
+                "--store-certificate: is for TLS",
+            ),
+            (
+                "store = 'etcds://a:1'\nstore-certificate = 'c'",
+                "--store-certificate: takes --store-key as well",
+            ),
+            ("store = 'etcds://a:1'\nstore-key = 'c'", "--store-key: takes --store-certificate as well"),
             ("roles = ['frontend']", "--roles: with the embedded store"),
             ("roles = ['cook']", "cook"),
             ("no-such-key = 1", "no-such-key"),
@@ -537,6 +679,20 @@ mod tests {
         let settings = from_toml(&format!("api-addr = '0.0.0.0:80'\n{protected}")).unwrap();
         let certificate = CertificateFiles { certificate: "c".into(), key: "k".into() };
         assert_eq!((settings.access_keys, settings.api_certificate), (Some("a".into()), Some(certificate)));
+    }
+
+    #[test]
+    fn a_store_in_etcd_has_settings() {
+        let store = |text: &str| from_toml(text).unwrap().store;
+        assert_eq!(store(""), StoreSettings::Embedded { data_dir: "legation-data".into() });
+        let plain = EtcdSettings::parse("etcd://a:1/x").unwrap();
+        assert_eq!(store("store = 'etcd://a:1/x'"), StoreSettings::Etcd(plain.clone()));
+        let text = "store = 'etcds://a:1/x'\nstore-ca = 'ca'\nstore-certificate = 'c'\nstore-key = 'k'\n\
+                    store-credentials = 'u'";
+        let certificate = Some(CertificateFiles { certificate: "c".into(), key: "k".into() });
+        let tls = Some(EtcdTls { ca: Some("ca".into()), certificate });
+        let expected = EtcdSettings { tls, credentials: Some("u".into()), ..plain };
+        assert_eq!(store(text), StoreSettings::Etcd(expected));
     }
 
     #[test]

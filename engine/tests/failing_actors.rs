@@ -11,6 +11,7 @@ use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 use legation::management::connection::Keepalive;
 use legation::management::discovery::DiscoveryService;
+use legation::management::draining;
 use legation::management::server::{self, ServerSettings};
 use legation_actors::composition::{Backend, Client, ComposeError, Composed, Composer};
 use legation_actors::fleet::{Fleet, FleetSettings, FragmentSource, Limits, Publication};
@@ -81,7 +82,13 @@ impl Host {
             drain_timeout: Duration::from_secs(1),
         };
         let service = DiscoveryService::new(Arc::clone(&fleet));
-        tokio::spawn(server::serve(listener, service, settings, CancellationToken::new()));
+        tokio::spawn(server::serve(
+            listener,
+            service,
+            settings,
+            draining::drain().1,
+            CancellationToken::new(),
+        ));
         Self { fleet, address }
     }
 

@@ -2,13 +2,21 @@
 //!
 //! | module | answers |
 //! |---|---|
+//! | `health` | whether the process is alive, and whether it should be sent more |
 //! | `status` | which Envoys are connected, and what each was sent, accepted and rejected |
 //! | `wait` | when a change has arrived |
+//! | `host` | what this host is and how far it has come; emptying it |
+//! | `fleet` | the same of all hosts: `status`, `wait` and `host`, asked of each |
 //! | `config` | what the Envoys of a node should have |
 //! | `csds` | what each connected Envoy should have and how far that has come: the client status discovery service |
+//! | [`client`] | asks such endpoints |
 
+pub mod client;
 mod config;
 mod csds;
+mod fleet;
+mod health;
+mod host;
 mod status;
 mod wait;
 
@@ -18,15 +26,16 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use legation_actors::fleet::Fleet;
 use legation_proto::version::Transaction;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 
+use crate::management::draining::Drain;
 use crate::management::feed::FeedHandle;
-use crate::store::{At, Store};
-use crate::transformer::keys;
+use crate::membership::{Member, Members};
+use crate::store::Store;
 use crate::transformer::linter::FoundByMesh;
 
 pub use self::config::{NodeConfig, ResourceConfig, TypeConfig};
@@ -34,51 +43,66 @@ pub use self::config::{NodeConfig, ResourceConfig, TypeConfig};
 /// What the admin endpoints tell of.
 #[derive(Clone)]
 pub struct Admin {
-    /// The Envoys of this host.
-    pub fleet: Arc<Fleet>,
+    /// This host.
+    pub me: Member,
+    /// All hosts, where there may be several.
+    pub hosts: Option<watch::Receiver<Arc<Members>>>,
     /// The store, for its transaction.
     pub store: Arc<dyn Store>,
-    /// The transaction that was transformed last.
-    pub transformed: watch::Receiver<Transaction>,
-    /// What is found in the meshes.
-    pub found: watch::Receiver<Arc<FoundByMesh>>,
-    /// What publishes fragments.
-    pub feed: FeedHandle,
+    /// The transformer, if this host has one.
+    pub transformer: Option<TransformerView>,
+    /// What serves Envoys, if this host does.
+    pub management: Option<ManagementView>,
     /// What renders metrics.
     pub metrics: PrometheusHandle,
 }
 
-/// The endpoints: `/healthz`, `/readyz`, `/metrics`, `/status`, `/wait`, `/config`, and the client status discovery service.
+/// What is to be seen of a transformer.
+#[derive(Clone)]
+pub struct TransformerView {
+    /// The transaction that was transformed last.
+    pub transformed: watch::Receiver<Transaction>,
+    /// What is found in the meshes.
+    pub found: watch::Receiver<Arc<FoundByMesh>>,
+}
+
+/// What is to be seen of what serves Envoys, and how it is emptied.
+#[derive(Clone)]
+pub struct ManagementView {
+    /// The Envoys of this host.
+    pub fleet: Arc<Fleet>,
+    /// What publishes fragments.
+    pub feed: FeedHandle,
+    /// Sends Envoys away.
+    pub drain: Drain,
+}
+
+/// The endpoints: `/healthz`, `/readyz`, `/metrics`, `/status`, `/wait`, `/host`, `/host/drain`, the same of all hosts under
+/// `/fleet`, `/config`, and the client status discovery service.
 pub fn router(admin: Admin) -> Router {
-    let csds = csds::router(Arc::clone(&admin.fleet));
+    let csds = admin.management.as_ref().map(|management| csds::router(Arc::clone(&management.fleet)));
     Router::new()
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(ready))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
         .route("/metrics", get(|State(admin): State<Admin>| async move { admin.metrics.render() }))
         .route("/status", get(status::status))
         .route("/wait", get(wait::wait))
+        .route("/host", get(host::host))
+        .route("/host/drain", post(host::drain).delete(host::stop_drain))
+        .route("/fleet/hosts", get(fleet::hosts))
+        .route("/fleet/status", get(fleet::status))
+        .route("/fleet/wait", get(fleet::wait))
+        .route("/fleet/targets", get(fleet::targets))
         .route("/config", get(config::config))
         .with_state(admin)
-        .merge(csds)
-}
-
-async fn ready(State(admin): State<Admin>) -> Response {
-    if admin.transformed.has_changed().is_err() {
-        return (StatusCode::SERVICE_UNAVAILABLE, "the transformer has ended\n").into_response();
-    }
-    if admin.fleet.is_nearly_full() {
-        return (StatusCode::SERVICE_UNAVAILABLE, "nearly full: send envoys to another host\n")
-            .into_response();
-    }
-    "ready\n".into_response()
+        .merge(csds.unwrap_or_default())
 }
 
 impl Admin {
     /// The transaction that the store has reached.
     async fn transaction(&self) -> Option<Transaction> {
-        // the marks are few, and any listing tells the transaction
-        match self.store.list(keys::TRANSFORMED, At::Newest).await {
-            Ok(listing) => Some(listing.transaction),
+        match self.store.newest().await {
+            Ok(transaction) => Some(transaction),
             Err(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "cannot tell the transaction");
                 None

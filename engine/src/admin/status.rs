@@ -1,5 +1,6 @@
 //! Which Envoys are connected, and what each was sent, accepted and rejected; and what is found in the meshes.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use axum::Json;
@@ -9,23 +10,30 @@ use legation_actors::status::{EnvoyStatus, Times, TypeStatus};
 use legation_proto::resource_type::ResourceType;
 use serde_json::{Map, Value, json};
 
-use super::{Admin, no_answer};
+use super::Admin;
+use super::host::host_json;
 use crate::lint::Finding;
 use crate::transformer::linter::{Found, FoundByMesh};
 
+/// The Envoys of this host, and what is found in the meshes that it transforms.
 pub(super) async fn status(State(admin): State<Admin>) -> Response {
-    let Some(transaction) = admin.transaction().await else {
-        return no_answer();
-    };
-    let envoys: Vec<Value> = admin.fleet.status().await.iter().map(envoy_json).collect();
+    let transaction = admin.store.reach().transaction;
+    let mut envoys = Vec::new();
+    if let Some(management) = &admin.management {
+        envoys = management.fleet.status().await.iter().map(envoy_json).collect();
+    }
+    let found = admin.transformer.as_ref().map(|transformer| Arc::clone(&transformer.found.borrow()));
+    let warnings = warnings_json(&found.unwrap_or_default());
     let now = rfc3339(SystemTime::now());
-    let warnings = warnings_json(&admin.found.borrow());
-    let status = json!({ "transaction": transaction, "now": now, "envoys": envoys, "warnings": warnings });
+    let host = host_json(&admin);
+    let status = json!({
+        "transaction": transaction, "now": now, "envoys": envoys, "warnings": warnings, "host": host,
+    });
     Json(status).into_response()
 }
 
 /// How many findings of all meshes are shown.
-const FINDINGS_MAX: usize = 100;
+pub(super) const FINDINGS_MAX: usize = 100;
 
 /// What is found in the meshes: how many, and the first of them.
 fn warnings_json(found: &FoundByMesh) -> Value {

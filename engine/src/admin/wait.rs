@@ -6,14 +6,17 @@ use axum::Json;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use legation_actors::fleet::Fleet;
 use legation_actors::status::EnvoyStatus;
 use legation_proto::version::Transaction;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::status::envoy_json;
 use super::{Admin, no_answer};
+use crate::store::StoreError;
+use crate::transformer::progress::Progress;
 
 /// Longest time to wait for Envoys.
 const WAIT_MAX: Duration = Duration::from_secs(10 * 60);
@@ -31,38 +34,115 @@ pub(super) struct WaitFor {
     timeout_ms: Option<u64>,
 }
 
-/// Answers when every connected Envoy has accepted what came of a transaction, or when time runs out, with those that have not.
+/// Answers when every Envoy of this host has accepted what came of a transaction, or when time runs out, with those that have
+/// not.
 pub(super) async fn wait(State(admin): State<Admin>, Query(wait_for): Query<WaitFor>) -> Response {
-    let Some(newest) = admin.transaction().await else {
-        return no_answer();
+    let waiting = match wait_for.begin(&admin).await {
+        Ok(waiting) => waiting,
+        Err(refusal) => return refusal,
     };
-    let transaction = wait_for.transaction.unwrap_or(newest);
-    if transaction > newest {
-        let problem = format!("transaction {transaction} was not made yet; the newest is {newest}\n");
-        return (StatusCode::BAD_REQUEST, problem).into_response();
+    let (mut done, mut envoys) = (admin.is_transformed(&waiting).await, None);
+    if done {
+        (done, envoys) = admin.until_accepted(&waiting).await;
     }
-    let timeout = wait_for.timeout_ms.map_or(WAIT_MAX, Duration::from_millis).min(WAIT_MAX);
-    let deadline = Instant::now() + timeout;
-    loop {
-        let is_transformed = *admin.transformed.borrow() >= transaction;
-        let waiting = admin.envoys_behind(transaction).await;
-        let done = is_transformed && waiting.as_ref().is_some_and(Vec::is_empty);
-        if done || Instant::now() >= deadline {
-            let waiting: Vec<Value> = waiting.iter().flatten().map(envoy_json).collect();
-            let answer = json!({ "transaction": transaction, "done": done, "waiting": waiting });
-            return Json(answer).into_response();
+    let envoys: Vec<Value> = envoys.iter().flatten().map(envoy_json).collect();
+    Json(json!({ "transaction": waiting.transaction, "done": done, "waiting": envoys })).into_response()
+}
+
+/// What is waited for, and until when.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waiting {
+    pub(super) transaction: Transaction,
+    deadline: Instant,
+}
+
+impl Waiting {
+    /// How much time is left.
+    pub(super) fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    async fn pause(&self) -> bool {
+        sleep(WAIT_PAUSE.min(self.left())).await;
+        !self.left().is_zero()
+    }
+}
+
+impl WaitFor {
+    /// What this asks for; or why that cannot be.
+    pub(super) async fn begin(&self, admin: &Admin) -> Result<Waiting, Response> {
+        let newest = admin.transaction().await.ok_or_else(no_answer)?;
+        let transaction = self.transaction.unwrap_or(newest);
+        if transaction > newest {
+            let problem = format!("transaction {transaction} was not made yet; the newest is {newest}\n");
+            return Err((StatusCode::BAD_REQUEST, problem).into_response());
         }
-        sleep(WAIT_PAUSE).await;
+        let timeout = self.timeout_ms.map_or(WAIT_MAX, Duration::from_millis).min(WAIT_MAX);
+        Ok(Waiting { transaction, deadline: Instant::now() + timeout })
     }
 }
 
 impl Admin {
-    /// The Envoys that `transaction` or a later one concerns and that are not in sync, after everything that was
-    /// transformed until now has reached their actors. `None` if that cannot be told yet.
-    async fn envoys_behind(&self, transaction: Transaction) -> Option<Vec<EnvoyStatus>> {
-        self.feed.settle().await;
-        let mut envoys = self.fleet.settled_status().await?;
-        envoys.retain(|envoy| !envoy.synced && envoy.transaction.is_none_or(|newest| newest >= transaction));
-        Some(envoys)
+    /// Waits until everything is transformed. Whether it is when time runs out.
+    pub(super) async fn is_transformed(&self, waiting: &Waiting) -> bool {
+        let mut progress = None;
+        loop {
+            match self.has_transformed(waiting.transaction, &mut progress).await {
+                Ok(true) => return true,
+                Ok(false) => {}
+                Err(error) => tracing::warn!(%error, "cannot tell what is transformed"),
+            }
+            if !waiting.pause().await {
+                return false;
+            }
+        }
     }
+
+    /// What this host has of it; and all others, if there may be any.
+    async fn has_transformed(
+        &self,
+        transaction: Transaction,
+        progress: &mut Option<Progress>,
+    ) -> Result<bool, StoreError> {
+        let mine = self.transformer.as_ref().map(|transformer| *transformer.transformed.borrow());
+        if mine.is_some_and(|mine| mine < transaction) {
+            return Ok(false);
+        }
+        if self.hosts.is_none() {
+            return Ok(true);
+        }
+        if progress.is_none() {
+            *progress = Some(Progress::until(self.store.as_ref(), transaction).await?);
+        }
+        match progress {
+            Some(progress) => progress.is_done(self.store.as_ref()).await,
+            None => Ok(false),
+        }
+    }
+
+    /// Waits until the Envoys of this host have accepted what was transformed; whether they have, and which have not, if that
+    /// can be told.
+    async fn until_accepted(&self, waiting: &Waiting) -> (bool, Option<Vec<EnvoyStatus>>) {
+        let Some(management) = &self.management else {
+            return (true, None);
+        };
+        if timeout(waiting.left(), management.feed.settle()).await.is_err() {
+            return (false, None);
+        }
+        loop {
+            let behind = envoys_behind(&management.fleet, waiting.transaction).await;
+            let done = behind.as_ref().is_some_and(Vec::is_empty);
+            if done || !waiting.pause().await {
+                return (done, behind);
+            }
+        }
+    }
+}
+
+/// The Envoys that `transaction` or a later one concerns and that are not in sync, after everything that was published
+/// until now has reached their actors. `None` if that cannot be told yet.
+async fn envoys_behind(fleet: &Fleet, transaction: Transaction) -> Option<Vec<EnvoyStatus>> {
+    let mut envoys = fleet.settled_status().await?;
+    envoys.retain(|envoy| !envoy.synced && envoy.transaction.is_none_or(|newest| newest >= transaction));
+    Some(envoys)
 }

@@ -101,6 +101,9 @@ fn yaml(content: &Value) -> String {
             shown.insert(name.to_owned(), member.clone());
         }
     }
+    if shown.is_empty() {
+        return String::new();
+    }
     written(&Value::Object(shown))
 }
 
@@ -218,6 +221,22 @@ mod tests {
                      - key: team
                     -  value: a
                     +  value: b
+            "#]],
+        );
+    }
+
+    #[test]
+    fn the_first_tag_replaces_nothing() {
+        let (before, after) = (json!({"tags": []}), json!({"tags": [{"key": "team", "value": "shop"}]}));
+        check(
+            &json!({"change": "updated", "resource": "mesh/m", "before": before, "after": after}),
+            expect![[r#"
+                transaction 1
+                  updated mesh/m
+                    @@ -0,0 +1,3 @@
+                    +tags:
+                    +- key: team
+                    +  value: shop
             "#]],
         );
     }

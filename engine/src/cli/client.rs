@@ -8,6 +8,7 @@
 mod credentials;
 mod signing;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -20,6 +21,7 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use self::credentials::CredentialsError;
 use self::signing::{Signer, UnsignableError};
+use super::address;
 use crate::frontend::path::escape;
 use crate::model::shape::error::excerpt;
 use crate::tls;
@@ -41,7 +43,13 @@ const ANSWER_BYTES_MAX: u64 = 256 << 20;
 #[derive(Clone, Debug, clap::Args)]
 pub struct ApiArgs {
     /// Where the API is
-    #[arg(long, env = "LEGATION_ENDPOINT", value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    #[arg(
+        long,
+        env = "LEGATION_ENDPOINT",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8080",
+        value_parser = address::parse
+    )]
     pub endpoint: String,
 
     /// PEM file with the certificates of the authorities to trust, instead of those of this system [default:
@@ -64,7 +72,7 @@ pub enum ClientError {
         message: String,
     },
     /// There was no answer that makes sense.
-    #[error("{endpoint} was not reached: {error}")]
+    #[error("{endpoint} was not reached: {error}{}", other_scheme(endpoint, error))]
     Unreachable {
         /// The endpoint.
         endpoint: String,
@@ -212,8 +220,25 @@ fn retry_after(response: &Response<ureq::Body>) -> Option<Duration> {
     Some(Duration::from_secs(seconds).max(PAUSE_MIN))
 }
 
+/// What may be the matter where the answer is of another scheme than the endpoint's.
+fn other_scheme(endpoint: &str, error: &ureq::Error) -> &'static str {
+    let is_no_tls = |error: &io::Error| {
+        let error = error.get_ref().and_then(|error| error.downcast_ref());
+        matches!(error, Some(rustls::Error::InvalidMessage(_)))
+    };
+    match error {
+        ureq::Error::Protocol(_) if endpoint.starts_with("http:") => "; should it be https://?",
+        ureq::Error::Io(error) if is_no_tls(error) => "; should it be http://?",
+        _ => "",
+    }
+}
+
 fn refusal(status: StatusCode, body: Option<&Value>, text: &str) -> ClientError {
     let member = |name| body.and_then(|body| body[name].as_str());
-    let message = member("message").map_or_else(|| format!("{status}: {}", excerpt(text)), str::to_owned);
+    let foreign = || format!("{status}, which is no answer of this API: {}", excerpt(text));
+    let message = member("message").map_or_else(foreign, str::to_owned);
     ClientError::Refused { status, code: member("code").unwrap_or_default().to_owned(), message }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@ use legation_proto::resource_type::ResourceType;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_saphyr::ser_options;
 
+use super::address;
 use super::admin::get_json;
 use super::failure::{Failure, print};
 use crate::admin::NodeConfig;
@@ -36,7 +37,13 @@ pub(super) struct ConfigArgs {
     name: Option<String>,
 
     /// Where the control plane serves health, metrics and status
-    #[arg(long, env = "LEGATION_ADMIN", value_name = "URL", default_value = "http://127.0.0.1:8081")]
+    #[arg(
+        long,
+        env = "LEGATION_ADMIN",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8081",
+        value_parser = address::parse
+    )]
     admin: String,
 
     /// How to show it
@@ -66,7 +73,7 @@ pub(super) fn run(args: &ConfigArgs) -> Result<(), Failure> {
 
 fn url(args: &ConfigArgs) -> String {
     let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-    let mut url = format!("{}/config?node={}", args.admin.trim_end_matches('/'), encoded(&args.node));
+    let mut url = format!("{}/config?node={}", args.admin, encoded(&args.node));
     url += &format!("&client={}", encoded(&args.client));
     for (key, value) in [("type", &args.resource_type), ("name", &args.name)] {
         if let Some(value) = value {
@@ -164,7 +171,7 @@ mod tests {
             client: "envoy".to_owned(),
             resource_type: Some("cds".to_owned()),
             name: Some("a=b".to_owned()),
-            admin: "http://h:1/".to_owned(),
+            admin: "http://h:1".to_owned(),
             output: Output::Yaml,
         };
         let expected =

@@ -71,7 +71,8 @@ pub(super) fn run(args: &HistoryArgs) -> Result<(), Failure> {
         return print(&(text + "\n"));
     }
     let is_coloured = std::env::var_os("NO_COLOR").is_none() && std::io::stdout().is_terminal();
-    print(&render(&history, Renderer::new(is_coloured)))
+    let about = args.resource.clone().or_else(|| args.mesh.as_ref().map(|mesh| format!("mesh/{mesh}")));
+    print(&render(&history, about.as_deref(), Renderer::new(is_coloured)))
 }
 
 /// Asks who was denied what and shows it.
@@ -128,7 +129,8 @@ fn read(client: &Client, args: &HistoryArgs) -> Result<Value, Failure> {
     }
 }
 
-fn render(history: &Value, renderer: Renderer) -> String {
+/// The history of everything, or that of what it is `about`.
+fn render(history: &Value, about: Option<&str>, renderer: Renderer) -> String {
     let entries = history["transactions"].as_array().map(Vec::as_slice).unwrap_or_default();
     let mut shown: Vec<String> = Vec::with_capacity(entries.len());
     for entry in entries {
@@ -146,11 +148,12 @@ fn render(history: &Value, renderer: Renderer) -> String {
         );
     }
     if shown.is_empty() {
+        let of = about.map(|about| format!(" of {about}")).unwrap_or_default();
         return match history["oldest"].as_u64() {
             Some(oldest @ 1..) => {
-                format!("nothing was changed after transaction {oldest}; what was before is not kept\n")
+                format!("nothing{of} was changed after transaction {oldest}; what was before is not kept\n")
             }
-            _ => "nothing was changed yet\n".to_owned(),
+            _ => format!("nothing{of} was changed yet\n"),
         };
     }
     shown.join("\n")
@@ -183,11 +186,17 @@ mod tests {
                 @@ -0,0 +1 @@
                 +spec: {}
         "#]]
-        .assert_eq(&render(&history, Renderer::new(false)));
-        let empty =
-            |oldest: u64| render(&json!({"transactions": [], "oldest": oldest}), Renderer::new(false));
-        assert_eq!(empty(0), "nothing was changed yet\n");
-        assert_eq!(empty(5), "nothing was changed after transaction 5; what was before is not kept\n");
+        .assert_eq(&render(&history, None, Renderer::new(false)));
+        let empty = |oldest: u64, about: Option<&str>| {
+            render(&json!({"transactions": [], "oldest": oldest}), about, Renderer::new(false))
+        };
+        assert_eq!(empty(0, None), "nothing was changed yet\n");
+        assert_eq!(empty(5, None), "nothing was changed after transaction 5; what was before is not kept\n");
+        assert_eq!(empty(0, Some("mesh/typo")), "nothing of mesh/typo was changed yet\n");
+        assert_eq!(
+            empty(5, Some("mesh/typo")),
+            "nothing of mesh/typo was changed after transaction 5; what was before is not kept\n"
+        );
     }
 
     #[test]

@@ -24,7 +24,7 @@ mod terraform;
 mod tree;
 
 use std::fs;
-use std::io::{Write, stderr, stdout};
+use std::io::{ErrorKind, Write, stderr, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -35,6 +35,7 @@ use self::findings::{Findings, Weight};
 use self::given::Given;
 use self::kubernetes::Objects;
 use self::tree::Part;
+use super::address;
 use super::client::ApiArgs;
 use super::files::{self, Unreadable};
 use super::text::Text;
@@ -111,7 +112,7 @@ pub struct ImportArgs {
     namespace: String,
 
     /// Import what the App Mesh API at this address has
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = address::parse)]
     from_endpoint: Option<String>,
 
     /// PEM file with the certificates of the authorities to trust there, instead of those of this system [default:
@@ -142,13 +143,10 @@ pub fn run(args: &ImportArgs) -> ExitCode {
     let outcome = import(args);
     let written =
         outcome.documents.as_ref().map_or(Ok(()), |documents| write(&args.output, &documents.to_yaml()));
-    let mut errors = stderr().lock();
-    report::print(&mut errors, &outcome);
-    if let Err(error) = written {
-        let _ = writeln!(errors, "error: {}: cannot be written: {error}", args.output);
-        return ExitCode::from(2);
-    }
-    ExitCode::from(outcome.exit_code())
+    let written = written.map_err(|error| format!("{}: cannot be written: {error}", args.output));
+    let exit_code = if written.is_ok() { outcome.exit_code() } else { 2 };
+    report::print(&mut stderr().lock(), &outcome, written);
+    ExitCode::from(exit_code)
 }
 
 /// What an import of one file with this name and text writes, and its exit code: for those who have a text at hand.
@@ -165,8 +163,11 @@ fn write(output: &str, text: &str) -> std::io::Result<()> {
         return fs::write(output, text);
     }
     let mut out = stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // who closes it has read enough
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
 }
 
 /// What became of an import.

@@ -10,6 +10,7 @@ use clap::builder::PossibleValuesParser;
 use serde_json::{Value, json};
 use ureq::http::Method;
 
+use super::address;
 use super::apply::{self, Written};
 use super::client::{ApiArgs, Client, ClientError};
 use super::failure::Failure;
@@ -40,7 +41,7 @@ pub(super) struct LintArgs {
     files: Vec<String>,
 
     /// Look at the documents on top of what the API here has
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = address::parse)]
     endpoint: Option<String>,
 
     /// PEM file with the certificates of the authorities to trust, instead of those of this system [default:

@@ -1,5 +1,6 @@
 //! The command line: one module a command.
 
+mod address;
 mod admin;
 pub mod apply;
 mod authorisation;
@@ -8,15 +9,18 @@ mod changes;
 pub mod client;
 mod config;
 mod confirm;
+mod drain;
 mod failure;
 mod files;
 mod history;
+mod hosts;
 pub mod import;
 mod lint;
 mod plan;
 mod rollback;
 mod serve;
 mod status;
+mod store;
 mod text;
 mod wait;
 
@@ -53,6 +57,9 @@ enum Command {
     Authorisation(authorisation::AuthorisationArgs),
     Bootstrap(bootstrap::BootstrapArgs),
     Status(status::StatusArgs),
+    Hosts(hosts::HostsArgs),
+    Drain(drain::DrainArgs),
+    Store(Box<store::StoreArgs>),
     Config(config::ConfigArgs),
     Wait(wait::WaitArgs),
 }
@@ -86,6 +93,9 @@ impl Cli {
             Command::Authorisation(args) => exit_code(authorisation::run(&args)),
             Command::Bootstrap(args) => bootstrap::run(&args),
             Command::Status(args) => exit_code(status::run(&args)),
+            Command::Hosts(args) => exit_code(hosts::run(&args)),
+            Command::Drain(args) => exit_code(drain::run(&args)),
+            Command::Store(args) => exit_code(store::run(*args)),
             Command::Config(args) => exit_code(config::run(&args)),
             Command::Wait(args) => exit_code(wait::run(&args)),
         }

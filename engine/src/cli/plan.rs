@@ -119,7 +119,8 @@ fn plan(args: &PlanArgs) -> Result<u8, Failure> {
         Output::Text if args.summary => print(&render::summary(&plan))?,
         Output::Text => {
             let is_coloured = std::env::var_os("NO_COLOR").is_none() && std::io::stdout().is_terminal();
-            let render = Render { renderer: Renderer::new(is_coloured), is_atomic: args.atomic };
+            let (renderer, node) = (Renderer::new(is_coloured), args.node.as_deref());
+            let render = Render { renderer, node, is_atomic: args.atomic };
             print(&render.plan(&plan))?;
         }
     }

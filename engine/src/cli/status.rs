@@ -6,6 +6,7 @@ use comfy_table::{Table, presets};
 use legation_proto::resource_type::ResourceType;
 use serde_json::Value;
 
+use super::address;
 use super::admin::get_json;
 use super::failure::{Failure, print};
 use super::lint::finding_line;
@@ -14,12 +15,19 @@ use super::lint::finding_line;
 ///
 /// An Envoy is in sync when it has accepted everything that it should have. For each type of resource the version that it
 /// accepted last is shown, and how long ago that was; or what it was sent since and has rejected or not answered. Versions are
-/// the number of the newest transaction in them and the beginning of a content hash; -o json shows all of it.
+/// the number of the newest transaction in them and the beginning of a content hash; -o json shows all of it. Where there are
+/// several hosts, the Envoys of all are shown.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  legation status --admin http://127.0.0.1:8081 -o json")]
 pub(super) struct StatusArgs {
     /// Where the control plane serves health, metrics and status
-    #[arg(long, env = "LEGATION_ADMIN", value_name = "URL", default_value = "http://127.0.0.1:8081")]
+    #[arg(
+        long,
+        env = "LEGATION_ADMIN",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8081",
+        value_parser = address::parse
+    )]
     admin: String,
 
     /// How to show it
@@ -32,13 +40,13 @@ pub(super) struct StatusArgs {
 enum Output {
     /// A table for people
     Table,
-    /// What /status answers
+    /// What /fleet/status answers
     Json,
 }
 
 /// Asks for the status and shows it.
 pub(super) fn run(args: &StatusArgs) -> Result<(), Failure> {
-    let status = get_json(&format!("{}/status", args.admin.trim_end_matches('/')), Duration::ZERO)?;
+    let status = get_json(&format!("{}/fleet/status", args.admin), Duration::ZERO)?;
     match args.output {
         Output::Json => print(&format!(
             "{status:#}
@@ -59,6 +67,11 @@ fn render(status: &Value) -> String {
     );
     if envoys.is_empty() {
         return text + &warnings(&status["warnings"]);
+    }
+    for host in status["hosts"].as_array().into_iter().flatten() {
+        if let (Some(name), Some(error)) = (host["host"].as_str(), host["error"].as_str()) {
+            text += &format!("{name} does not tell of its envoys: {error}\n");
+        }
     }
     let clock = Clock { now: time(&status["now"]) };
     let mut table = Table::new();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::address;
 use super::admin::get_json;
 use super::failure::{Failure, print};
 
@@ -23,13 +24,19 @@ pub(super) struct WaitArgs {
     timeout: Duration,
 
     /// Where the control plane serves health, metrics and status
-    #[arg(long, env = "LEGATION_ADMIN", value_name = "URL", default_value = "http://127.0.0.1:8081")]
+    #[arg(
+        long,
+        env = "LEGATION_ADMIN",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8081",
+        value_parser = address::parse
+    )]
     admin: String,
 }
 
 /// Waits, and says who is behind if time runs out.
 pub(super) fn run(args: &WaitArgs) -> Result<(), Failure> {
-    let mut url = format!("{}/wait?timeoutMs={}", args.admin.trim_end_matches('/'), args.timeout.as_millis());
+    let mut url = format!("{}/fleet/wait?timeoutMs={}", args.admin, args.timeout.as_millis());
     if let Some(transaction) = args.transaction {
         url += &format!("&transaction={transaction}");
     }
@@ -43,11 +50,16 @@ pub(super) fn run(args: &WaitArgs) -> Result<(), Failure> {
 
 fn names(answer: &Value) -> String {
     let waiting = answer["waiting"].as_array().map(Vec::as_slice).unwrap_or_default();
-    if waiting.is_empty() {
+    let hosts = answer["hosts"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if waiting.is_empty() && hosts.is_empty() {
         return " anybody: it is still being transformed".to_owned();
     }
     let word = |envoy: &Value, member: &str| envoy[member].as_str().unwrap_or("-").to_owned();
-    waiting.iter().map(|envoy| format!("\n  {} at {}", word(envoy, "node"), word(envoy, "peer"))).collect()
+    let envoys =
+        waiting.iter().map(|envoy| format!("\n  {} at {}", word(envoy, "node"), word(envoy, "peer")));
+    let hosts =
+        hosts.iter().map(|host| format!("\n  those of host {}: {}", word(host, "host"), word(host, "error")));
+    envoys.chain(hosts).collect()
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ mod tests;
 pub use self::finding::{Code, Finding};
 
 use self::mesh::Mesh;
-use crate::model::Path;
+use crate::model::{Kind, Path, ResourceId};
 use crate::transformer::definitions::MeshDefinitions;
 
 /// Everything that is found in a mesh: by kind and name of the resources, and in the order of their fields.
@@ -49,6 +49,14 @@ pub fn lint(definitions: &MeshDefinitions) -> Vec<Finding> {
     for (name, gateway) in definitions.virtual_gateways() {
         virtual_gateway::check(&mesh, name, &gateway, &mut findings);
     }
+    if definitions.mesh().is_none()
+        && let Some(id) = first(definitions)
+    {
+        let mesh = ResourceId::mesh(definitions.name().as_ref());
+        let at = Path::root(Kind::Mesh.name_key());
+        let message = format!("{mesh} does not exist; create it first");
+        findings.push(Finding::new(Code::ReferenceMissing, id, &at, message).about(vec![mesh]));
+    }
     for id in definitions.orphans() {
         let Some(parent) = id.container() else { continue };
         let at = Path::root(parent.kind().name_key());
@@ -56,4 +64,21 @@ pub fn lint(definitions: &MeshDefinitions) -> Vec<Finding> {
         findings.push(Finding::new(Code::ReferenceMissing, id, &at, message).about(vec![parent]));
     }
     findings
+}
+
+/// The first resource that lies in the mesh; that there is no mesh is told of one only.
+fn first(definitions: &MeshDefinitions) -> Option<ResourceId> {
+    let mesh = definitions.name().as_ref();
+    let mut nodes = definitions.virtual_nodes().map(|(name, _)| ResourceId::virtual_node(mesh, name));
+    let mut routers = definitions.virtual_routers().map(|(name, _)| ResourceId::virtual_router(mesh, name));
+    let mut services =
+        definitions.virtual_services().map(|(name, _)| ResourceId::virtual_service(mesh, name));
+    let mut gateways =
+        definitions.virtual_gateways().map(|(name, _)| ResourceId::virtual_gateway(mesh, name));
+    nodes
+        .next()
+        .or_else(|| routers.next())
+        .or_else(|| services.next())
+        .or_else(|| gateways.next())
+        .or_else(|| definitions.orphans().next())
 }

@@ -171,7 +171,8 @@ impl Checked<'_, '_> {
             ),
             TransformError::NoVirtualRouter(_)
             | TransformError::NoVirtualNode(_)
-            | TransformError::NoTarget { .. } => return None,
+            | TransformError::NoTarget { .. }
+            | TransformError::TooLarge { .. } => return None,
         };
         Some(self.finding(code, index, field, format!("{problem}, so that {FROZEN}; {advice}"), node))
     }

@@ -49,6 +49,11 @@ impl ConnectionLife {
         self.ending.cancel();
     }
 
+    /// Whether they were told to.
+    pub fn is_ending(&self) -> bool {
+        self.ending.is_cancelled()
+    }
+
     /// Waits until the streams are to end.
     pub async fn ending(&self) {
         self.ending.cancelled().await;

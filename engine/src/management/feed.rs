@@ -1,32 +1,44 @@
 //! Brings fragments from the store to the actors that need them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use legation_actors::fleet::{Fleet, FragmentSource, Publication};
 use legation_actors::propagation::Propagation;
 use legation_proto::fragment::Fragment;
 use legation_proto::id::{FragmentKey, FragmentKind};
 use legation_proto::version::Transaction;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::sleep;
 
 use crate::model::ResourceId;
-use crate::store::{Event, Store, StoreError, Watch};
+use crate::store::{Event, KeysWatch, Store, StoreError};
 use crate::transformer::keys::{self, DerivedKey};
+
+/// How long to wait before the store is asked again that could not answer.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// What is asked of the [`Feed`].
 #[derive(Debug)]
 enum Request {
     /// An actor was started for this fragment.
     Follow(FragmentKey),
+    /// It has ended.
+    Unfollow(FragmentKey),
     /// Answer once everything that is in the store was published.
     Settle(oneshot::Sender<()>),
+    /// Answer: it can be published now.
+    Settled(oneshot::Sender<()>),
 }
 
 /// What is asked of a [`Feed`], on its way there.
 #[derive(Debug)]
-pub struct Requests(mpsc::UnboundedReceiver<Request>);
+pub struct Requests {
+    receiver: mpsc::UnboundedReceiver<Request>,
+    sender: mpsc::UnboundedSender<Request>,
+}
 
 /// Asks a [`Feed`]. There are no more requests under way than fragments that actors were started for, and people who wait.
 #[derive(Clone, Debug)]
@@ -46,72 +58,106 @@ impl FragmentSource for FeedHandle {
         let _ = self.0.send(Request::Follow(key.clone()));
     }
 
-    fn unfollow(&self, _: &FragmentKey) {}
+    fn unfollow(&self, key: &FragmentKey) {
+        let _ = self.0.send(Request::Unfollow(key.clone()));
+    }
 }
 
 /// A way to ask a feed, and what is asked.
 pub fn requests() -> (FeedHandle, Requests) {
     let (sender, receiver) = mpsc::unbounded_channel();
-    (FeedHandle(sender), Requests(receiver))
+    (FeedHandle(sender.clone()), Requests { receiver, sender })
 }
 
-/// Holds the latest fragments and publishes them to a fleet.
+/// Holds the latest fragments that are in use on this host and publishes them to its fleet.
 ///
 /// A fragment that is asked for is published as soon as it is known. That there is none is published only if it is not
 /// defined, or if its definition was transformed and gave none: nobody is told anything because something is on its way.
 pub struct Feed {
     store: Arc<dyn Store>,
     fleet: Arc<Fleet>,
-    fragments: HashMap<FragmentKey, Arc<Fragment>>,
-    /// The newest definition of each mesh that was transformed.
-    transformed: HashMap<Arc<str>, Transaction>,
-    /// Asked for and on their way, with the transaction of their definition.
-    waiting: HashMap<FragmentKey, Transaction>,
+    watch: KeysWatch,
+    /// The fragments in use, as they were published last.
+    in_use: HashMap<FragmentKey, State>,
+    /// Those of which the store has nothing and it is still to be found out what that means.
+    missing: BTreeSet<FragmentKey>,
+    /// Those that are defined and not made yet, by their mesh, with the transactions of their definitions. As long as there
+    /// are any, the mark of the mesh is watched.
+    on_their_way: HashMap<Arc<str>, HashMap<FragmentKey, Transaction>>,
+}
+
+/// A fragment in use.
+#[derive(Debug)]
+enum State {
+    /// The store has not told of it.
+    Unknown,
+    /// It told that there is none.
+    Absent,
+    Present(Arc<Fragment>),
 }
 
 impl Feed {
     /// A feed from `store` to `fleet`.
     pub fn new(store: Arc<dyn Store>, fleet: Arc<Fleet>) -> Self {
-        Self { store, fleet, fragments: HashMap::new(), transformed: HashMap::new(), waiting: HashMap::new() }
+        let watch = store.watch_keys();
+        let (in_use, on_their_way) = (HashMap::new(), HashMap::new());
+        Self { store, fleet, watch, in_use, missing: BTreeSet::new(), on_their_way }
     }
 
-    /// Runs until the store ends.
+    /// Runs until the store ends. While the store does not answer, everybody keeps what was published.
     pub async fn run(mut self, mut requests: Requests) -> Result<(), StoreError> {
-        let mut watch = self.load().await?;
         loop {
             tokio::select! {
                 biased; // what was in the store before a request came is published before the request is answered
-                events = watch.next() => {
+                events = self.watch.next() => {
                     let events = events?;
                     let propagation = self.propagation(&events).await;
                     self.take_in(events, propagation.as_ref());
+                    self.judge_missing().await;
                 }
-                Some(request) = requests.0.recv() => match request {
-                    Request::Follow(key) => self.follow(key).await?,
-                    Request::Settle(settled) => {
-                        let _ = settled.send(());
-                    }
-                },
+                Some(request) = requests.receiver.recv() => self.answer(request, &requests.sender),
+                () = sleep(PAUSE), if !self.missing.is_empty() => self.judge_missing().await,
             }
         }
     }
 
-    async fn load(&mut self) -> Result<Watch, StoreError> {
-        let (listing, watch) = self.store.list_and_watch(keys::DERIVED).await?;
-        let transaction = |record: &crate::store::Record| record.transaction;
-        let events = listing.records.into_iter().map(|record| Event {
-            transaction: transaction(&record),
-            key: record.key,
-            value: Some(record.value),
-        });
-        self.take_in(events.collect(), None);
-        Ok(watch)
+    fn answer(&mut self, request: Request, requests: &mpsc::UnboundedSender<Request>) {
+        match request {
+            Request::Follow(key) => {
+                self.watch.add(keys::fragment(&key));
+                self.in_use.insert(key, State::Unknown);
+            }
+            Request::Unfollow(key) => {
+                self.watch.remove(&keys::fragment(&key));
+                self.in_use.remove(&key);
+                self.missing.remove(&key);
+                self.expect_no_more(&key);
+            }
+            Request::Settle(settled) => {
+                let (settling, requests) = (self.watch.settled(), requests.clone());
+                tokio::spawn(async move {
+                    // a store that does not answer settles nothing: who waits is not answered then
+                    if settling.await.is_ok() {
+                        let _ = requests.send(Request::Settled(settled));
+                    }
+                });
+            }
+            Request::Settled(settled) => {
+                let _ = settled.send(()); // who asked may have ended
+            }
+        }
     }
 
-    /// The commit that fragments came of, which was the newest when they were written. A journal that cannot be read takes
-    /// the measurement away, and nothing else.
+    /// The commit that changes of fragments came of, which was the newest when they were written. A journal that cannot be
+    /// read takes the measurement away, and nothing else.
     async fn propagation(&self, events: &[Event]) -> Option<Arc<Propagation>> {
-        let transaction = events.iter().map(|event| event.transaction).max()?;
+        let is_change = |event: &&Event| match DerivedKey::parse(&event.key) {
+            Some(DerivedKey::Fragment(key)) => {
+                self.in_use.get(&key).is_some_and(|state| !matches!(state, State::Unknown))
+            }
+            _ => false,
+        };
+        let transaction = events.iter().filter(is_change).map(|event| event.transaction).max()?;
         let committed_at_ms = match self.store.committed_at_ms(transaction).await {
             Ok(at) => u64::try_from(at?).ok()?,
             Err(error) => {
@@ -124,78 +170,95 @@ impl Feed {
     }
 
     fn take_in(&mut self, events: Vec<Event>, propagation: Option<&Arc<Propagation>>) {
-        let mut newly_transformed = false;
         for event in events {
             match (DerivedKey::parse(&event.key), event.value) {
-                (Some(DerivedKey::Fragment(key)), Some(bytes)) => match Fragment::decode(bytes) {
-                    Ok(fragment) => {
-                        let fragment = Arc::new(match self.fragments.get(&key) {
-                            Some(before) => fragment.sharing(before),
-                            None => fragment,
-                        });
-                        self.fragments.insert(key.clone(), Arc::clone(&fragment));
-                        self.publish(&key, Some(fragment), propagation);
-                    }
-                    Err(error) => tracing::error!(%key, %error, "fragment is ignored"),
-                },
-                (Some(DerivedKey::Fragment(key)), None) => {
-                    self.fragments.remove(&key);
-                    self.publish(&key, None, propagation);
+                (Some(DerivedKey::Fragment(key)), Some(bytes)) => self.publish(&key, bytes, propagation),
+                (Some(DerivedKey::Fragment(key)), None) if self.in_use.contains_key(&key) => {
+                    self.missing.insert(key);
                 }
                 (Some(DerivedKey::Transformed(mesh)), Some(mark)) => {
-                    self.transformed.insert(mesh, keys::transaction_of_mark(&mark).unwrap_or_default());
-                    newly_transformed = true;
+                    let mark = keys::transaction_of_mark(&mark).unwrap_or_default();
+                    let on_their_way = self.on_their_way.get(&mesh).into_iter();
+                    let transformed = on_their_way.flatten().filter(|(_, definition)| **definition <= mark);
+                    self.missing.extend(transformed.map(|(key, _)| key.clone()));
                 }
-                (Some(DerivedKey::Transformed(mesh)), None) => {
-                    self.transformed.remove(&mesh);
-                }
-                (None, _) => {}
+                _ => {}
             }
-        }
-        if newly_transformed {
-            self.settle_waiting();
         }
     }
 
-    /// Answers what was asked for: with the fragment, with its absence once that is sure, or later.
-    async fn follow(&mut self, key: FragmentKey) -> Result<(), StoreError> {
-        if let Some(fragment) = self.fragments.get(&key) {
-            let fragment = Some(Arc::clone(fragment));
-            self.fleet.publish(&key, Publication { fragment, propagation: None });
-            return Ok(());
-        }
-        match self.store.get(&definition_of(&key).key()).await? {
-            Some(definition) if !self.is_transformed(&key, definition.transaction) => {
-                self.waiting.insert(key, definition.transaction);
+    /// Publishes a fragment that is in use.
+    fn publish(&mut self, key: &FragmentKey, bytes: Bytes, propagation: Option<&Arc<Propagation>>) {
+        let Some(state) = self.in_use.get_mut(key) else {
+            return;
+        };
+        let fragment = match Fragment::decode(bytes) {
+            Ok(fragment) => fragment,
+            Err(error) => {
+                tracing::error!(%key, %error, "fragment is ignored");
+                return;
             }
-            _ => self.fleet.publish(&key, Publication::default()),
+        };
+        let fragment = Arc::new(match state {
+            State::Present(before) => fragment.sharing(before),
+            State::Unknown | State::Absent => fragment,
+        });
+        *state = State::Present(Arc::clone(&fragment));
+        let propagation = propagation.cloned();
+        self.fleet.publish(key, Publication { fragment: Some(fragment), propagation });
+        self.missing.remove(key);
+        self.expect_no_more(key);
+    }
+
+    /// Finds out of every missing fragment whether it is known that there is none. What the store cannot tell is asked again.
+    async fn judge_missing(&mut self) {
+        for key in std::mem::take(&mut self.missing) {
+            if let Err(error) = self.judge(&key).await {
+                tracing::warn!(%key, %error, "cannot tell yet whether there is a fragment");
+                self.missing.insert(key);
+            }
+        }
+    }
+
+    async fn judge(&mut self, key: &FragmentKey) -> Result<(), StoreError> {
+        if let Some(definition) = self.store.get(&definition_of(key).key()).await? {
+            let mark = self.store.get(&keys::transformed(&key.mesh)).await?;
+            let mark = mark.and_then(|mark| keys::transaction_of_mark(&mark.value));
+            if mark.is_none_or(|mark| mark < definition.transaction) {
+                self.expect(key, definition.transaction);
+                return Ok(());
+            }
+            // it was written before the mark, but what is told of them may come in any order
+            if let Some(fragment) = self.store.get(&keys::fragment(key)).await? {
+                self.publish(key, fragment.value, None);
+                return Ok(());
+            }
+        }
+        self.expect_no_more(key);
+        if let Some(state) = self.in_use.get_mut(key) {
+            *state = State::Absent;
+            self.fleet.publish(key, Publication::default());
         }
         Ok(())
     }
 
-    fn is_transformed(&self, key: &FragmentKey, definition: Transaction) -> bool {
-        self.transformed.get(&key.mesh).is_some_and(|transformed| *transformed >= definition)
+    /// The fragment will be there, or known not to be, once its mesh was transformed with this definition.
+    fn expect(&mut self, key: &FragmentKey, definition: Transaction) {
+        let mesh = self.on_their_way.entry(Arc::clone(&key.mesh)).or_insert_with(|| {
+            self.watch.add(keys::transformed(&key.mesh));
+            HashMap::new()
+        });
+        mesh.insert(key.clone(), definition);
     }
 
-    fn publish(
-        &mut self,
-        key: &FragmentKey,
-        fragment: Option<Arc<Fragment>>,
-        propagation: Option<&Arc<Propagation>>,
-    ) {
-        self.waiting.remove(key);
-        self.fleet.publish(key, Publication { fragment, propagation: propagation.cloned() });
-    }
-
-    /// What waits although its definition was transformed could not be made: fragments come before that news.
-    fn settle_waiting(&mut self) {
-        let waiting = std::mem::take(&mut self.waiting);
-        for (key, definition) in waiting {
-            if self.is_transformed(&key, definition) {
-                self.fleet.publish(&key, Publication::default());
-            } else {
-                self.waiting.insert(key, definition);
-            }
+    fn expect_no_more(&mut self, key: &FragmentKey) {
+        let Some(mesh) = self.on_their_way.get_mut(&key.mesh) else {
+            return;
+        };
+        mesh.remove(key);
+        if mesh.is_empty() {
+            self.on_their_way.remove(&key.mesh);
+            self.watch.remove(&keys::transformed(&key.mesh));
         }
     }
 }
@@ -228,7 +291,7 @@ mod tests {
     use super::*;
     use crate::store::{Batch, EmbeddedStore};
 
-    type Frame = Result<bytes::Bytes, StreamEnd>;
+    type Frame = Result<Bytes, StreamEnd>;
 
     fn compose(
         _: Client,

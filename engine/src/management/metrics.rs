@@ -13,15 +13,18 @@ pub(super) enum Refusal {
     HostFull,
     /// So many Envoys of the node are connected as may be.
     NodeFull,
+    /// This host is being emptied.
+    Draining,
 }
 
 impl Refusal {
-    const ALL: [Self; 2] = [Self::HostFull, Self::NodeFull];
+    const ALL: [Self; 3] = [Self::HostFull, Self::NodeFull, Self::Draining];
 
     fn label(self) -> &'static str {
         match self {
             Self::HostFull => "host_full",
             Self::NodeFull => "node_full",
+            Self::Draining => "draining",
         }
     }
 }

@@ -6,6 +6,7 @@
 //! | [`connection`] | one connection: its HTTP/2, the calls on it, and the ways in which it ends |
 //! | [`connection_life`] | what a stream knows of its connection, and tells of itself |
 //! | [`open_connections`] | the connections that are open |
+//! | [`draining`] | emptying a host that goes on living |
 //! | [`pacer`] | at most so many a second |
 //! | [`discovery`] | the discovery services on a connection |
 //! | [`requests`] | the requests on a stream, as gRPC frames them |
@@ -20,6 +21,7 @@ pub mod connection;
 pub mod connection_life;
 pub mod discovery;
 pub mod discovery_request;
+pub mod draining;
 pub mod feed;
 mod metrics;
 pub mod open_connections;

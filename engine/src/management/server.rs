@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::connection::{self, Keepalive};
 use super::connection_life::ConnectionLife;
 use super::discovery::DiscoveryService;
+use super::draining::Draining;
 use super::metrics::{self, Refusal};
 use super::open_connections::OpenConnections;
 use super::pacer::Pacer;
@@ -72,17 +73,25 @@ pub async fn serve(
     listener: TcpListener,
     service: DiscoveryService,
     settings: ServerSettings,
+    draining: Draining,
     shutdown: CancellationToken,
 ) {
     metrics::describe();
     let opening = Arc::new(Semaphore::new(OPENING_MAX));
     let reconnects = Arc::new(Pacer::per_second(settings.reconnects_per_second));
     let connections = OpenConnections::default();
+    let sending_away = draining.clone().send_away(connections.clone());
+    tokio::pin!(sending_away);
     loop {
         tokio::select! {
             (stream, life) = accept(&listener, &opening) => {
-                if connections.count() >= settings.connections_max {
-                    refuse(&stream);
+                let refusal = if draining.is_under_way() {
+                    Some(Refusal::Draining)
+                } else {
+                    (connections.count() >= settings.connections_max).then_some(Refusal::HostFull)
+                };
+                if let Some(refusal) = refusal {
+                    refuse(&stream, refusal);
                     continue;
                 }
                 let time = time_to_live(settings.reconnect_interval, Arc::clone(&reconnects));
@@ -93,6 +102,7 @@ pub async fn serve(
                     drop(open);
                 });
             }
+            () = &mut sending_away => {}
             () = shutdown.cancelled() => break,
         }
     }
@@ -117,8 +127,8 @@ async fn accept(listener: &TcpListener, opening: &Arc<Semaphore>) -> (std::net::
 }
 
 /// Closes a connection before anything of it is read: the Envoy connects again, and reaches another host through a balancer.
-fn refuse(stream: &std::net::TcpStream) {
-    metrics::connection_refused(Refusal::HostFull);
+fn refuse(stream: &std::net::TcpStream, refusal: Refusal) {
+    metrics::connection_refused(refusal);
     if let Err(error) = SockRef::from(stream).set_linger(Some(Duration::ZERO)) {
         tracing::debug!(%error, "cannot reset a refused connection; it is closed");
     }

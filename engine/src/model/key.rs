@@ -40,6 +40,11 @@ pub fn referrers_prefix(mesh: &str) -> String {
     format!("{}{REFERRER}/", mesh_prefix(mesh))
 }
 
+/// The mesh that a key of definitions lies in, whatever else it says.
+pub fn mesh_of_key(key: &str) -> Option<Cow<'_, str>> {
+    unescape(key.strip_prefix(ALL_DEFINITIONS)?.split('/').next()?)
+}
+
 /// Whether this is the key of what stands beside a definition: referrers or tags. Nothing of that is in any
 /// fragment.
 pub fn is_beside(key: &str) -> bool {

@@ -30,7 +30,12 @@ pub struct Batch {
 #[derive(Clone, Debug)]
 pub(super) enum Kind {
     /// Durable and journaled.
-    Definitions { author: String, operation: String },
+    Definitions {
+        author: String,
+        operation: String,
+        /// When it was committed first, if this is a copy.
+        committed_at_ms: Option<i64>,
+    },
     /// Recomputable.
     Derived,
 }
@@ -138,7 +143,16 @@ impl Change {
 impl Batch {
     /// A batch of definitions; `author` and `operation` go into its journal entry.
     pub fn definitions(author: impl Into<String>, operation: impl Into<String>) -> Self {
-        Self::new(Kind::Definitions { author: author.into(), operation: operation.into() })
+        let (author, operation) = (author.into(), operation.into());
+        Self::new(Kind::Definitions { author, operation, committed_at_ms: None })
+    }
+
+    /// This batch of definitions as the copy of one that was committed at this time, in milliseconds since the Unix epoch.
+    pub(super) fn committed_at(mut self, at_ms: i64) -> Self {
+        if let Kind::Definitions { committed_at_ms, .. } = &mut self.kind {
+            *committed_at_ms = Some(at_ms);
+        }
+        self
     }
 
     /// A batch of derived data.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 /// The keys of definitions that differ in one segment: those that begin with `before`, which ends with a `/`, end with
 /// `after`, which is empty or begins with one, and have no `/` in between. It is displayed with a `*` for the segment.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Family {
     pub(super) before: Arc<str>,
     pub(super) after: Arc<str>,

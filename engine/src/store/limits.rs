@@ -7,7 +7,8 @@ use thiserror::Error;
 use super::batch::{Batch, Change, Kind, Precondition};
 use super::record::{is_definition, is_remembered};
 
-/// How large a batch may be. The defaults leave room within the limits that etcd sets by default.
+/// How large a batch may be. The defaults keep it one transaction of etcd's, which has at most 128 operations and 1.5 MiB
+/// unless its operators say otherwise: besides the definitions, what they were and what they become is in the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// The longest key, in bytes.
@@ -28,13 +29,12 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            key_bytes: 10 * 1024,
-            value_bytes: 1024 * 1024,
+            key_bytes: 4 * 1024,
+            value_bytes: 448 * 1024,
             changes: 100,
             definition_changes: 100,
-            definition_preconditions: 100,
-            // of the 1.5 MiB that a request may have
-            batch_bytes: 1400 * 1024,
+            definition_preconditions: 1000,
+            batch_bytes: 700 * 1024,
         }
     }
 }

@@ -9,12 +9,15 @@ use super::error::CommitError;
 
 const TRANSACTION: &str = "legation_store_transaction";
 const OLDEST: &str = "legation_store_oldest_transaction";
+const REACHABLE: &str = "legation_store_reachable";
 const COMMIT_SECONDS: &str = "legation_store_commit_seconds";
 const COMMITS_TOTAL: &str = "legation_store_commits_total";
 
 /// Tells the recorder what the metrics mean.
 pub(super) fn describe() {
     describe_gauge!(TRANSACTION, "the newest durable transaction");
+    describe_gauge!(REACHABLE, "whether the store answers this host: 1, or 0");
+    gauge!(REACHABLE).set(1.0);
     describe_gauge!(OLDEST, "the oldest transaction whose state is known");
     describe_histogram!(
         COMMIT_SECONDS,
@@ -34,6 +37,11 @@ pub(super) fn transaction(newest: Transaction) {
 #[allow(clippy::cast_precision_loss)] // exact up to 2^53 commits
 pub(super) fn oldest(oldest: Transaction) {
     gauge!(OLDEST).set(oldest as f64);
+}
+
+/// Whether the store answers.
+pub(super) fn reachable(answers: bool) {
+    gauge!(REACHABLE).set(f64::from(u8::from(answers)));
 }
 
 /// A batch of definitions became durable.

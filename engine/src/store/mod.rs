@@ -9,8 +9,11 @@
 //! | [`lease`] | keys that live only as long as somebody keeps them alive |
 //! | [`retention`] | how much of the past is kept |
 //! | [`watch`] | the reading end of a watch, and the queue behind it |
+//! | [`reach`] | how far a host has come with the store |
+//! | [`mod@copy`] | carries definitions and journal from one store to another |
 //! | [`error`] | what can go wrong |
 //! | [`embedded`] | the default implementation: one process, one redb file |
+//! | [`etcd`] | the implementation of several hosts: an etcd cluster |
 //!
 //! There are three kinds of data, told apart by their keys (see [`is_definition`], [`is_remembered`]):
 //!
@@ -22,11 +25,14 @@
 //!   past, and goes by itself after a time.
 
 pub mod batch;
+pub mod copy;
 pub mod embedded;
 pub mod error;
+pub mod etcd;
 pub mod family;
 pub mod lease;
 pub mod limits;
+pub mod reach;
 pub mod record;
 pub mod retention;
 pub mod watch;
@@ -45,12 +51,14 @@ use legation_proto::version::Transaction;
 pub use self::batch::{Batch, Precondition};
 pub use self::embedded::{EmbeddedStore, OpenError};
 pub use self::error::{CommitError, StoreError};
+pub use self::etcd::{EtcdError, EtcdFailure, EtcdSettings, EtcdStore, EtcdTls};
 pub use self::family::Family;
 pub use self::lease::LeaseId;
 pub use self::limits::{InvalidBatch, Limits};
+pub use self::reach::Reach;
 pub use self::record::{At, DEFINITIONS, Event, Listing, REMEMBERED, Record, is_definition, is_remembered};
 pub use self::retention::{Kept, Pruned, Retention};
-pub use self::watch::Watch;
+pub use self::watch::{KeysWatch, Watch};
 
 /// A consistent, watchable map of keys to values with transactions.
 ///
@@ -61,6 +69,12 @@ pub use self::watch::Watch;
 pub trait Store: Send + Sync + 'static {
     /// The bounds that every batch must keep.
     fn limits(&self) -> Limits;
+
+    /// How far this host has come with the store. It is known at once, whether the store answers or not.
+    fn reach(&self) -> Reach;
+
+    /// The newest transaction that is durable; 0 of an empty store.
+    async fn newest(&self) -> Result<Transaction, StoreError>;
 
     /// Everything under `prefix`, sorted by key, consistent at one transaction.
     ///
@@ -86,6 +100,12 @@ pub trait Store: Send + Sync + 'static {
     /// Derived data has no past to resume from: a prefix that is not one of definitions is
     /// [`StoreError::NoHistory`], for it there is [`Store::list_and_watch`].
     async fn watch(&self, prefix: &str, after: Transaction) -> Result<Watch, StoreError>;
+
+    /// A watch of single keys, none at first.
+    fn watch_keys(&self) -> KeysWatch;
+
+    /// The segments that follow `prefix` in keys, up to the next `/`, each once and sorted: of `definitions/`, the meshes.
+    async fn segments(&self, prefix: &str) -> Result<Vec<String>, StoreError>;
 
     /// Up to `limit` journal entries after the transaction `after`, oldest first; those that were pruned are not there.
     async fn journal(&self, after: Transaction, limit: usize) -> Result<Vec<JournalEntry>, StoreError>;

@@ -9,6 +9,7 @@ use std::fmt;
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use async_trait::async_trait;
 use tokio::sync::Notify;
 
 use super::error::StoreError;
@@ -38,18 +39,72 @@ impl Watch {
         if !self.past.is_empty() {
             return Ok(mem::take(&mut self.past));
         }
-        loop {
-            if let Some(answer) = self.queue.take() {
-                return answer;
-            }
-            self.queue.changed.notified().await;
-        }
+        self.queue.next().await
     }
 }
 
 impl fmt::Debug for Watch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Watch").finish_non_exhaustive()
+    }
+}
+
+/// A watch of single keys, to which they are added one by one. Dropping it ends the watch.
+///
+/// The state of a key that was added comes first, absence included, and every change of it after that.
+pub struct KeysWatch {
+    queue: Arc<Queue>,
+    keys: Arc<dyn WatchedKeys>,
+}
+
+/// The keys of a [`KeysWatch`], where they are watched.
+#[async_trait]
+pub(super) trait WatchedKeys: Send + Sync {
+    /// Watches a key from now on.
+    fn add(&self, key: Arc<str>);
+
+    /// Watches it no longer.
+    fn remove(&self, key: &str);
+
+    /// Waits until everything that the store has of these keys now is in the queue.
+    async fn settle(&self) -> Result<(), StoreError>;
+}
+
+impl KeysWatch {
+    pub(super) fn new(queue: Arc<Queue>, keys: Arc<dyn WatchedKeys>) -> Self {
+        Self { queue, keys }
+    }
+
+    /// Watches `key`, which is not watched yet: its state is among what comes next.
+    pub fn add(&self, key: impl Into<Arc<str>>) {
+        self.keys.add(key.into());
+    }
+
+    /// Watches `key` no longer. What is pending of it may still come.
+    pub fn remove(&self, key: &str) {
+        self.keys.remove(key);
+    }
+
+    /// Waits for states and changes, as [`Watch::next`] does; but what is one transaction to the store may come in parts.
+    pub async fn next(&mut self) -> Result<Vec<Event>, StoreError> {
+        self.queue.next().await
+    }
+
+    /// Whatever there is to read now, without waiting.
+    pub fn pending(&mut self) -> Result<Vec<Event>, StoreError> {
+        self.queue.take().unwrap_or_else(|| Ok(Vec::new()))
+    }
+
+    /// What waits until all that the store has of these keys now can be read without waiting.
+    pub fn settled(&self) -> impl Future<Output = Result<(), StoreError>> + Send + use<> {
+        let keys = Arc::clone(&self.keys);
+        async move { keys.settle().await }
+    }
+}
+
+impl fmt::Debug for KeysWatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeysWatch").finish_non_exhaustive()
     }
 }
 
@@ -88,6 +143,15 @@ impl Queue {
     pub(super) fn end(&self, reason: StoreError) {
         self.lock().end = Some(reason);
         self.wake();
+    }
+
+    async fn next(&self) -> Result<Vec<Event>, StoreError> {
+        loop {
+            if let Some(answer) = self.take() {
+                return answer;
+            }
+            self.changed.notified().await;
+        }
     }
 
     fn take(&self) -> Option<Result<Vec<Event>, StoreError>> {

@@ -56,11 +56,8 @@ impl CertificateFiles {
     }
 }
 
-fn server_config(
-    certificate: &[u8],
-    key: &[u8],
-    protocols: &[&str],
-) -> Result<ServerConfig, CertificateError> {
+/// A certificate and its key, in PEM, that belong together.
+pub fn check_pair(certificate: &[u8], key: &[u8]) -> Result<CertifiedKey, CertificateError> {
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(certificate)
         .collect::<Result<_, _>>()
         .map_err(|_| CertificateError::NoCertificate)?;
@@ -69,7 +66,15 @@ fn server_config(
     }
     let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| CertificateError::NoKey)?;
     // this finds a key of another certificate, which setting them one by one would not
-    let certified = CertifiedKey::from_der(chain, key, &provider())?;
+    Ok(CertifiedKey::from_der(chain, key, &provider())?)
+}
+
+fn server_config(
+    certificate: &[u8],
+    key: &[u8],
+    protocols: &[&str],
+) -> Result<ServerConfig, CertificateError> {
+    let certified = check_pair(certificate, key)?;
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! derived/fragment/<mesh>/<kind>/<name>      a fragment
-//! derived/transformed/<mesh>                 the newest definition of the mesh that was transformed
+//! derived/transformed/<mesh>                 the newest change of the mesh that was transformed
+//! derived/owner/<mesh>                       which transformer may write them, where there are several
 //! ```
 
 use std::sync::Arc;
@@ -20,6 +21,9 @@ pub const FRAGMENTS: &str = "derived/fragment/";
 
 /// The prefix of the marks of meshes that were transformed.
 pub const TRANSFORMED: &str = "derived/transformed/";
+
+/// The prefix of the claims of transformers to meshes.
+pub const OWNERS: &str = "derived/owner/";
 
 /// What a key of the transformer's stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +47,11 @@ pub fn fragments_of(mesh: &str) -> String {
 /// The key of the mark of a mesh.
 pub fn transformed(mesh: &str) -> String {
     format!("{TRANSFORMED}{}", escape(mesh))
+}
+
+/// The key of the claim to a mesh.
+pub fn owner(mesh: &str) -> String {
+    format!("{OWNERS}{}", escape(mesh))
 }
 
 /// The transaction in the value of a mark.

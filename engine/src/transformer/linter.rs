@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use metrics::{describe_gauge, gauge};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::spawn_blocking;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::definitions::MeshDefinitions;
 use crate::lint::{Code, Finding, lint};
@@ -20,6 +20,9 @@ const PAUSE_MIN: Duration = Duration::from_secs(1);
 /// How many times as long as the last look took the next one waits at least. A change that comes while somebody looks makes
 /// a copy of the mesh's index, which is as much work again.
 const PAUSE_FACTOR: u32 = 50;
+
+/// How long the next look waits at most: what is told is never older than this and the look itself.
+const PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// How many findings of a mesh are kept, besides their numbers.
 const FINDINGS_MAX: usize = 100;
@@ -70,7 +73,6 @@ impl Linter {
     /// Looks again and again, until the passes end.
     pub async fn run(self) {
         loop {
-            let started = Instant::now();
             let (question, answer) = oneshot::channel();
             if self.questions.send(question).await.is_err() {
                 return;
@@ -78,10 +80,12 @@ impl Linter {
             let Ok(changed) = answer.await else {
                 return;
             };
+            // the answer waits for a pass, which may take long: that says nothing about looking
+            let started = Instant::now();
             if !changed.is_empty() {
                 self.look(changed).await;
             }
-            sleep(PAUSE_MIN.max(started.elapsed() * PAUSE_FACTOR)).await;
+            sleep(pause_after(started.elapsed())).await;
         }
     }
 
@@ -121,6 +125,11 @@ impl Linter {
     }
 }
 
+/// How long to wait after a look that took so long.
+fn pause_after(look: Duration) -> Duration {
+    look.saturating_mul(PAUSE_FACTOR).clamp(PAUSE_MIN, PAUSE_MAX)
+}
+
 impl Found {
     fn of(mut findings: Vec<Finding>) -> Self {
         let mut counts = BTreeMap::new();
@@ -135,5 +144,34 @@ impl Found {
     /// How many findings there are.
     pub fn count(&self) -> usize {
         self.counts.values().sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pause_grows_with_the_look_and_has_an_end() {
+        let paused = |millis| pause_after(Duration::from_millis(millis));
+        assert_eq!(paused(0), PAUSE_MIN);
+        assert_eq!(paused(100), Duration::from_secs(5));
+        assert_eq!(paused(60_000), PAUSE_MAX);
+        assert_eq!(pause_after(Duration::MAX), PAUSE_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waited_long_for_an_answer_asks_again_soon() {
+        let (sender, mut questions) = mpsc::channel::<Question>(1);
+        let running = tokio::spawn(Linter::new(sender).run());
+        for _ in 0..3 {
+            let asked = Instant::now();
+            let question = questions.recv().await.unwrap();
+            assert!(asked.elapsed() <= PAUSE_MIN, "asked again after {:?}", asked.elapsed());
+            sleep(Duration::from_secs(10)).await; // a pass
+            question.send(Vec::new()).unwrap();
+        }
+        drop(questions);
+        running.await.unwrap();
     }
 }

@@ -1,6 +1,6 @@
 //! A mesh between passes: its definitions, and what came of them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,16 +11,26 @@ use super::definitions::MeshDefinitions;
 use super::dependents::Dependents;
 use super::sources::{Source, Sources};
 use super::transform::{Problem, TransformError, fragment};
+use crate::model::key::is_beside;
 use crate::model::{Definition, Kind, ResourceId};
+use crate::store::{Event, Record};
 
 /// A mesh: what is defined in it.
 #[derive(Debug)]
 pub(super) struct Mesh {
     definitions: Arc<MeshDefinitions>,
-    /// The newest definition that was put in.
+    /// The last change of every definition that was taken in, of those that cannot be read too.
+    known: HashMap<Arc<str>, Transaction>,
+    /// The newest change that was taken in.
     newest: Transaction,
-    /// What the last pass left. Nothing, if that is not known: the last pass over this mesh failed.
+    /// What the last pass left. Nothing, if that is not known: there was none, or the last one over this mesh failed.
     pub(super) made: Option<Made>,
+    /// What stands in the store for as long as nobody else has claimed this mesh.
+    pub(super) claim: Option<Bytes>,
+    /// Whether changes may be missing in the store that were told of: there was no pass yet, or the last one failed.
+    pub(super) is_behind: bool,
+    /// Whether there was a pass over it.
+    pub(super) was_looked_at: bool,
     problems: BTreeMap<FragmentKey, TransformError>,
 }
 
@@ -29,7 +39,7 @@ pub(super) struct Mesh {
 pub(super) struct Made {
     /// Every fragment; of those that cannot be made any more, the last good ones.
     pub(super) fragments: HashMap<FragmentKey, Bytes>,
-    /// The mark of the mesh: the newest definition that was transformed.
+    /// The mark of the mesh: the newest change that was transformed.
     pub(super) mark: Option<Transaction>,
     dependents: Dependents,
 }
@@ -76,12 +86,16 @@ pub(super) fn make(definitions: &MeshDefinitions, orders: Vec<Order>) -> Vec<Del
 }
 
 impl Mesh {
-    /// A mesh of which the store has nothing.
+    /// A mesh of which nothing is known.
     pub(super) fn new(name: Arc<str>) -> Self {
         Self {
             definitions: Arc::new(MeshDefinitions::new(name)),
+            known: HashMap::new(),
             newest: 0,
-            made: Some(Made::default()),
+            made: None,
+            claim: None,
+            is_behind: true,
+            was_looked_at: false,
             problems: BTreeMap::new(),
         }
     }
@@ -91,9 +105,61 @@ impl Mesh {
         &self.definitions
     }
 
-    /// The newest definition that was put in.
+    /// Whether nothing of it is defined any more.
+    pub(super) fn is_gone(&self) -> bool {
+        self.known.is_empty() && self.definitions.is_empty()
+    }
+
+    /// The newest change that was taken in.
     pub(super) fn newest(&self) -> Transaction {
         self.newest
+    }
+
+    /// Nothing is newer than this.
+    pub(super) fn reach(&mut self, transaction: Transaction) {
+        self.newest = self.newest.max(transaction);
+    }
+
+    /// What became of the definitions that are known, by all that there are at `transaction`.
+    pub(super) fn differences(&self, records: &[Record], transaction: Transaction) -> Vec<Event> {
+        let mut events = Vec::new();
+        let mut known = 0;
+        for record in records.iter().filter(|record| !is_beside(&record.key)) {
+            let before = self.known.get(&record.key);
+            known += usize::from(before.is_some());
+            if before != Some(&record.transaction) {
+                let (key, value) = (Arc::clone(&record.key), Some(record.value.clone()));
+                events.push(Event { key, value, transaction: record.transaction });
+            }
+        }
+        if known < self.known.len() {
+            let listed: HashSet<_> = records.iter().map(|record| &record.key).collect();
+            let gone = self.known.keys().filter(|key| !listed.contains(key)).cloned();
+            events.extend(gone.map(|key| Event { key, value: None, transaction }));
+        }
+        events
+    }
+
+    /// Takes in a definition, or its end, unless that was done already; the answer is which.
+    pub(super) fn change(&mut self, event: Event) -> Option<ResourceId> {
+        let Event { key, value, transaction } = event;
+        let is_known = match &value {
+            Some(_) => self.known.insert(Arc::clone(&key), transaction) == Some(transaction),
+            None => self.known.remove(&key).is_none(),
+        };
+        if is_known {
+            return None;
+        }
+        self.reach(transaction);
+        let Some(id) = ResourceId::from_key(&key) else {
+            tracing::error!(%key, "the key of a definition cannot be read; the definition is left out");
+            return None;
+        };
+        match value.and_then(|value| decode(&id, &value)) {
+            Some(definition) => self.define(transaction, definition),
+            None => self.undefine(&id),
+        }
+        Some(id)
     }
 
     /// Every fragment that cannot be made, and why.
@@ -103,7 +169,6 @@ impl Mesh {
 
     /// Puts a definition in.
     pub(super) fn define(&mut self, transaction: Transaction, definition: Definition) {
-        self.newest = self.newest.max(transaction);
         Arc::make_mut(&mut self.definitions).insert(transaction, definition);
     }
 
@@ -164,15 +229,23 @@ impl Mesh {
         keys.into_iter().map(order).collect()
     }
 
-    /// Takes over what was made. The answer is what to write; `None` where a fragment goes.
+    /// Takes over what was made. The answer is what to write; `None` where a fragment goes. One of more than `bytes_max` bytes
+    /// cannot be.
     pub(super) fn take_in(
         &mut self,
         made: &mut Made,
         deliveries: Vec<Delivery>,
+        bytes_max: usize,
     ) -> Vec<(FragmentKey, Option<Bytes>)> {
         let mut changes = Vec::new();
         for Delivery { key, outcome, sources } in deliveries {
             made.dependents.add(&key, sources);
+            let outcome = match outcome {
+                Outcome::New(bytes) if bytes.len() > bytes_max => {
+                    Outcome::Failed(TransformError::TooLarge { bytes: bytes.len(), limit: bytes_max })
+                }
+                outcome => outcome,
+            };
             if let Outcome::Failed(error) = outcome {
                 self.fail(key, error);
                 continue;
@@ -202,4 +275,12 @@ impl Mesh {
         }
         self.problems.insert(problem.key, problem.error);
     }
+}
+
+fn decode(id: &ResourceId, value: &[u8]) -> Option<Definition> {
+    Definition::decode(id, value)
+        .inspect_err(|error| {
+            tracing::error!(error = error as &dyn std::error::Error, "a definition is left out");
+        })
+        .ok()
 }

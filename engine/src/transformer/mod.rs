@@ -19,9 +19,11 @@
 //! | [`names`] | the names of listeners, clusters and route configurations |
 //! | `sources` | what fragments are made of, and a memory of it |
 //! | [`passes`] | passes over meshes, from the store to the store: over all of them, and over what changed |
+//! | `looking`, `schedule` | what the store has of a mesh, and when it is looked at again |
 //! | `mesh` | a mesh between passes: its definitions, and what came of them |
 //! | `dependents` | which fragments a definition went into |
 //! | [`workers`] | the threads that transform |
+//! | [`progress`] | how far the transformers have come with a transaction |
 //! | [`linter`] | what is found in the meshes that passes have seen changed |
 //! | [`keys`] | where fragments stand in the store |
 
@@ -30,6 +32,7 @@ pub mod keys;
 pub mod linter;
 pub mod names;
 pub mod passes;
+pub mod progress;
 pub mod transform;
 pub mod workers;
 
@@ -41,6 +44,7 @@ mod ip;
 mod limits;
 pub(crate) mod listening;
 mod logging;
+mod looking;
 mod matching;
 mod mesh;
 mod node_fragment;
@@ -48,6 +52,7 @@ pub(crate) mod order;
 mod rank;
 mod retry;
 mod route;
+mod schedule;
 mod sources;
 mod target;
 mod timeouts;

@@ -1,57 +1,75 @@
 //! Passes: from definitions to fragments, again and again.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 use legation_proto::id::FragmentKey;
 use legation_proto::version::Transaction;
 use metrics::{describe_gauge, describe_histogram, gauge, histogram};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
-use super::keys::{self, DerivedKey};
+use super::keys;
 use super::linter::{Changed, Linter, Question};
-use super::mesh::{Delivery, Made, Mesh, Order, make};
+use super::looking::{Look, look};
+use super::mesh::{Delivery, Mesh, Order, make};
+use super::schedule::Schedule;
 use super::workers::Workers;
-use crate::model::key::is_beside;
-use crate::model::{Definition, ResourceId};
-use crate::store::{At, Batch, CommitError, DEFINITIONS, Event, Record, Store, StoreError};
+use crate::membership::Sharing;
+use crate::model::ResourceId;
+use crate::model::key::{is_beside, mesh_of_key, unescape};
+use crate::store::{Batch, CommitError, DEFINITIONS, Event, Limits, Store, StoreError, Watch};
 
 const PASS_SECONDS: &str = "legation_transform_pass_seconds";
 const FRAGMENTS_FAILED: &str = "legation_fragments_failed";
+const MESHES_OWNED: &str = "legation_meshes_owned";
 
-/// How long after a pass over everything the next one comes.
-const PASS_INTERVAL: Duration = Duration::from_secs(30);
+/// How often it is found out which meshes there are. That of a new one is told as it comes.
+const SURVEY_INTERVAL: Duration = Duration::from_secs(30);
 
-/// How long after a pass that failed the next one comes.
+/// How long after a survey that failed the next one comes.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Meshes that are read from the store at once.
+const LOOKS_AT_ONCE: usize = 16;
 
 /// How many fragments a thread makes at once.
 const CHUNK: usize = 256;
 
+/// Most bytes of a claim and its key, which go with every batch of fragments.
+const CLAIM_BYTES_MAX: usize = 8 * 1024;
+
 /// What is made where the pass runs, in bytes as the store has it: so little is made sooner than a thread is woken.
 const MADE_HERE_BYTES_MAX: usize = 16 * 1024;
 
-/// Keeps the fragments in the store what the definitions in the store give.
+/// Keeps the fragments in the store what the definitions in the store give: of all meshes, or of those of one host's share.
 ///
-/// A pass over everything reads all definitions and all fragments, makes every fragment anew and writes what differs. One
-/// comes at the start, on a schedule, and after whatever went wrong. In between, a change leads to a pass over the fragments
-/// that are made of it. What that gives must be what a pass over everything would: it is the same work, on less.
+/// A pass over a mesh reads all its definitions and all its fragments, makes every fragment anew and writes what differs. One
+/// comes at the start, on a schedule that spreads them evenly, and after whatever went wrong. In between, a change leads to a
+/// pass over the fragments that are made of it. What that gives must be what a pass over all would: it is the same work, on
+/// less.
 pub struct Passes {
     store: Arc<dyn Store>,
     workers: Workers,
-    /// The last change of every definition that is in `meshes`.
-    known: HashMap<Arc<str>, Transaction>,
+    /// Where there are other hosts, what of the meshes is this one's.
+    share: Option<Sharing>,
     meshes: BTreeMap<Arc<str>, Mesh>,
+    schedule: Schedule,
+    /// When it is found out next which meshes there are.
+    next_survey: Instant,
+    is_surveyed: bool,
+    /// The newest change that was told of.
+    seen: Transaction,
     /// The meshes that changed since the linter asked last.
     unlinted: BTreeSet<Arc<str>>,
     questions: (mpsc::Sender<Question>, mpsc::Receiver<Question>),
     done: watch::Sender<Transaction>,
 }
 
-/// A pass that could not be finished. The next one is over everything.
+/// A pass over a mesh that could not be finished. The next one is over all of it.
 #[derive(Debug, thiserror::Error)]
 pub enum PassError {
     /// The store cannot be read.
@@ -68,6 +86,9 @@ type ChangedIds = BTreeMap<Arc<str>, Vec<ResourceId>>;
 /// The fragments of each mesh that a pass makes.
 type Work = BTreeMap<Arc<str>, Vec<FragmentKey>>;
 
+/// What a mesh had, of which nothing has changed.
+type Settled = HashMap<Arc<str>, HashMap<FragmentKey, Bytes>>;
+
 impl Passes {
     /// Passes over what is in `store`, and the transaction that was transformed last.
     pub fn new(store: Arc<dyn Store>, workers: Workers) -> (Self, watch::Receiver<Transaction>) {
@@ -79,18 +100,30 @@ impl Passes {
             FRAGMENTS_FAILED,
             "Fragments that cannot be made of their definitions; the last good ones stay"
         );
+        describe_gauge!(MESHES_OWNED, "Meshes that this host transforms");
         gauge!(FRAGMENTS_FAILED).set(0.0);
         let (done, last) = watch::channel(0);
         let passes = Self {
             store,
             workers,
-            known: HashMap::new(),
+            share: None,
             meshes: BTreeMap::new(),
+            schedule: Schedule::default(),
+            next_survey: Instant::now(),
+            is_surveyed: false,
+            seen: 0,
             unlinted: BTreeSet::new(),
             questions: mpsc::channel(1),
             done,
         };
         (passes, last)
+    }
+
+    /// These passes, over the meshes of this share.
+    #[must_use]
+    pub fn with_share(mut self, share: Sharing) -> Self {
+        self.share = Some(share);
+        self
     }
 
     /// What looks at the meshes behind these passes.
@@ -100,98 +133,188 @@ impl Passes {
 
     /// Runs until the store ends.
     pub async fn run(mut self) -> Result<(), StoreError> {
-        let (_, mut changes) = self.store.list_and_watch(DEFINITIONS).await?;
-        let mut next_over_all = Instant::now();
-        let mut is_behind = true;
+        let mut changes = self.watch().await?;
         loop {
-            let outcome = tokio::select! {
+            tokio::select! {
                 biased; // however often something changes, everything is looked at in time
-                () = sleep_until(next_over_all) => {
-                    let outcome = self.pass_over_all().await;
-                    next_over_all = Instant::now() + PASS_INTERVAL;
-                    outcome
+                () = has_moved(&mut self.share) => {
+                    self.is_surveyed = false;
+                    self.next_survey = Instant::now();
+                }
+                () = sleep_until(self.next_survey) => self.survey_or_retry().await,
+                () = is_due(self.schedule.next()) => {
+                    let due = self.schedule.take_due(Instant::now());
+                    self.pass_over(due).await;
                 }
                 Some(question) = self.questions.1.recv() => {
                     let _ = question.send(self.take_unlinted()); // who asked may have ended
                     continue;
                 }
-                events = changes.next() => {
-                    let events = events?;
-                    if is_behind { self.pass_over_all().await } else { self.pass_after(events).await }
+                events = changes.next() => self.pass_after(events?).await,
+            }
+            self.tell_what_is_done();
+        }
+    }
+
+    /// A watch of all definitions, from now on.
+    async fn watch(&mut self) -> Result<Watch, StoreError> {
+        loop {
+            let watch = match self.store.newest().await {
+                Ok(newest) => {
+                    self.seen = newest;
+                    self.store.watch(DEFINITIONS, newest).await
                 }
+                Err(error) => Err(error),
             };
-            is_behind = outcome.is_err();
-            match outcome {
-                Ok(transaction) => {
-                    self.done.send_if_modified(|done| {
-                        transaction > std::mem::replace(done, transaction.max(*done))
-                    });
+            match watch {
+                Err(error) if !matches!(error, StoreError::Closed) => {
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "definitions cannot be watched yet"
+                    );
+                    sleep(RETRY_INTERVAL).await;
                 }
-                Err(error) => {
-                    tracing::error!(error = &error as &dyn std::error::Error, "transform pass failed");
-                    next_over_all = Instant::now() + RETRY_INTERVAL;
-                    // it may have been half done: nothing that is remembered can be relied on
-                    self.known.clear();
-                    self.unlinted.extend(self.meshes.keys().cloned());
-                    self.meshes.clear();
-                }
+                watch => return watch,
             }
         }
     }
 
-    /// Makes every fragment anew. What was remembered decides only which definitions need not be decoded again.
-    async fn pass_over_all(&mut self) -> Result<Transaction, PassError> {
-        let started = Instant::now();
-        let listing = self.store.list(DEFINITIONS, At::Newest).await?;
-        let differences = self.differences(&listing.records);
-        let changed = self.take_in(differences);
-        let mut stored = self.stored().await?;
-        for mesh in stored.keys() {
-            self.mesh(mesh);
+    /// Everything that was told of is done, unless of a mesh it is not known.
+    fn tell_what_is_done(&self) {
+        if self.is_surveyed && self.meshes.values().all(|mesh| !mesh.is_behind) {
+            let seen = self.seen;
+            self.done.send_if_modified(|done| seen > std::mem::replace(done, seen.max(*done)));
         }
-        let mut settled = HashMap::new();
-        let mut work = Work::new();
-        for (name, mesh) in &mut self.meshes {
-            let remembered = mesh.made.replace(stored.remove(name).unwrap_or_default());
-            if let (Some(remembered), false) = (remembered, changed.contains_key(name)) {
-                settled.insert(Arc::clone(name), remembered.fragments);
+    }
+
+    async fn survey_or_retry(&mut self) {
+        let pause = match self.survey().await {
+            Ok(()) => SURVEY_INTERVAL,
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot tell which meshes there are"
+                );
+                RETRY_INTERVAL
             }
-            work.insert(Arc::clone(name), mesh.all());
+        };
+        self.next_survey = Instant::now() + pause;
+    }
+
+    /// Finds out which meshes are there to be looked at, and which are not any more.
+    async fn survey(&mut self) -> Result<(), StoreError> {
+        let mut names = BTreeSet::new();
+        for prefix in [DEFINITIONS, keys::FRAGMENTS, keys::TRANSFORMED, keys::OWNERS] {
+            let segments = self.store.segments(prefix).await?;
+            names.extend(segments.iter().filter_map(|segment| unescape(segment)).map(Arc::<str>::from));
         }
-        self.pass(work, &settled).await?;
+        let share = &self.share;
+        for name in self.meshes.extract_if(.., |name, _| !has(share, name)).map(|(name, _)| name) {
+            tracing::info!(mesh = %name, "left to another host");
+            self.schedule.remove(&name);
+            self.unlinted.insert(name);
+        }
+        for name in names.into_iter().filter(|name| has(share, name)) {
+            if !self.meshes.contains_key(&name) {
+                self.schedule.at_once(&name, Instant::now());
+                self.meshes.insert(Arc::clone(&name), Mesh::new(name));
+            }
+        }
+        self.is_surveyed = true;
+        Ok(())
+    }
+
+    /// Makes every fragment of these meshes anew. What was remembered decides only which definitions need not be decoded
+    /// again.
+    async fn pass_over(&mut self, names: Vec<Arc<str>>) {
+        let started = Instant::now();
+        let (store, share) = (&self.store, self.share.as_ref());
+        let looks = names.into_iter().map(|name| {
+            let claim = self.meshes.get(&name).and_then(|mesh| mesh.claim.clone());
+            async move {
+                let look = look(store.as_ref(), share, claim, &name).await;
+                (name, look)
+            }
+        });
+        let looks: Vec<_> = stream::iter(looks).buffer_unordered(LOOKS_AT_ONCE).collect().await;
+        let (mut work, mut settled) = (Work::new(), Settled::new());
+        for (name, look) in looks {
+            match look {
+                Ok(look) => {
+                    if let Some(remembered) = self.take_in(&name, look) {
+                        settled.insert(Arc::clone(&name), remembered);
+                    }
+                    work.insert(Arc::clone(&name), self.mesh(&name).all());
+                }
+                Err(error) => self.fail(&name, &error),
+            }
+        }
+        let names: Vec<_> = work.keys().cloned().collect();
+        self.pass(work, &settled).await;
+        for name in names {
+            if let Some(mesh) = self.meshes.get_mut(&name).filter(|mesh| !mesh.is_behind) {
+                let is_first = !std::mem::replace(&mut mesh.was_looked_at, true);
+                self.schedule.in_time(&name, is_first, Instant::now());
+            }
+        }
         histogram!(PASS_SECONDS).record(started.elapsed());
-        Ok(listing.transaction)
+    }
+
+    /// Takes in what the store has of a mesh; the answer is what it had before, if nothing of the definitions has changed.
+    fn take_in(&mut self, name: &Arc<str>, look: Look) -> Option<HashMap<FragmentKey, Bytes>> {
+        let Look { claim, made, definitions } = look;
+        let mesh = self.mesh(name);
+        let differences = mesh.differences(&definitions.records, definitions.transaction);
+        let has_changed = !differences.is_empty();
+        for event in differences {
+            mesh.change(event);
+        }
+        // what was deleted before this host looked at the mesh the first time is in no definition of it
+        if claim != mesh.claim || has_changed && mesh.was_looked_at {
+            mesh.reach(definitions.transaction);
+        }
+        mesh.claim = claim;
+        let remembered = mesh.made.replace(made);
+        if has_changed || remembered.is_none() {
+            self.unlinted.insert(Arc::clone(name));
+        }
+        remembered.filter(|_| !has_changed).map(|remembered| remembered.fragments)
     }
 
     /// Makes the fragments that are made of what changed.
-    async fn pass_after(&mut self, events: Vec<Event>) -> Result<Transaction, PassError> {
+    async fn pass_after(&mut self, events: Vec<Event>) {
         let started = Instant::now();
-        let transaction = events.iter().map(|event| event.transaction).max().unwrap_or_default();
-        let changed = self.take_in(events);
-        let is_unknown = |mesh: &Mesh| mesh.made.is_none();
-        if changed.keys().any(|name| self.meshes.get(name).is_some_and(is_unknown)) {
-            for name in changed.keys() {
-                self.mesh(name).made = None;
+        let mut changed = ChangedIds::new();
+        for event in events {
+            self.seen = self.seen.max(event.transaction);
+            let Some(name) = mesh_of_key(&event.key).filter(|name| has(&self.share, name)) else {
+                continue;
+            };
+            if is_beside(&event.key) {
+                continue;
             }
-            return self.pass_over_all().await;
+            let name: Arc<str> = name.into();
+            let id = self.mesh(&name).change(event);
+            changed.entry(Arc::clone(&name)).or_default().extend(id);
+            self.unlinted.insert(name);
         }
+        let is_known = |mesh: &Mesh| mesh.made.is_some() && !mesh.is_behind;
+        let (known, unknown): (ChangedIds, ChangedIds) =
+            changed.into_iter().partition(|(name, _)| self.meshes.get(name).is_some_and(is_known));
         let of_mesh = |(name, ids): (Arc<str>, Vec<ResourceId>)| {
             let dependents = self.meshes.get(&name)?.dependents(&ids);
             Some((name, dependents))
         };
-        let work = changed.into_iter().filter_map(of_mesh).collect();
-        self.pass(work, &HashMap::new()).await?;
+        let work = known.into_iter().filter_map(of_mesh).collect();
+        self.pass(work, &Settled::new()).await;
         histogram!(PASS_SECONDS).record(started.elapsed());
-        Ok(transaction)
+        if !unknown.is_empty() {
+            self.pass_over(unknown.into_keys().collect()).await;
+        }
     }
 
-    /// Makes these fragments and writes what differs from the store. None may differ from those of `settled` meshes, of
-    /// which nothing has changed.
-    async fn pass(
-        &mut self,
-        work: Work,
-        settled: &HashMap<Arc<str>, HashMap<FragmentKey, Bytes>>,
-    ) -> Result<(), PassError> {
+    /// Makes these fragments and writes what differs from the store. None may differ from those of `settled` meshes.
+    async fn pass(&mut self, work: Work, settled: &Settled) {
         let mut making = Vec::new();
         for (name, keys) in work {
             if let Some(mesh) = self.meshes.get(&name) {
@@ -202,14 +325,31 @@ impl Passes {
         for (name, parts) in making {
             let Ok(deliveries) = all_of(parts).await else {
                 tracing::error!(mesh = %name, "transforming this mesh failed; its fragments stay as they are");
-                self.mesh(&name).made = None;
+                let mesh = self.mesh(&name);
+                (mesh.made, mesh.is_behind) = (None, false);
                 continue;
             };
-            self.finish(&name, deliveries, settled.get(&name)).await?;
+            match self.finish(&name, deliveries, settled.get(&name)).await {
+                Ok(()) => {}
+                Err(error) => self.fail(&name, &error),
+            }
         }
         let problems: usize = self.meshes.values().map(|mesh| mesh.problems().len()).sum();
         gauge!(FRAGMENTS_FAILED).set(problems as f64);
-        Ok(())
+        gauge!(MESHES_OWNED).set(self.meshes.len() as f64);
+    }
+
+    /// The pass over this mesh may be half done: nothing that is remembered of it can be relied on.
+    fn fail(&mut self, name: &Arc<str>, error: &PassError) {
+        if let PassError::Write(CommitError::Conflict { .. }) = error {
+            tracing::info!(mesh = %name, "another host has claimed this mesh");
+        } else {
+            let error: &dyn std::error::Error = error;
+            tracing::error!(mesh = %name, error, "transform pass failed");
+        }
+        self.meshes.insert(Arc::clone(name), Mesh::new(Arc::clone(name)));
+        self.unlinted.insert(Arc::clone(name));
+        self.schedule.again(name, Instant::now());
     }
 
     /// Makes fragments, or lets the workers do it.
@@ -232,11 +372,12 @@ impl Passes {
         deliveries: Vec<Delivery>,
         settled: Option<&HashMap<FragmentKey, Bytes>>,
     ) -> Result<(), PassError> {
+        let limits = self.store.limits();
         let mesh = self.mesh(name);
         let Some(mut made) = mesh.made.take() else {
             return Ok(());
         };
-        let changes = mesh.take_in(&mut made, deliveries);
+        let changes = mesh.take_in(&mut made, deliveries, limits.value_bytes);
         if let Some(settled) = settled {
             for (key, _) in changes.iter().filter(|(key, value)| settled.get(key) != value.as_ref()) {
                 tracing::error!(%key, "a fragment was not what its definitions give; it is now");
@@ -254,11 +395,18 @@ impl Passes {
             None if made.mark.take().is_some() => changes.push((keys::transformed(name).into(), None)),
             _ => {}
         }
-        self.write(&changes).await?;
-        if self.mesh(name).definitions().is_empty() {
+        let is_gone = mesh.is_gone();
+        let claim = mesh.claim.clone().map(|claim| (Arc::<str>::from(keys::owner(name)), claim));
+        if let (true, Some((owner, _))) = (is_gone, &claim) {
+            changes.push((Arc::clone(owner), None));
+        }
+        self.write(claim.as_ref(), changes).await?;
+        if is_gone {
             self.meshes.remove(name);
+            self.schedule.remove(name);
         } else {
-            self.mesh(name).made = Some(made);
+            let mesh = self.mesh(name);
+            (mesh.made, mesh.is_behind) = (Some(made), false);
         }
         Ok(())
     }
@@ -268,57 +416,6 @@ impl Passes {
         self.meshes.entry(Arc::clone(name)).or_insert_with(|| Mesh::new(Arc::clone(name)))
     }
 
-    /// What became of the definitions that are known, by all that there are.
-    fn differences(&self, records: &[Record]) -> Vec<Event> {
-        let mut events = Vec::new();
-        let mut known = 0;
-        for record in records.iter().filter(|record| !is_beside(&record.key)) {
-            let before = self.known.get(&record.key);
-            known += usize::from(before.is_some());
-            if before != Some(&record.transaction) {
-                let (key, value) = (Arc::clone(&record.key), Some(record.value.clone()));
-                events.push(Event { key, value, transaction: record.transaction });
-            }
-        }
-        if known < self.known.len() {
-            let listed: HashSet<_> = records.iter().map(|record| &record.key).collect();
-            let gone = self.known.iter().filter(|(key, _)| !listed.contains(key));
-            let gone = gone.map(|(key, known)| (Arc::clone(key), *known));
-            events.extend(gone.map(|(key, transaction)| Event { key, value: None, transaction }));
-        }
-        events
-    }
-
-    /// Takes definitions over into their meshes, unless they are there already.
-    fn take_in(&mut self, events: Vec<Event>) -> ChangedIds {
-        let mut changed = ChangedIds::new();
-        for Event { key, value, transaction } in events {
-            let is_known = match &value {
-                _ if is_beside(&key) => true,
-                Some(_) => self.known.insert(Arc::clone(&key), transaction) == Some(transaction),
-                None => self.known.remove(&key).is_none(),
-            };
-            if is_known {
-                continue;
-            }
-            let Some(id) = ResourceId::from_key(&key) else {
-                tracing::error!(%key, "the key of a definition cannot be read; the definition is left out");
-                continue;
-            };
-            let name: Arc<str> = id.mesh_name().into();
-            let mesh = self.mesh(&name);
-            match value.and_then(|value| decode(&id, &value)) {
-                Some(definition) => mesh.define(transaction, definition),
-                None => mesh.undefine(&id),
-            }
-            if !self.unlinted.contains(&name) {
-                self.unlinted.insert(Arc::clone(&name));
-            }
-            changed.entry(name).or_default().push(id);
-        }
-        changed
-    }
-
     /// The meshes that changed since the last call, as they are.
     fn take_unlinted(&mut self) -> Changed {
         let names = std::mem::take(&mut self.unlinted);
@@ -326,29 +423,18 @@ impl Passes {
         names.into_iter().map(|name| (Arc::clone(&name), definitions(&name))).collect()
     }
 
-    /// What the store has of each mesh.
-    async fn stored(&self) -> Result<BTreeMap<Arc<str>, Made>, StoreError> {
-        let mut meshes: BTreeMap<Arc<str>, Made> = BTreeMap::new();
-        for record in self.store.list(keys::DERIVED, At::Newest).await?.records {
-            match DerivedKey::parse(&record.key) {
-                Some(DerivedKey::Fragment(key)) => {
-                    // all share one name of their mesh
-                    let mesh = meshes.get_key_value(&key.mesh).map_or(key.mesh, |(mesh, _)| Arc::clone(mesh));
-                    let key = FragmentKey { mesh: Arc::clone(&mesh), ..key };
-                    meshes.entry(mesh).or_default().fragments.insert(key, record.value);
-                }
-                Some(DerivedKey::Transformed(mesh)) => {
-                    meshes.entry(mesh).or_default().mark = keys::transaction_of_mark(&record.value);
-                }
-                None => {}
+    /// Writes in parts that the store takes, each if the claim is there still.
+    async fn write(
+        &self,
+        claim: Option<&(Arc<str>, Bytes)>,
+        changes: Vec<Change>,
+    ) -> Result<(), CommitError> {
+        for part in parts(changes, &self.store.limits()) {
+            let mut batch = Batch::derived();
+            if let Some((owner, claim)) = claim {
+                batch = batch.if_equal(Arc::clone(owner), claim.clone());
             }
-        }
-        Ok(meshes)
-    }
-
-    async fn write(&self, changes: &[Change]) -> Result<(), CommitError> {
-        for part in changes.chunks(self.store.limits().changes) {
-            let batch = part.iter().cloned().fold(Batch::derived(), |batch, (key, value)| match value {
+            let batch = part.into_iter().fold(batch, |batch, (key, value)| match value {
                 Some(value) => batch.put(key, value),
                 None => batch.delete(key),
             });
@@ -358,8 +444,49 @@ impl Passes {
     }
 }
 
+/// Whether a mesh is one of this share, or of no share but all.
+fn has(share: &Option<Sharing>, mesh: &str) -> bool {
+    share.as_ref().is_none_or(|share| share.has(mesh))
+}
+
+/// Waits until hosts have come or gone.
+async fn has_moved(share: &mut Option<Sharing>) {
+    match share {
+        Some(share) => share.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn is_due(next: Option<Instant>) {
+    match next {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// A key, and its new value; `None` where it goes.
 type Change = (Arc<str>, Option<Bytes>);
+
+/// The changes in their order, in parts that a batch may have.
+fn parts(changes: Vec<Change>, limits: &Limits) -> Vec<Vec<Change>> {
+    let mut parts: Vec<Vec<Change>> = Vec::new();
+    let mut bytes = 0;
+    for change in changes {
+        let (key, value) = &change;
+        let size = key.len() + value.as_ref().map_or(0, Bytes::len);
+        bytes += size;
+        match parts.last_mut() {
+            Some(part) if part.len() < limits.changes && bytes <= limits.batch_bytes - CLAIM_BYTES_MAX => {
+                part.push(change);
+            }
+            _ => {
+                bytes = size;
+                parts.push(vec![change]);
+            }
+        }
+    }
+    parts
+}
 
 /// Whether these are few and small. How large one becomes that the store does not have yet is not known.
 fn are_made_here(orders: &[Order]) -> bool {
@@ -376,14 +503,6 @@ async fn all_of(
         deliveries.extend(part.await?);
     }
     Ok(deliveries)
-}
-
-fn decode(id: &ResourceId, value: &[u8]) -> Option<Definition> {
-    Definition::decode(id, value)
-        .inspect_err(|error| {
-            tracing::error!(error = error as &dyn std::error::Error, "a definition is left out");
-        })
-        .ok()
 }
 
 #[cfg(test)]

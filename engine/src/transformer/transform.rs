@@ -92,6 +92,16 @@ pub enum TransformError {
         /// How many listeners it has.
         listeners: usize,
     },
+    /// It is more than the store takes.
+    #[error(
+        "its configuration has {bytes} bytes, and the store takes {limit}; spread it over several resources"
+    )]
+    TooLarge {
+        /// How many it has.
+        bytes: usize,
+        /// How many it may have.
+        limit: usize,
+    },
 }
 
 /// Pure; deterministic to the byte: the same definitions give identical fragments on every host.

@@ -10,7 +10,8 @@ use http::{Request, StatusCode};
 use legation::frontend::{Frontend, FrontendSettings, Rates, path, router};
 use legation::model::{Definition, Kind, Metadata, ResourceId, Spec};
 use legation::store::{
-    At, Batch, CommitError, Kept, LeaseId, Limits, Listing, Pruned, Record, Store, StoreError, Watch,
+    At, Batch, CommitError, Kept, KeysWatch, LeaseId, Limits, Listing, Pruned, Reach, Record, Store,
+    StoreError, Watch,
 };
 use legation_proto::v1::JournalEntry;
 use legation_proto::version::Transaction;
@@ -84,6 +85,14 @@ impl Store for Everything {
         Limits::default()
     }
 
+    fn reach(&self) -> Reach {
+        Reach::default()
+    }
+
+    async fn newest(&self) -> Result<Transaction, StoreError> {
+        Err(StoreError::Closed)
+    }
+
     async fn list(&self, _: &str, _: At) -> Result<Listing, StoreError> {
         Ok(Listing { transaction: 1, records: Vec::new() })
     }
@@ -117,6 +126,14 @@ impl Store for Everything {
     }
 
     async fn watch(&self, _: &str, _: Transaction) -> Result<Watch, StoreError> {
+        Err(StoreError::Closed)
+    }
+
+    fn watch_keys(&self) -> KeysWatch {
+        unreachable!("nobody watches")
+    }
+
+    async fn segments(&self, _: &str) -> Result<Vec<String>, StoreError> {
         Err(StoreError::Closed)
     }
 

@@ -58,12 +58,10 @@ impl Signer {
             .build();
         let parameters = parameters.map_err(|error| UnsignableError(error.to_string()))?;
         let uri = request.uri().to_string();
+        let host = request.uri().authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok());
+        let host = host.ok_or_else(|| UnsignableError(format!("{uri} names no host")))?;
         // what is signed must be what is sent, whatever the defaults of the client are
-        if let Some(host) =
-            request.uri().authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok())
-        {
-            request.headers_mut().insert(header::HOST, host);
-        }
+        request.headers_mut().insert(header::HOST, host);
         let headers: Vec<(&str, &str)> = request
             .headers()
             .iter()
@@ -74,5 +72,18 @@ impl Signer {
         let (instructions, _) = sign(signable, &parameters.into())?.into_parts();
         instructions.apply_to_request_http1x(request);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_host_there_is_nothing_to_sign() {
+        let signer = Signer::find(|_| Some("key".to_owned())).unwrap().unwrap();
+        let mut request = Request::builder().uri("/v20190125/meshes").body("").unwrap();
+        let error = signer.sign(&mut request, SystemTime::UNIX_EPOCH).unwrap_err();
+        assert_eq!(error.to_string(), "the request cannot be signed: /v20190125/meshes names no host");
     }
 }

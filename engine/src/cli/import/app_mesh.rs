@@ -132,8 +132,13 @@ pub(super) fn resource(
     for problem in unfit {
         findings.left_out(format_args!("{place}: {}", problem.at), problem.problem);
     }
-    for key in data.keys().filter(|key| !PASSED_OVER.contains(&key.as_str())) {
+    let unknown: Vec<&String> = data.keys().filter(|key| !PASSED_OVER.contains(&key.as_str())).collect();
+    for key in &unknown {
         findings.left_out(format_args!("{place}: {}", shown(key)), "is nothing that a resource has");
+    }
+    if kind == Kind::Mesh && unknown.iter().any(|key| key.to_lowercase().ends_with("name")) {
+        // misspelled, perhaps: what is meant for something in the mesh must not become the mesh
+        return findings.left_out(place, "may be something in the mesh, and is not taken for the mesh");
     }
     let names = Names { mesh: &mesh, parent: parent.as_deref(), own: &own };
     findings.resource(kind, names, spec, tags, place);

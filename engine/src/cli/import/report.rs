@@ -6,8 +6,8 @@ use std::io::Write;
 use super::Outcome;
 use super::findings::Weight;
 
-/// Says what became of an import. What cannot be printed is not printed.
-pub(super) fn print(out: &mut impl Write, outcome: &Outcome) {
+/// Says what became of an import, and of its output. What cannot be printed is not printed.
+pub(super) fn print(out: &mut impl Write, outcome: &Outcome, written: Result<(), String>) {
     let findings = &outcome.findings;
     let mut counts: BTreeMap<Weight, usize> = BTreeMap::new();
     let mut said: Vec<_> = findings.said.iter().collect();
@@ -31,6 +31,10 @@ pub(super) fn print(out: &mut impl Write, outcome: &Outcome) {
         let _ = writeln!(out, "nothing was written");
         return;
     };
+    if let Err(problem) = written {
+        let _ = writeln!(out, "error: {problem}");
+        return;
+    }
     let count = |weight| counts.get(&weight).copied().unwrap_or_default();
     let _ = writeln!(
         out,

@@ -35,11 +35,23 @@ fn imported(options: &[&str], files: &[(&str, &str)]) -> Outcome {
 fn shown(outcome: &Outcome) -> String {
     let written = outcome.documents.as_ref().map(super::Documents::to_yaml).unwrap_or_default();
     let mut said = Vec::new();
-    report::print(&mut said, outcome);
+    report::print(&mut said, outcome, Ok(()));
     let said: String = String::from_utf8(said).unwrap().lines().map(|line| format!("! {line}\n")).collect();
     format!("{written}{said}exit code {}\n", outcome.exit_code())
 }
 
 fn check(options: &[&str], files: &[(&str, &str)], expected: Expect) {
     expected.assert_eq(&shown(&imported(options, files)));
+}
+
+#[test]
+fn what_was_not_written_is_not_counted() {
+    let outcome = imported(&[], &[("a.yaml", "{meshName: m, spec: {}}")]);
+    let said = |written: Result<(), String>| {
+        let mut said = Vec::new();
+        report::print(&mut said, &outcome, written);
+        String::from_utf8(said).unwrap()
+    };
+    assert_eq!(said(Ok(())), "1 written, 0 left out, 0 that the API would refuse\n");
+    assert_eq!(said(Err("the disk is full".to_owned())), "error: the disk is full\n");
 }

@@ -58,6 +58,37 @@ fn write(dir: &TempDir, name: &str, text: &str) {
     fs::write(dir.path().join(name), text).unwrap();
 }
 
+/// A control plane that has nothing yet, for as long as its runtime lives.
+fn control_plane(dir: &TempDir) -> (Runtime, String) {
+    let store = Arc::new(EmbeddedStore::open(&dir.path().join("data")).unwrap());
+    let router = router(Frontend::new(store, FrontendSettings::default()));
+    let runtime = Runtime::new().unwrap();
+    let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    runtime.spawn(async move { axum::serve(listener, router).await });
+    (runtime, endpoint)
+}
+
+/// A mesh that is misspelled in the documents is told once, and not only by `apply`.
+#[test]
+fn a_mesh_that_is_not_there() {
+    let dir = TempDir::new().unwrap();
+    write(&dir, "a.yaml", &WELL.replace("{meshName: m, spec: {}}\n---\n", ""));
+    let expected = expect![[r#"
+        DIR/a.yaml, document 1 (line 1): reference-missing: mesh/m/virtualNode/n: meshName: mesh "m" does not exist; create it first
+        1 found in 2 documents
+        exit code 1
+    "#]];
+    check(&dir, &["-f", "DIR"], expected);
+    let (_runtime, endpoint) = control_plane(&dir);
+    let expected = expect![[r#"
+        DIR/a.yaml, document 1 (line 1): reference-missing: mesh/m/virtualNode/n: meshName: mesh "m" does not exist; create it first
+        1 found in 2 documents
+        exit code 1
+    "#]];
+    check(&dir, &["-f", "DIR/a.yaml", "--endpoint", &endpoint], expected);
+}
+
 #[test]
 fn documents_alone() {
     let dir = TempDir::new().unwrap();
@@ -133,10 +164,11 @@ fn what_the_documents_lack() {
         &dir,
         &["-f", "DIR/b.yaml"],
         expect![[r#"
-        DIR/b.yaml, document 1 (line 1): reference-missing: mesh/m/virtualRouter/r/route/x: virtualRouterName: virtual router "r" in mesh "m" does not exist; create it first
-        1 found in 1 documents
-        exit code 1
-    "#]],
+            DIR/b.yaml, document 1 (line 1): reference-missing: mesh/m/virtualRouter/r/route/x: meshName: mesh "m" does not exist; create it first
+            DIR/b.yaml, document 1 (line 1): reference-missing: mesh/m/virtualRouter/r/route/x: virtualRouterName: virtual router "r" in mesh "m" does not exist; create it first
+            2 found in 1 documents
+            exit code 1
+        "#]],
     );
 }
 
@@ -186,12 +218,7 @@ fn what_cannot_be_used() {
 #[test]
 fn documents_on_top_of_what_a_control_plane_has() {
     let dir = TempDir::new().unwrap();
-    let store = Arc::new(EmbeddedStore::open(&dir.path().join("data")).unwrap());
-    let router = router(Frontend::new(store, FrontendSettings::default()));
-    let runtime = Runtime::new().unwrap();
-    let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).unwrap();
-    let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    runtime.spawn(async move { axum::serve(listener, router).await });
+    let (_runtime, endpoint) = control_plane(&dir);
     write(&dir, "a.yaml", WELL);
     let api = ApiArgs { endpoint: endpoint.clone(), ca_certificate: None };
     let documents = apply::documents(&[dir.path().join("a.yaml").display().to_string()]).unwrap();

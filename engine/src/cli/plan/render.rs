@@ -10,13 +10,15 @@ use crate::cli::changes::Renderer;
 const ONE_BY_ONE: &str = "planned as one transaction, as apply --atomic makes it; resource by resource, an Envoy may be sent more often\n";
 
 /// Renders plans.
-pub(super) struct Render {
+pub(super) struct Render<'a> {
     pub(super) renderer: Renderer,
+    /// The only node that was asked for, if there is one.
+    pub(super) node: Option<&'a str>,
     /// Whether it is to be applied as one transaction.
     pub(super) is_atomic: bool,
 }
 
-impl Render {
+impl Render<'_> {
     /// All of a plan.
     pub(super) fn plan(&self, plan: &Value) -> String {
         let mut parts = Vec::new();
@@ -25,8 +27,10 @@ impl Render {
             parts.push(changes.iter().map(|change| self.renderer.change(change)).collect());
         }
         let nodes = items(&plan["nodes"]);
-        if !nodes.is_empty() {
-            parts.push(table(nodes));
+        match self.node {
+            _ if !nodes.is_empty() => parts.push(table(nodes)),
+            Some(node) => parts.push(format!("nothing changes for Envoys of {node}\n")),
+            None => {}
         }
         parts.extend(nodes.iter().filter_map(|node| self.configuration(node)));
         let mut remarks = remarks(plan);

@@ -30,7 +30,7 @@ fn plan() -> Value {
 }
 
 fn check(plan: &Value, expected: Expect) {
-    let render = Render { renderer: Renderer::new(false), is_atomic: true };
+    let render = Render { renderer: Renderer::new(false), node: None, is_atomic: true };
     expected.assert_eq(&render.plan(plan));
 }
 
@@ -89,7 +89,8 @@ fn what_is_unknown_or_nothing_is_told() {
 fn resources_that_are_applied_one_by_one_may_be_sent_one_by_one() {
     let mut plan = plan();
     let change = plan["changes"][0].clone();
-    let rendered = |plan: &Value, is_atomic| Render { renderer: Renderer::new(false), is_atomic }.plan(plan);
+    let rendered =
+        |plan: &Value, is_atomic| Render { renderer: Renderer::new(false), node: None, is_atomic }.plan(plan);
     assert!(!rendered(&plan, false).contains("--atomic"), "there is only one");
     plan["changes"].as_array_mut().unwrap().push(change);
     assert!(rendered(&plan, false).contains("--atomic"));
@@ -102,4 +103,13 @@ fn with_the_flag_a_wrong_usage_is_no_change() {
     assert_eq!(code(&["legation", "plan", "--exit-code", "--wrong"], 2), 1);
     assert_eq!(code(&["legation", "plan", "--wrong"], 2), 2);
     assert_eq!(code(&["legation", "plan", "--exit-code", "--help"], 0), 0);
+}
+
+#[test]
+fn a_node_that_is_not_concerned_is_said_to_be() {
+    let render =
+        Render { renderer: Renderer::new(false), node: Some("mesh/m/virtualNode/x"), is_atomic: true };
+    let plan = json!({"changes": [], "nodes": [], "problems": [], "summary": {"resources": 0}});
+    let text = render.plan(&plan);
+    assert!(text.starts_with("nothing changes for Envoys of mesh/m/virtualNode/x\n\n"), "{text}");
 }

@@ -17,8 +17,8 @@ use super::{Api, gateway_route_spec, gateway_spec, route_spec, router_spec};
 use crate::frontend::{Frontend, FrontendSettings, Operation, router};
 use crate::model::Kind;
 use crate::store::{
-    At, Batch, CommitError, Kept, LeaseId, Limits, Listing, Precondition, Pruned, Record, Store, StoreError,
-    Watch,
+    At, Batch, CommitError, Kept, KeysWatch, LeaseId, Limits, Listing, Precondition, Pruned, Reach, Record,
+    Store, StoreError, Watch,
 };
 
 /// A store that always says this.
@@ -31,6 +31,14 @@ struct Failing {
 impl Store for Failing {
     fn limits(&self) -> Limits {
         Limits::default()
+    }
+
+    fn reach(&self) -> Reach {
+        unreachable!("no test asks for it")
+    }
+
+    async fn newest(&self) -> Result<Transaction, StoreError> {
+        unreachable!("no test asks for it")
     }
 
     async fn list(&self, _: &str, _: At) -> Result<Listing, StoreError> {
@@ -59,6 +67,14 @@ impl Store for Failing {
 
     async fn watch(&self, _: &str, _: Transaction) -> Result<Watch, StoreError> {
         unreachable!("no test watches")
+    }
+
+    fn watch_keys(&self) -> KeysWatch {
+        unreachable!("no test watches")
+    }
+
+    async fn segments(&self, _: &str) -> Result<Vec<String>, StoreError> {
+        unreachable!("no test asks for segments")
     }
 
     async fn journal(&self, _: Transaction, _: usize) -> Result<Vec<JournalEntry>, StoreError> {

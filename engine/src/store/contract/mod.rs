@@ -5,6 +5,7 @@
 
 mod commits;
 mod families;
+mod keys;
 mod leases;
 mod limits;
 mod memory;
@@ -14,6 +15,7 @@ mod watches;
 
 pub(crate) use self::commits::*;
 pub(crate) use self::families::*;
+pub(crate) use self::keys::*;
 pub(crate) use self::leases::*;
 pub(crate) use self::limits::*;
 pub(crate) use self::memory::*;
@@ -81,6 +83,11 @@ macro_rules! contract_tests {
             a_cancelled_read_of_a_watch_loses_nothing,
             a_watch_has_no_gap_while_writes_go_on,
             list_and_watch_has_no_gap_for_derived_data,
+            a_watched_key_gives_its_state_and_its_changes,
+            a_watched_key_is_that_key_alone,
+            watched_keys_have_no_gap_while_writes_go_on,
+            what_is_settled_can_be_read,
+            segments_are_told_once,
             a_lease_that_is_not_kept_alive_takes_its_keys_along,
             a_lease_that_is_kept_alive_stays,
             a_revoked_lease_takes_its_keys_along,
@@ -123,8 +130,10 @@ async fn delete(store: &dyn Store, key: &str) -> Transaction {
 }
 
 async fn newest(store: &dyn Store) -> Transaction {
+    let newest = store.newest().await.expect("tells");
     let listing = store.list("none/", super::At::Newest).await.expect("lists");
-    listing.transaction
+    assert!(listing.transaction >= newest, "a listing is as new as that");
+    newest
 }
 
 /// The precondition that a batch is refused for.

@@ -1,5 +1,8 @@
 //! Watches: order, no gap, no loss, bounded.
 
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use tokio::task::JoinHandle;
 
 use super::super::Batch;
@@ -94,14 +97,18 @@ pub(crate) async fn a_slow_watcher_gets_the_latest_state(fresh: &Fresh) {
     delete(store, "definitions/b").await;
     put(store, "definitions/c", "1").await;
     put(store, "definitions/a", "last").await;
-    let events = next(&mut watch).await;
-    let told: Vec<_> = events.iter().map(|e| (e.key.as_ref(), e.value.as_deref().map(lossy))).collect();
-    let expected = [
-        ("definitions/b", None),
-        ("definitions/c", Some("1".to_owned())),
-        ("definitions/a", Some("last".to_owned())),
-    ];
-    assert_eq!(told, expected, "one event a key, in the order of their last changes");
+    let mut told: Vec<(String, Option<String>)> = Vec::new();
+    // a store of several hosts hears of its own commits a moment later, so that they may come in parts
+    while !told.iter().any(|(_, value)| value.as_deref() == Some("last")) {
+        let events = next(&mut watch).await;
+        let keys: HashSet<&Arc<str>> = events.iter().map(|event| &event.key).collect();
+        assert_eq!(keys.len(), events.len(), "one event a key: {events:?}");
+        told.retain(|(key, _)| !keys.contains(&Arc::from(key.as_str())));
+        told.extend(events.iter().map(|e| (e.key.to_string(), e.value.as_deref().map(lossy))));
+    }
+    let expected = [("definitions/b", None), ("definitions/c", Some("1")), ("definitions/a", Some("last"))];
+    let expected = expected.map(|(key, value)| (key.to_owned(), value.map(ToOwned::to_owned)));
+    assert_eq!(told, expected, "the latest state, in the order of the last changes");
     assert!(is_quiet(&mut watch).await);
 }
 
@@ -113,10 +120,13 @@ pub(crate) async fn a_cancelled_read_of_a_watch_loses_nothing(fresh: &Fresh) {
     assert_eq!(next(&mut watch).await.len(), 1);
 }
 
-/// Writes `keys` round and round until it has written `rounds` of them, with deletions in between.
-fn spawn_writer(store: Arc<dyn Store>, prefix: &'static str, rounds: usize) -> JoinHandle<()> {
+/// Writes keys round and round for as long as it is told to, with deletions in between.
+fn spawn_writer(store: Arc<dyn Store>, prefix: &'static str, goes_on: Arc<AtomicBool>) -> JoinHandle<()> {
     tokio::spawn(async move {
-        for round in 0..rounds {
+        for round in 0_usize.. {
+            if !goes_on.load(Ordering::Relaxed) {
+                break;
+            }
             let key = format!("{prefix}{}", round % 7);
             let batch = if prefix.starts_with("definitions/") { definitions() } else { Batch::derived() };
             let batch = match round % 5 {
@@ -140,10 +150,11 @@ async fn follow_to_the_end(mut follower: Follower, mut watch: Watch, prefix: &st
 }
 
 /// Starts a watcher every few moments while writes go on; each must end with the same state as the store.
-async fn check_watchers(fresh: &Fresh, prefix: &'static str, rounds: usize, resume: bool) {
-    let writer = spawn_writer(Arc::clone(&fresh.store), prefix, rounds);
+async fn check_watchers(fresh: &Fresh, prefix: &'static str, count: usize, resume: bool) {
+    let goes_on = Arc::new(AtomicBool::new(true));
+    let writer = spawn_writer(Arc::clone(&fresh.store), prefix, Arc::clone(&goes_on));
     let mut watchers = Vec::new();
-    while !writer.is_finished() && watchers.len() < 200 {
+    for _ in 0..count {
         let store = Arc::clone(&fresh.store);
         watchers.push(tokio::spawn(async move {
             let (listing, watch) = if resume {
@@ -159,8 +170,8 @@ async fn check_watchers(fresh: &Fresh, prefix: &'static str, rounds: usize, resu
         }));
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
+    goes_on.store(false, Ordering::Relaxed);
     writer.await.unwrap();
-    assert!(!watchers.is_empty());
     let now = fresh.store.list(prefix, super::super::At::Newest).await.unwrap();
     let expected = Follower::new(now);
     for watcher in watchers {
@@ -170,10 +181,10 @@ async fn check_watchers(fresh: &Fresh, prefix: &'static str, rounds: usize, resu
 }
 
 pub(crate) async fn a_watch_has_no_gap_while_writes_go_on(fresh: &Fresh) {
-    check_watchers(fresh, "definitions/live/", 150, false).await;
-    check_watchers(fresh, "definitions/resumed/", 150, true).await;
+    check_watchers(fresh, "definitions/live/", 50, false).await;
+    check_watchers(fresh, "definitions/resumed/", 50, true).await;
 }
 
 pub(crate) async fn list_and_watch_has_no_gap_for_derived_data(fresh: &Fresh) {
-    check_watchers(fresh, "derived/", 4_000, false).await;
+    check_watchers(fresh, "derived/", 100, false).await;
 }

@@ -53,15 +53,16 @@ use self::disk::{Disk, Loaded, OpenDatabase};
 use self::expiry::Expiry;
 pub use self::open::OpenError;
 use self::state::Shared;
-use self::watchers::Registration;
+use self::watchers::{RegisteredKeys, Registration};
 use self::writer::Writer;
 use super::batch::{Batch, Kind};
 use super::error::{CommitError, StoreError};
 use super::lease::LeaseId;
 use super::limits::Limits;
+use super::reach::Reach;
 use super::record::{At, Listing, Record, is_definition};
 use super::retention::{Kept, Pruned};
-use super::watch::{Queue, Watch};
+use super::watch::{KeysWatch, Queue, Watch};
 use super::{Store, metrics};
 
 /// Definitions that are changed together are written together, whatever their number: the bound is on how long others
@@ -169,6 +170,14 @@ impl Store for EmbeddedStore {
         self.limits
     }
 
+    fn reach(&self) -> Reach {
+        Reach { transaction: self.shared.lock().transaction(), cut_off_since: None }
+    }
+
+    async fn newest(&self) -> Result<Transaction, StoreError> {
+        Ok(self.shared.lock().transaction())
+    }
+
     async fn list(&self, prefix: &str, at: At) -> Result<Listing, StoreError> {
         let At::Transaction(transaction) = at else {
             return Ok(self.shared.lock().list(prefix));
@@ -208,6 +217,16 @@ impl Store for EmbeddedStore {
         let prefix = prefix.to_owned();
         let past = self.read(move |disk| disk.changes(&prefix, after, newest)).await?;
         Ok(Watch::new(past, queue, registration))
+    }
+
+    fn watch_keys(&self) -> KeysWatch {
+        let queue = Arc::<Queue>::default();
+        let keys = RegisteredKeys::new(Arc::clone(&self.shared), Arc::clone(&queue));
+        KeysWatch::new(queue, Arc::new(keys))
+    }
+
+    async fn segments(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        Ok(self.shared.lock().segments(prefix))
     }
 
     async fn journal(&self, after: Transaction, limit: usize) -> Result<Vec<JournalEntry>, StoreError> {

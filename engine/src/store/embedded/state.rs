@@ -10,7 +10,7 @@ use super::deletions::Deletions;
 use super::families::Families;
 use super::leases::Leases;
 use super::memory::{Memory, Remembered};
-use super::view::{Records, Staged, View, under};
+use super::view::{Records, Staged, View, segments, under};
 use super::watchers::{Wakeups, Watchers};
 use crate::store::batch::{Batch, Change, Precondition};
 use crate::store::error::{CommitError, StoreError};
@@ -166,6 +166,10 @@ impl State {
 
     pub(super) fn list(&self, prefix: &str) -> Listing {
         Listing { transaction: self.transaction, records: under(&self.records, prefix).cloned().collect() }
+    }
+
+    pub(super) fn segments(&self, prefix: &str) -> Vec<String> {
+        segments(&self.records, prefix)
     }
 
     /// Takes over a durable commit of definitions.

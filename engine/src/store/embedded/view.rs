@@ -32,6 +32,28 @@ pub(super) fn under<'a>(records: &'a Records, prefix: &str) -> impl Iterator<Ite
     entries_under(records, prefix).map(|(_, record)| record)
 }
 
+/// The segments that follow `prefix`, up to the next `/`, each once and sorted.
+pub(super) fn segments(records: &Records, prefix: &str) -> Vec<String> {
+    let mut segments = Vec::new();
+    let mut after = Bound::Included(prefix.to_owned());
+    let next = |after: &Bound<String>| {
+        let bounds = (after.as_ref().map(String::as_str), Bound::Unbounded);
+        records.range::<str, _>(bounds).next().map(|(key, _)| key)
+    };
+    while let Some(key) = next(&after) {
+        let Some(rest) = key.strip_prefix(prefix) else { break };
+        let segment = rest.split('/').next().unwrap_or(rest);
+        let is_whole_key = segment.len() == rest.len();
+        // the next is looked for after all that lies in this one
+        let end = [prefix, segment, if is_whole_key { "\0" } else { "0" }].concat();
+        after = Bound::Included(end);
+        segments.push(segment.to_owned());
+    }
+    segments.sort_unstable();
+    segments.dedup();
+    segments
+}
+
 fn entries_under<'a, V>(
     entries: &'a BTreeMap<Arc<str>, V>,
     prefix: &str,

@@ -1,12 +1,14 @@
 //! Who is told about a change of which key.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
 
 use super::state::Shared;
 use crate::store::error::StoreError;
 use crate::store::record::Event;
-use crate::store::watch::Queue;
+use crate::store::watch::{Queue, WatchedKeys};
 
 /// The watchers, found by the prefix they watch.
 ///
@@ -15,6 +17,8 @@ use crate::store::watch::Queue;
 #[derive(Default)]
 pub(super) struct Watchers {
     by_prefix: HashMap<Arc<str>, BTreeMap<u64, Arc<Queue>>>,
+    /// Those who watch single keys.
+    by_key: HashMap<Arc<str>, BTreeMap<u64, Arc<Queue>>>,
     /// How many watched prefixes have a length.
     lengths: BTreeMap<usize, usize>,
     registered: u64,
@@ -73,10 +77,34 @@ impl Watchers {
         }
     }
 
+    /// The number of a watcher of single keys.
+    pub(super) fn number(&mut self) -> u64 {
+        self.registered += 1;
+        self.registered
+    }
+
+    /// Gives `queue` every event of `key` from now on.
+    pub(super) fn register_key(&mut self, key: Arc<str>, number: u64, queue: &Arc<Queue>) {
+        self.by_key.entry(key).or_default().insert(number, Arc::clone(queue));
+    }
+
+    pub(super) fn unregister_key(&mut self, key: &str, number: u64) {
+        if let Some(queues) = self.by_key.get_mut(key) {
+            queues.remove(&number);
+            if queues.is_empty() {
+                self.by_key.remove(key);
+            }
+        }
+    }
+
     /// Gives the events of one commit to those who watch them.
     pub(super) fn publish(&self, events: &[Event]) -> Wakeups {
         let mut deliveries: BTreeMap<u64, (&Arc<Queue>, Vec<Event>)> = BTreeMap::new();
         for event in events {
+            for (number, queue) in self.by_key.get(&event.key).into_iter().flatten() {
+                let (_, delivery) = deliveries.entry(*number).or_insert((queue, Vec::new()));
+                delivery.push(event.clone());
+            }
             for length in self.lengths.keys() {
                 // a length within a character, or past the end, is no prefix of this key
                 let Some(prefix) = event.key.get(..*length) else {
@@ -97,14 +125,69 @@ impl Watchers {
 
     /// Ends every watch.
     pub(super) fn end(&mut self, reason: &StoreError) {
-        for queue in self.by_prefix.values().flat_map(BTreeMap::values) {
+        for queue in self.by_prefix.values().chain(self.by_key.values()).flat_map(BTreeMap::values) {
             queue.end(reason.clone());
         }
     }
 
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.by_prefix.is_empty() && self.lengths.is_empty()
+        self.by_prefix.is_empty() && self.lengths.is_empty() && self.by_key.is_empty()
+    }
+}
+
+/// The keys that one watcher watches, which are watched no longer when this is dropped.
+pub(super) struct RegisteredKeys {
+    shared: Arc<Shared>,
+    number: u64,
+    queue: Arc<Queue>,
+    keys: Mutex<HashSet<Arc<str>>>,
+}
+
+impl RegisteredKeys {
+    pub(super) fn new(shared: Arc<Shared>, queue: Arc<Queue>) -> Self {
+        let number = shared.lock().watchers().number();
+        Self { shared, number, queue, keys: Mutex::default() }
+    }
+
+    /// No code panics while it holds this lock, so a poisoned one is still whole.
+    fn keys(&self) -> MutexGuard<'_, HashSet<Arc<str>>> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl WatchedKeys for RegisteredKeys {
+    fn add(&self, key: Arc<str>) {
+        self.keys().insert(Arc::clone(&key));
+        let mut state = self.shared.lock();
+        state.watchers().register_key(Arc::clone(&key), self.number, &self.queue);
+        let event = match state.get(&key) {
+            Some(record) => Event { key, value: Some(record.value), transaction: record.transaction },
+            None => Event { key, value: None, transaction: state.transaction() },
+        };
+        self.queue.push(vec![event]);
+        drop(state);
+        self.queue.wake();
+    }
+
+    fn remove(&self, key: &str) {
+        self.keys().remove(key);
+        self.shared.lock().watchers().unregister_key(key, self.number);
+    }
+
+    async fn settle(&self) -> Result<(), StoreError> {
+        Ok(()) // what changes is in the queue before anybody can know of it
+    }
+}
+
+impl Drop for RegisteredKeys {
+    fn drop(&mut self) {
+        let keys = std::mem::take(&mut *self.keys());
+        let mut state = self.shared.lock();
+        for key in keys {
+            state.watchers().unregister_key(&key, self.number);
+        }
     }
 }
 

@@ -232,11 +232,12 @@ impl Group {
                 remembered.push(new);
             }
         }
-        let (author, operation) = match batch.kind {
-            Kind::Definitions { author, operation } => (author, operation),
-            Kind::Derived => (String::new(), String::new()),
+        let (author, operation, committed_at_ms) = match batch.kind {
+            Kind::Definitions { author, operation, committed_at_ms } => (author, operation, committed_at_ms),
+            Kind::Derived => (String::new(), String::new(), None),
         };
-        let entry = JournalEntry { transaction, committed_at_ms: self.now_ms, author, operation, changes };
+        let committed_at_ms = committed_at_ms.unwrap_or(self.now_ms);
+        let entry = JournalEntry { transaction, committed_at_ms, author, operation, changes };
         self.commits.push(Commit { entry, events, remembered });
         self.transaction = transaction;
         Ok(transaction)

@@ -8,8 +8,10 @@ use legation_proto::v1::JournalEntry;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::model::{Metadata, Spec};
-use crate::store::{EmbeddedStore, Kept, LeaseId, Limits, Listing, Pruned, Watch};
+use crate::membership::{Member, Members};
+use crate::model::{Definition, Metadata, Spec};
+use crate::settings::Role;
+use crate::store::{At, EmbeddedStore, Kept, KeysWatch, LeaseId, Limits, Listing, Pruned, Reach, Record};
 use crate::transformer::linter::{Found, FoundByMesh};
 
 /// A store that takes fragments, but refuses some batches of them.
@@ -23,6 +25,14 @@ struct Refusing {
 impl Store for Refusing {
     fn limits(&self) -> Limits {
         self.store.limits()
+    }
+
+    fn reach(&self) -> Reach {
+        self.store.reach()
+    }
+
+    async fn newest(&self) -> Result<Transaction, StoreError> {
+        self.store.newest().await
     }
 
     async fn list(&self, prefix: &str, at: At) -> Result<Listing, StoreError> {
@@ -47,6 +57,14 @@ impl Store for Refusing {
 
     async fn watch(&self, prefix: &str, after: Transaction) -> Result<Watch, StoreError> {
         self.store.watch(prefix, after).await
+    }
+
+    fn watch_keys(&self) -> KeysWatch {
+        self.store.watch_keys()
+    }
+
+    async fn segments(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        self.store.segments(prefix).await
     }
 
     async fn journal(&self, after: Transaction, limit: usize) -> Result<Vec<JournalEntry>, StoreError> {
@@ -109,10 +127,16 @@ impl Setup {
         Self { store, passes, changes, done, _directory: directory }
     }
 
+    /// A pass over all meshes.
+    async fn pass_over_all(&mut self) {
+        self.passes.survey().await.unwrap();
+        self.passes.pass_over(self.passes.meshes.keys().cloned().collect()).await;
+    }
+
     /// A pass over what changed since the last call.
-    async fn pass_after_changes(&mut self) -> Transaction {
+    async fn pass_after_changes(&mut self) {
         let events = self.changes.next().await.unwrap();
-        self.passes.pass_after(events).await.unwrap()
+        self.passes.pass_after(events).await;
     }
 
     async fn define(&self, id: ResourceId, spec: Value) -> Transaction {
@@ -155,10 +179,10 @@ async fn a_large_mesh_comes_and_goes() {
     for number in 0..count {
         setup.define(ResourceId::virtual_node("m", number.to_string()), json!({})).await;
     }
-    setup.passes.pass_over_all().await.unwrap();
+    setup.pass_over_all().await;
     assert_eq!(setup.derived().await.len(), count + 1, "the fragments and the mark");
     setup.delete_mesh().await;
-    setup.passes.pass_over_all().await.unwrap();
+    setup.pass_over_all().await;
     assert_eq!(setup.derived().await, HashMap::new());
 }
 
@@ -167,9 +191,9 @@ async fn a_pass_that_changes_nothing_writes_nothing() {
     let mut setup = Setup::new().await;
     setup.define(ResourceId::mesh("m"), json!({})).await;
     setup.define(ResourceId::virtual_node("m", "n"), json!({})).await;
-    setup.passes.pass_over_all().await.unwrap();
+    setup.pass_over_all().await;
     let (_, mut watch) = setup.store.list_and_watch(keys::DERIVED).await.unwrap();
-    setup.passes.pass_over_all().await.unwrap();
+    setup.pass_over_all().await;
     let event = tokio::time::timeout(Duration::from_millis(100), watch.next()).await;
     assert!(event.is_err(), "{event:?}");
 }
@@ -177,17 +201,17 @@ async fn a_pass_that_changes_nothing_writes_nothing() {
 #[tokio::test]
 async fn a_mesh_comes_and_goes_by_what_changed() {
     let mut setup = Setup::new().await;
-    setup.passes.pass_over_all().await.unwrap();
+    setup.pass_over_all().await;
     setup.define(ResourceId::mesh("m"), json!({})).await;
     let defined = setup.define(ResourceId::virtual_node("m", "n"), json!({})).await;
-    assert_eq!(setup.pass_after_changes().await, defined);
+    setup.pass_after_changes().await;
     let derived = setup.derived().await;
     assert_eq!(derived.len(), 2, "the fragment and the mark");
     assert_eq!(derived[keys::transformed("m").as_str()], defined.to_string());
     setup.delete_mesh().await;
     setup.pass_after_changes().await;
     assert_eq!(setup.derived().await, HashMap::new());
-    assert!(setup.passes.meshes.is_empty() && setup.passes.known.is_empty());
+    assert!(setup.passes.meshes.is_empty());
     let again = setup.define(ResourceId::mesh("m"), json!({})).await;
     setup.pass_after_changes().await;
     assert_eq!(setup.derived().await[keys::transformed("m").as_str()], again.to_string());
@@ -200,7 +224,7 @@ async fn a_change_is_no_reason_to_look_at_other_meshes_and_the_clock_is() {
         setup.define(ResourceId::mesh(mesh), json!({})).await;
         setup.define(ResourceId::virtual_node(mesh, "n"), json!({})).await;
     }
-    setup.passes.pass_over_all().await.unwrap();
+    setup.pass_over_all().await;
     setup.changes.next().await.unwrap();
     let whole = setup.derived().await;
     let lost: Vec<Arc<str>> = whole.keys().filter(|key| key.contains("/virtualNode/")).cloned().collect();
@@ -215,7 +239,7 @@ async fn a_change_is_no_reason_to_look_at_other_meshes_and_the_clock_is() {
     let derived = setup.derived().await;
     assert!(derived.contains_key(key("changed").as_str()));
     assert!(!derived.contains_key(key("other").as_str()));
-    setup.passes.pass_over_all().await.unwrap();
+    setup.pass_over_all().await;
     let derived = setup.derived().await;
     assert_eq!(derived[key("other").as_str()], whole[key("other").as_str()]);
 }
@@ -226,16 +250,17 @@ async fn a_mesh_of_which_nothing_is_known_is_made_anew_with_its_next_change() {
     let mut setup = Setup::new().await;
     setup.define(ResourceId::mesh("m"), json!({})).await;
     setup.define(ResourceId::virtual_node("m", "lost"), json!({})).await;
-    setup.passes.pass_over_all().await.unwrap();
+    setup.pass_over_all().await;
     setup.changes.next().await.unwrap();
     let lost = keys::fragment(&FragmentKey { kind: FragmentKind::VirtualNode, ..service("m", "lost") });
     setup.store.commit(Batch::derived().delete(lost.as_str())).await.unwrap();
     setup.passes.mesh(&"m".into()).made = None;
     let defined = setup.define(ResourceId::virtual_node("m", "n"), json!({})).await;
-    assert_eq!(setup.pass_after_changes().await, defined);
+    setup.pass_after_changes().await;
     let derived = setup.derived().await;
     assert!(derived.contains_key(lost.as_str()));
     assert_eq!(derived.len(), 3, "the fragments and the mark");
+    assert_eq!(derived[keys::transformed("m").as_str()], defined.to_string());
 }
 
 #[tokio::test]
@@ -244,18 +269,18 @@ async fn a_change_that_nobody_told_of_is_seen_in_time() {
     setup.define(ResourceId::mesh("m"), json!({})).await;
     setup.define(ResourceId::virtual_node("m", "n"), json!({})).await;
     setup.define(ResourceId::virtual_node("m", "gone"), json!({})).await;
-    setup.passes.pass_over_all().await.unwrap();
+    setup.pass_over_all().await;
     let before = setup.derived().await;
     let listener = json!({"listeners": [{"portMapping": {"port": 80, "protocol": "http"}}]});
-    let defined = setup.define(ResourceId::virtual_node("m", "n"), listener).await;
+    setup.define(ResourceId::virtual_node("m", "n"), listener).await;
     let delete = Batch::definitions("test", "Delete").delete(ResourceId::virtual_node("m", "gone").key());
-    setup.store.commit(delete).await.unwrap();
-    setup.passes.pass_over_all().await.unwrap();
+    let deleted = setup.store.commit(delete).await.unwrap();
+    setup.pass_over_all().await;
     let after = setup.derived().await;
     assert_eq!((before.len(), after.len()), (3, 2));
     let key = keys::fragment(&FragmentKey { kind: FragmentKind::VirtualNode, ..service("m", "n") });
     assert_ne!(before[key.as_str()], after[key.as_str()]);
-    assert_eq!(after[keys::transformed("m").as_str()], defined.to_string());
+    assert_eq!(after[keys::transformed("m").as_str()], deleted.to_string(), "deletions are changes");
 }
 
 #[tokio::test]
@@ -285,13 +310,13 @@ async fn what_cannot_be_made_keeps_its_last_good_fragment() {
     setup.define(ResourceId::virtual_node("m", "n"), listener).await;
     setup.define(ResourceId::virtual_service("m", "good"), service_with_provider("n")).await;
     setup.define(ResourceId::virtual_service("m", "bad"), service_with_provider("n")).await;
-    setup.passes.pass_over_all().await.unwrap();
+    setup.pass_over_all().await;
     let before = setup.derived().await;
 
     setup.define(ResourceId::virtual_service("m", "bad"), service_with_provider("gone")).await;
     setup.define(ResourceId::mesh("m"), json!({"egressFilter": {"type": "ALLOW_ALL"}})).await;
     setup.changes.next().await.unwrap();
-    setup.passes.pass_over_all().await.unwrap();
+    setup.pass_over_all().await;
     let after = setup.derived().await;
     let key = |name| Arc::from(keys::fragment(&service("m", name)));
     assert_eq!(before.get(&key("bad")), after.get(&key("bad")));
@@ -374,4 +399,183 @@ async fn what_is_found_follows_the_passes() {
     store.commit(delete).await.unwrap();
     assert_eq!(found(&mut receiver).await, Vec::<String>::new());
     running.abort();
+}
+
+/// Two transformers on one store; each believes what it is told of who is alive.
+struct Two {
+    setup: Setup,
+    told: [watch::Sender<Arc<Members>>; 2],
+    hosts: [Passes; 2],
+}
+
+const NAMES: [&str; 2] = ["a", "b"];
+
+fn alive(names: &[&str]) -> Arc<Members> {
+    let member = |name: &&str| Member {
+        id: (*name).into(),
+        roles: vec![Role::Transformer],
+        version: String::new(),
+        admin: ([127, 0, 0, 1], 1).into(),
+        xds: None,
+        api: None,
+        started_at_ms: 0,
+    };
+    Arc::new(names.iter().map(member).collect())
+}
+
+impl Two {
+    /// They know of each other, and of these meshes, each of which has a node.
+    async fn new(meshes: &[String]) -> Self {
+        let setup = Setup::new().await;
+        for mesh in meshes {
+            setup.define(ResourceId::mesh(mesh), json!({})).await;
+            setup.define(ResourceId::virtual_node(mesh, "n"), json!({})).await;
+        }
+        let told = NAMES.map(|_| watch::channel(alive(&NAMES)).0);
+        let passes = |index: usize| {
+            let (passes, _) = Passes::new(Arc::clone(&setup.store), Workers::start(1).unwrap());
+            passes.with_share(Sharing::new(NAMES[index].into(), told[index].subscribe()))
+        };
+        let hosts = [passes(0), passes(1)];
+        Self { setup, told, hosts }
+    }
+
+    /// A pass of this one over all that it believes to be its share.
+    async fn pass(&mut self, index: usize) {
+        let host = &mut self.hosts[index];
+        host.survey().await.unwrap();
+        host.pass_over(host.meshes.keys().cloned().collect()).await;
+    }
+
+    fn meshes_of(&self, index: usize) -> BTreeSet<Arc<str>> {
+        self.hosts[index].meshes.keys().cloned().collect()
+    }
+
+    /// The ports of the listeners in the fragment of the node of a mesh.
+    async fn has_port(&self, mesh: &str, port: u16) -> bool {
+        let key = FragmentKey { kind: FragmentKind::VirtualNode, ..service(mesh, "n") };
+        let derived = self.setup.derived().await;
+        String::from_utf8_lossy(&derived[keys::fragment(&key).as_str()]).contains(&format!("http_{port}"))
+    }
+
+    async fn listen_at(&self, mesh: &str, port: u16) -> Vec<Event> {
+        let listener = json!({"listeners": [{"portMapping": {"port": port, "protocol": "http"}}]});
+        let id = ResourceId::virtual_node(mesh, "n");
+        let key: Arc<str> = id.key().into();
+        self.setup.define(id, listener).await;
+        let Record { value, transaction, .. } = self.setup.store.get(&key).await.unwrap().unwrap();
+        vec![Event { key, value: Some(value), transaction }]
+    }
+}
+
+#[tokio::test]
+async fn hosts_divide_the_meshes_and_take_over_those_of_one_that_goes() {
+    let meshes: Vec<String> = (0..20).map(|number| format!("m{number}")).collect();
+    let mut two = Two::new(&meshes).await;
+    two.pass(0).await;
+    two.pass(1).await;
+    let [of_a, of_b] = [two.meshes_of(0), two.meshes_of(1)];
+    assert!(of_a.is_disjoint(&of_b) && of_a.len() + of_b.len() == 20 && !of_a.is_empty() && !of_b.is_empty());
+    let derived = two.setup.derived().await;
+    assert_eq!(derived.len(), 60, "a fragment, a mark and a claim each");
+
+    two.told[1].send_replace(alive(&["b"]));
+    two.pass(1).await;
+    assert_eq!(two.meshes_of(1).len(), 20);
+    let after = two.setup.derived().await;
+    for (key, value) in &derived {
+        let is_claim = key.starts_with(keys::OWNERS);
+        assert_eq!(after[key] != *value, is_claim && of_a.iter().any(|mesh| key.ends_with(&**mesh)), "{key}");
+    }
+    two.told[1].send_replace(alive(&NAMES));
+    two.pass(1).await;
+    assert_eq!(two.meshes_of(1), of_b, "and leave them to one that comes");
+}
+
+#[tokio::test]
+async fn one_that_was_taken_for_dead_writes_no_more() {
+    let mut two = Two::new(&["m".to_owned()]).await;
+    // each believes that it is alone
+    two.told[0].send_replace(alive(&["a"]));
+    two.told[1].send_replace(alive(&["b"]));
+    two.pass(0).await;
+    let late = two.listen_at("m", 81).await;
+    two.listen_at("m", 82).await;
+    two.pass(1).await;
+    assert!(two.has_port("m", 82).await);
+    let before = two.setup.derived().await;
+
+    two.hosts[0].pass_after(late).await;
+    assert_eq!(two.setup.derived().await, before, "what it made of old definitions is not written");
+    assert!(two.hosts[0].meshes["m"].is_behind, "and it knows that it is behind");
+
+    // if it still believes so it takes the mesh again, with definitions as they are now
+    two.pass(0).await;
+    assert!(two.has_port("m", 82).await);
+    let newest = two.listen_at("m", 83).await;
+    two.hosts[1].pass_after(newest.clone()).await;
+    assert!(two.has_port("m", 82).await, "now the other writes no more");
+    two.hosts[0].pass_after(newest).await;
+    assert!(two.has_port("m", 83).await);
+}
+
+#[tokio::test]
+async fn what_was_deleted_while_nobody_looked_is_in_the_mark() {
+    let mut two = Two::new(&["m".to_owned()]).await;
+    two.told[0].send_replace(alive(&["a"]));
+    two.told[1].send_replace(alive(&["b"]));
+    two.pass(0).await;
+    let id = ResourceId::virtual_node("m", "n");
+    let deleted =
+        two.setup.store.commit(Batch::definitions("test", "Delete").delete(id.key())).await.unwrap();
+    two.pass(1).await;
+    let derived = two.setup.derived().await;
+    assert_eq!(derived[keys::transformed("m").as_str()], deleted.to_string());
+    assert_eq!(derived.len(), 2, "the mark and the claim");
+    let before = derived;
+    two.pass(1).await;
+    assert_eq!(two.setup.derived().await, before, "and nothing is written again");
+}
+
+#[tokio::test]
+async fn a_mesh_that_goes_leaves_no_claim() {
+    let mut two = Two::new(&["m".to_owned()]).await;
+    two.told[0].send_replace(alive(&["a"]));
+    two.pass(0).await;
+    two.setup.delete_mesh().await;
+    two.pass(0).await;
+    assert_eq!(two.setup.derived().await, HashMap::new());
+    assert!(two.hosts[0].meshes.is_empty());
+}
+
+#[tokio::test]
+async fn one_fragment_that_the_store_does_not_take_harms_only_itself() {
+    let mut setup = Setup::new().await;
+    setup.define(ResourceId::mesh("m"), json!({})).await;
+    setup.define(ResourceId::virtual_node("m", "good"), json!({})).await;
+    let listener = |port| json!({"portMapping": {"port": port, "protocol": "http"}});
+    let listeners: Vec<Value> = (1..3000).map(listener).collect();
+    setup.define(ResourceId::virtual_node("m", "large"), json!({"listeners": listeners})).await;
+    setup.pass_over_all().await;
+    let problems = setup.passes.meshes["m"].problems();
+    let told: Vec<String> = problems.iter().map(|(key, error)| format!("{key}: {error}")).collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("large") && told[0].contains("and the store takes"), "{told:?}");
+    assert_eq!(setup.derived().await.len(), 2, "the other fragment and the mark");
+}
+
+#[test]
+fn what_is_written_is_divided_by_number_and_size() {
+    let limits = Limits { changes: 3, batch_bytes: CLAIM_BYTES_MAX + 100, ..Limits::default() };
+    let check = |sizes: &[usize], expected: &[usize]| {
+        let change =
+            |size: &usize| (Arc::from("k"), size.checked_sub(1).map(|size| Bytes::from(vec![0; size])));
+        let parts = parts(sizes.iter().map(change).collect(), &limits);
+        assert_eq!(parts.iter().map(Vec::len).collect::<Vec<_>>(), expected, "{sizes:?}");
+    };
+    check(&[], &[]);
+    check(&[1, 1, 1, 1], &[3, 1]);
+    check(&[50, 50, 1], &[2, 1]);
+    check(&[101, 1, 99], &[1, 2]);
+    check(&[0, 0, 0, 0, 0, 0, 0], &[3, 3, 1]);
 }

@@ -12,7 +12,7 @@ use super::fixture::{MESH, definition};
 use super::properties::{definitions, name, spec};
 use crate::model::{Definition, Kind, ResourceId, Spec};
 use crate::transformer::definitions::MeshDefinitions;
-use crate::transformer::mesh::{Mesh, make};
+use crate::transformer::mesh::{Made, Mesh, make};
 use crate::transformer::transform::{TransformError, transform};
 
 /// A resource, and what it is from now on; it is deleted if this is nothing.
@@ -79,7 +79,7 @@ fn make_after(
     let orders = mesh.orders(mesh.dependents(&ids));
     let deliveries = orders.chunks(3).flat_map(|part| make(mesh.definitions(), part.to_vec())).collect();
     let mut made = mesh.made.take().unwrap();
-    let written = mesh.take_in(&mut made, deliveries);
+    let written = mesh.take_in(&mut made, deliveries, usize::MAX);
     mesh.made = Some(made);
     written
 }
@@ -95,6 +95,7 @@ proptest! {
         let first = first.into_definitions().into_iter();
         let first = first.map(|definition| (definition.id.clone(), Some(definition))).collect();
         let mut mesh = Mesh::new(MESH.into());
+        mesh.made = Some(Made::default());
         let mut model = Model::default();
         let mut written: BTreeMap<FragmentKey, Bytes> = BTreeMap::new();
         for (transaction, changes) in (1..).zip(std::iter::once(first).chain(changes)) {

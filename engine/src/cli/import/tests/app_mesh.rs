@@ -180,6 +180,24 @@ fn what_is_left_out() {
 }
 
 #[test]
+fn what_has_a_misspelled_name_is_no_mesh() {
+    let node = r#"{"meshName": "m", "virtualNodName": "n", "spec": {}}"#;
+    check(
+        &[],
+        &[("node.json", node), ("mesh.json", r#"{"meshName": "o", "spec": {}}"#)],
+        expect![[r#"
+        # mesh.json
+        meshName: o
+        spec: {}
+        ! left out node.json: virtualNodName: is nothing that a resource has
+        ! left out node.json: may be something in the mesh, and is not taken for the mesh
+        ! 1 written, 2 left out, 0 that the API would refuse
+        exit code 1
+    "#]],
+    );
+}
+
+#[test]
 fn the_mesh_may_be_named_on_the_command_line() {
     let node = r#"{"spec": {}, "virtualNodeName": "n"}"#;
     let route = r#"{"routeName": "x", "virtualRouterName": "r", "spec": {"httpRoute": {"match": {"prefix": "/"}, "action": {"weightedTargets": [{"virtualNode": "n", "weight": 1}]}}}}"#;
