@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 
 use super::client::{self, Method, Timeouts};
-use super::host::{host_json, member_json};
+use super::host::member_json;
 use super::status::FINDINGS_MAX;
 use super::wait::WaitFor;
 use super::{Admin, status as mine};
@@ -26,7 +26,7 @@ const ASKED_AT_ONCE: usize = 64;
 pub(super) async fn hosts(State(admin): State<Admin>) -> Response {
     let members = admin.members();
     let mut hosts = Vec::new();
-    for (member, answer) in admin.ask_all(members, "/host", Duration::ZERO).await {
+    for (member, answer) in ask_all(members, "/host", Duration::ZERO).await {
         hosts.push(answer.unwrap_or_else(|error| {
             let mut host = member_json(&member);
             host["error"] = error.into();
@@ -49,7 +49,7 @@ pub(super) async fn status(State(admin): State<Admin>) -> Response {
     let reached = admin.store.reach().transaction;
     let (mut envoys, mut findings, mut hosts) = (Vec::new(), Vec::new(), Vec::new());
     let (mut count, mut transaction, mut now) = (0, reached, Value::Null);
-    for (member, answer) in admin.ask_all(admin.members(), "/status", Duration::ZERO).await {
+    for (member, answer) in ask_all(admin.members(), "/status", Duration::ZERO).await {
         let mut answer = match answer {
             Ok(answer) => answer,
             Err(error) => {
@@ -93,7 +93,7 @@ pub(super) async fn wait(State(admin): State<Admin>, Query(wait_for): Query<Wait
     if done {
         let left = waiting.left();
         let path = format!("/wait?transaction={transaction}&timeoutMs={}", left.as_millis());
-        for (member, answer) in admin.ask_all(admin.members(), &path, left).await {
+        for (member, answer) in ask_all(admin.members(), &path, left).await {
             match answer {
                 Ok(mut answer) => {
                     let is_done = answer["done"] == true;
@@ -135,28 +135,25 @@ impl Admin {
         members
     }
 
-    /// Asks hosts, in the order in which they are given; each answers, or it is told why not.
-    async fn ask_all(
-        &self,
-        members: Vec<Member>,
-        path: &str,
-        patience: Duration,
-    ) -> Vec<(Member, Result<Value, String>)> {
-        let questions = members.into_iter().map(|member| async move {
-            if member.id == self.me.id && path == "/host" {
-                return (member, Ok(host_json(self)));
-            }
-            let url = format!("http://{}{path}", member.admin);
-            let asked = spawn_blocking(move || client::ask(Method::Get, &url, TIMEOUTS.with(patience))).await;
-            let answer = match asked {
-                Ok(Ok(answer)) => Ok(answer),
-                Ok(Err(error)) => Err(error.to_string()),
-                Err(error) => Err(error.to_string()),
-            };
-            (member, answer)
-        });
-        stream::iter(questions).buffered(ASKED_AT_ONCE).collect().await
-    }
+}
+
+/// Asks hosts, in the order in which they are given; each answers, or it is told why not.
+pub(super) async fn ask_all(
+    members: Vec<Member>,
+    path: &str,
+    patience: Duration,
+) -> Vec<(Member, Result<Value, String>)> {
+    let questions = members.into_iter().map(|member| async move {
+        let url = format!("http://{}{path}", member.admin);
+        let asked = spawn_blocking(move || client::ask(Method::Get, &url, TIMEOUTS.with(patience))).await;
+        let answer = match asked {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        (member, answer)
+    });
+    stream::iter(questions).buffered(ASKED_AT_ONCE).collect().await
 }
 
 fn take_all(list: &mut Value) -> Vec<Value> {

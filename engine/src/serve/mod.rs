@@ -22,7 +22,8 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::process::Process;
-use crate::admin::{self, Admin};
+use crate::admin::{self, Admin, ConnectedEverywhere, ConnectedHere};
+use crate::frontend::ConnectedEnvoys;
 use crate::http_server::Versions;
 use crate::management::server;
 use crate::settings::{Role, ServeSettings, StoreSettings};
@@ -115,9 +116,12 @@ pub async fn serve(settings: ServeSettings) -> Result<(), ServeError> {
         None => None,
     };
     if let Some(listener) = api {
-        let fleet =
-            management.as_ref().filter(|_| hosts.is_none()).map(|management| Arc::clone(&management.fleet));
-        frontend::start(&mut process, &store, guard, fleet, listener);
+        let connected: Option<Arc<dyn ConnectedEnvoys>> = match (&hosts, &management) {
+            (Some(hosts), _) => Some(Arc::new(ConnectedEverywhere(hosts.clone()))),
+            (None, Some(management)) => Some(Arc::new(ConnectedHere(Arc::clone(&management.fleet)))),
+            (None, None) => None,
+        };
+        frontend::start(&mut process, &store, guard, connected, listener);
     }
     let admin_router = admin::router(Admin {
         me,
