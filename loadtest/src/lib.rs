@@ -29,6 +29,7 @@ pub mod machine;
 pub mod mesh;
 pub mod open_files;
 pub mod progress;
+pub mod rebalance;
 pub mod record;
 pub mod report;
 pub mod run;
