@@ -9,13 +9,16 @@ pub(super) type Micros = u64;
 /// A second.
 pub(super) const SECOND: Micros = 1_000_000;
 
+/// What is sorted at a time.
+const SLOT: Micros = SECOND / 16;
+
 /// Events by time; those of the same time in the order in which they were added.
 ///
-/// Nearly a million ends of lives wait at a time, most of them far away: they lie unsorted in the second that they belong to
-/// until it begins.
+/// Nearly a million ends of lives wait at a time, most of them far away: they lie unsorted in the sixteenth of a second that
+/// they belong to until it begins.
 #[derive(Debug)]
 pub(super) struct Agenda<E> {
-    second: usize,
+    slot: usize,
     near: BinaryHeap<Reverse<Entry<E>>>,
     far: Vec<Vec<Entry<E>>>,
     added: u64,
@@ -29,7 +32,7 @@ struct Entry<E> {
 
 impl<E> Default for Agenda<E> {
     fn default() -> Self {
-        Self { second: 0, near: BinaryHeap::new(), far: Vec::new(), added: 0 }
+        Self { slot: 0, near: BinaryHeap::new(), far: Vec::new(), added: 0 }
     }
 }
 
@@ -38,22 +41,22 @@ impl<E> Agenda<E> {
     pub(super) fn add(&mut self, at: Micros, event: E) {
         let entry = Entry { key: (at, self.added), event };
         self.added += 1;
-        let second = second_of(at);
-        if second <= self.second {
+        let slot = slot_of(at);
+        if slot <= self.slot {
             self.near.push(Reverse(entry));
             return;
         }
-        if self.far.len() <= second {
-            self.far.resize_with(second + 1, Vec::new);
+        if self.far.len() <= slot {
+            self.far.resize_with(slot + 1, Vec::new);
         }
-        self.far[second].push(entry);
+        self.far[slot].push(entry);
     }
 
     /// Takes the next event that is before `end`.
     pub(super) fn next(&mut self, end: Micros) -> Option<(Micros, E)> {
-        while self.near.is_empty() && self.second < second_of(end) {
-            self.second += 1;
-            let begun = self.far.get_mut(self.second).map(std::mem::take).unwrap_or_default();
+        while self.near.is_empty() && self.slot < slot_of(end) {
+            self.slot += 1;
+            let begun = self.far.get_mut(self.slot).map(std::mem::take).unwrap_or_default();
             self.near.extend(begun.into_iter().map(Reverse));
         }
         if self.near.peek()?.0.key.0 >= end {
@@ -63,8 +66,8 @@ impl<E> Agenda<E> {
     }
 }
 
-fn second_of(at: Micros) -> usize {
-    usize::try_from(at / SECOND).unwrap_or(usize::MAX)
+fn slot_of(at: Micros) -> usize {
+    usize::try_from(at / SLOT).unwrap_or(usize::MAX)
 }
 
 impl<E> PartialEq for Entry<E> {

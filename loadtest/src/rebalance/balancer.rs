@@ -4,7 +4,7 @@ use fastrand::Rng;
 
 use super::agenda::Micros;
 use super::ranking::Ranking;
-use super::settings::{Balancing, CHECKS_FAILED_MAX, EJECTION};
+use super::settings::{Balancing, CHECKS_FAILED_MAX, EJECTION, UPDATE_INTERVAL};
 
 /// What a balancer knows of its hosts. It counts the connections that it has established itself.
 #[derive(Debug)]
@@ -16,6 +16,7 @@ pub(super) struct Balancer {
     /// Those that may be chosen, in the order of their numbers.
     candidates: Vec<usize>,
     candidates_changed: bool,
+    candidates_found_at: Option<Micros>,
     ranking: Ranking,
     last: usize,
 }
@@ -41,6 +42,7 @@ impl Balancer {
             ejected: 0,
             candidates: Vec::new(),
             candidates_changed: true,
+            candidates_found_at: None,
             ranking: Ranking::default(),
             last: 0,
         }
@@ -51,6 +53,17 @@ impl Balancer {
         if !self.hosts[host].is_known {
             self.hosts[host].is_known = true;
             self.known += 1;
+            self.candidates_changed = true;
+        }
+    }
+
+    /// A host is no more.
+    pub(super) fn remove(&mut self, host: usize) {
+        let seen = &mut self.hosts[host];
+        if seen.is_known {
+            self.known -= 1;
+            self.ejected -= usize::from(seen.ejected_until.is_some());
+            *seen = Seen { connections: seen.connections, view: seen.view, ..Seen::default() };
             self.candidates_changed = true;
         }
     }
@@ -112,9 +125,10 @@ impl Balancer {
     }
 
     /// The host of the next connection.
-    pub(super) fn choose(&mut self, chance: &mut Rng) -> Option<usize> {
-        if self.candidates_changed {
+    pub(super) fn choose(&mut self, chance: &mut Rng, now: Micros) -> Option<usize> {
+        if self.candidates_changed && self.candidates_found_at.is_none_or(|at| now >= at + UPDATE_INTERVAL) {
             self.find_candidates();
+            self.candidates_found_at = Some(now);
         }
         let count = self.candidates.len();
         if count == 0 {
@@ -169,7 +183,8 @@ mod tests {
 
     fn chosen(balancer: &mut Balancer, times: usize) -> Vec<usize> {
         let mut chance = Rng::with_seed(1);
-        (0..times).filter_map(|_| balancer.choose(&mut chance)).collect()
+        balancer.candidates_found_at = None;
+        (0..times).filter_map(|_| balancer.choose(&mut chance, 0)).collect()
     }
 
     #[test]
@@ -214,5 +229,9 @@ mod tests {
             (0..2).for_each(|_| balancer.checked(host, false, 0));
         }
         assert_eq!(chosen(&mut balancer, 3), [1, 2, 0], "none is ready");
+        balancer.remove(2);
+        assert_eq!(chosen(&mut balancer, 3), [1, 0, 1], "it is not known");
+        (0..2).for_each(|host| balancer.remove(host));
+        assert_eq!(chosen(&mut balancer, 3), Vec::<usize>::new());
     }
 }

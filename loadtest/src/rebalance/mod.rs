@@ -19,8 +19,13 @@ mod ranking;
 pub mod scenario;
 pub mod settings;
 mod tally;
+#[cfg(test)]
+mod tests;
 mod world;
 
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, available_parallelism};
 use std::time::Duration;
 
 use anyhow::ensure;
@@ -79,7 +84,7 @@ pub struct Rebalance {
 }
 
 impl Rebalance {
-    /// Runs the scenarios, one after the other.
+    /// Runs the scenarios, as many at a time as there are CPUs: they know nothing of each other.
     pub fn run(&self) -> anyhow::Result<Vec<Outcome>> {
         ensure!(self.hosts >= 10, "--hosts: give at least 10");
         ensure!(
@@ -93,12 +98,23 @@ impl Rebalance {
         ensure!(self.hosts <= 100_000 && self.hosts * self.max_envoys <= 20_000_000, "that is too many");
         let runs = self.runs();
         let progress = Progress::new(!self.quiet, "simulating", runs.len() as u64);
-        let run = |(scenario, balancing): (Scenario, Balancing)| {
-            let outcome = scenario.run(&self.settings(balancing));
-            progress.step();
-            outcome
+        let next = AtomicUsize::new(0);
+        let outcomes: Vec<OnceLock<Outcome>> = runs.iter().map(|_| OnceLock::new()).collect();
+        let work = || {
+            while let Some((number, &(scenario, balancing))) = Some(next.fetch_add(1, Ordering::Relaxed))
+                .and_then(|number| Some((number, runs.get(number)?)))
+            {
+                outcomes[number].get_or_init(|| scenario.run(&self.settings(balancing)));
+                progress.step();
+            }
         };
-        Ok(runs.into_iter().map(run).collect())
+        let threads = available_parallelism().map_or(1, usize::from).min(runs.len());
+        thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(work);
+            }
+        });
+        Ok(outcomes.into_iter().filter_map(OnceLock::into_inner).collect())
     }
 
     /// The command that repeats it.

@@ -37,6 +37,8 @@ pub(super) const CHECKS_FAILED_MAX: u8 = 2;
 pub(super) const CONNECT_TIMEOUT: Micros = 1_000_000;
 pub(super) const CONNECT_ATTEMPTS: u8 = 3;
 pub(super) const EJECTION: Micros = 2_000_000;
+/// How often it chooses among other hosts because some have become ready, or no longer are. An assumption.
+pub(super) const UPDATE_INTERVAL: Micros = 10_000;
 
 /// How long an Envoy waits for its connection to the balancer: `legation bootstrap`.
 pub(super) const ENVOY_CONNECT_TIMEOUT: Micros = 5_000_000;
@@ -125,6 +127,11 @@ impl Balancing {
     /// How often it takes a look at the hosts, if it does not see them all the time.
     pub(super) fn staleness(self) -> Option<Micros> {
         matches!(self, Self::LeastStale | Self::TwoChoicesStale).then_some(1_000_000)
+    }
+
+    /// Whether it may be used for a fleet: not where all go to the same host until it is looked at again.
+    pub(super) fn is_sound(self) -> bool {
+        self != Self::LeastStale
     }
 
     /// Whether it goes by connections.

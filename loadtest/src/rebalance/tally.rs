@@ -58,8 +58,6 @@ pub(super) struct Tally {
     pub(super) returns: Vec<Return>,
     /// How often an Envoy was cut off by an incident.
     pub(super) cuts: u64,
-    /// When hosts were started last.
-    pub(super) started_at: Option<Micros>,
     away: usize,
     instant: (Micros, u32),
 }
@@ -111,10 +109,6 @@ impl Tally {
         self.away -= 1;
         self.second(now).opened += 1;
         self.returns.extend(cut_for.map(|after| Return { after, attempts }));
-    }
-
-    pub(super) fn started(&mut self, now: Micros) {
-        self.started_at = Some(now);
     }
 
     /// At the end of a second.

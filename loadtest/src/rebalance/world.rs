@@ -32,6 +32,8 @@ const CONSTANT_PAUSE: Micros = SECOND / 2;
 pub(super) enum Incident {
     /// The machines of these hosts die, and all their connections at once.
     Die(Vec<usize>),
+    /// The balancer is told that these hosts are no more.
+    Forget(Vec<usize>),
     /// These hosts have been started, and serve.
     Start(Vec<usize>),
     /// These hosts are told to end: they accept nobody, and send away one Envoy after the other.
@@ -275,7 +277,7 @@ impl World {
     }
 
     fn choose(&mut self, envoy: usize, tried: u8) {
-        match self.balancer.choose(&mut self.chance) {
+        match self.balancer.choose(&mut self.chance, self.now) {
             Some(host) => {
                 let connection = self.envoys[envoy].connection;
                 self.agenda.add(self.now + LATENCY, Event::Arrive(envoy, connection, tried, host));
@@ -414,12 +416,12 @@ impl World {
                 }
                 self.cut(|host| is_dead[host]);
             }
+            Incident::Forget(hosts) => hosts.iter().for_each(|&host| self.balancer.remove(host)),
             Incident::Start(hosts) => {
                 for &host in hosts {
                     self.hosts[host].standing = Standing::Up;
                     self.balancer.add(host);
                 }
-                self.tally.started(self.now);
             }
             Incident::Leave(hosts) => hosts.iter().for_each(|&host| self.leave(host)),
             Incident::BalancerEnds => {

@@ -16,7 +16,7 @@ pub(super) const FIGURES: [Figure; 17] = [
     ("attempts of one that is back: mean, most", |one| {
         recovery(one, |recovery| format!("{}, {}", digits(recovery.attempts), recovery.attempts_max))
     }),
-    ("no host a tenth below the mean after", |one| {
+    ("no host below its share after", |one| {
         one.fair_share_after.map_or_else(String::new, |after| seconds(after))
     }),
     ("attempts a second: mean", |one| digits(one.attempts as f64 / one.seconds.max(1) as f64)),

@@ -107,11 +107,11 @@ mod tests {
 
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("scaling.md");
-        std::fs::write(&path, format!("before\n{BEGIN}\nold\n{END}\nafter\n")).unwrap();
+        std::fs::write(&path, format!("before\n{BEGIN}\nyesterday\n{END}\nafter\n")).unwrap();
         for _ in 0..2 {
             write(&path, &outcomes, "the command").unwrap();
             let text = std::fs::read_to_string(&path).unwrap();
-            assert!(text.starts_with("before\n") && text.ends_with("after\n") && !text.contains("old"));
+            assert!(text.starts_with("before\n") && text.ends_with("after\n") && !text.contains("yesterday"));
             assert!(text.contains("### a") && text.contains("### b") && text.contains("a \\| b"));
             assert!(text.contains("the command"));
             assert!(text.contains("**does not hold**"));
