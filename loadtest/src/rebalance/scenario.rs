@@ -112,7 +112,15 @@ impl Scenario {
     /// Which balancers it is of interest for.
     pub fn balancings(self) -> &'static [Balancing] {
         match self {
-            Self::Steady | Self::NewHost | Self::NewHosts | Self::LoseTenth => &Balancing::ALL,
+            Self::Steady | Self::LoseTenth => &Balancing::ALL,
+            Self::NewHost | Self::NewHosts => &[
+                Balancing::Least,
+                Balancing::TwoChoices,
+                Balancing::TwoChoicesStale,
+                Balancing::RoundRobin,
+                Balancing::Random,
+            ],
+            Self::PoisonEqualLives | Self::PoisonNoBackOff => &[Balancing::Least],
             _ => &[Balancing::Least, Balancing::TwoChoicesStale],
         }
     }
@@ -360,15 +368,17 @@ impl Watched<'_> {
         let wave = 1.0 - part + part / (2.0 * self.settings.jitter);
         let by_chance = |expected: f64| Bound::AtMost(at_most_by_chance(expected) / expected);
         match self.scenario {
-            // a second brings more than there is room for where all go to
-            Scenario::Steady if !self.settings.balancing.is_sound() && steady > self.room_on_a_host() => {
-                state(
-                    "for contrast, a herd: refused by full hosts, by attempts",
-                    outcome.refused as f64 / outcome.attempts as f64,
-                    Bound::AtLeast(0.01),
-                );
+            _ if !self.settings.balancing.is_sound() => {
+                // a second brings more than there is room for where all go to
+                if steady > self.room_on_a_host() {
+                    let refused = outcome.refused as f64 / outcome.attempts as f64;
+                    state(
+                        "for contrast, a herd: refused by full hosts, by attempts",
+                        refused,
+                        Bound::AtLeast(0.1),
+                    );
+                }
             }
-            _ if !self.settings.balancing.is_sound() => {}
             Scenario::Steady => {
                 state("attempts in the busiest second, by the mean", peak / steady, by_chance(steady));
                 state(

@@ -99,7 +99,7 @@ fn a_stale_view_of_the_fewest_sends_a_herd_to_one_host() {
         outcome.refused as f64 / outcome.attempts as f64
     };
     let refused = [Balancing::Least, Balancing::TwoChoicesStale, Balancing::LeastStale].map(herd);
-    assert!(refused[0] < 0.001 && refused[1] < 0.01 && refused[2] > 0.01, "{refused:?}");
+    assert!(refused[0] < 0.001 && refused[1] < 0.01 && refused[2] > 0.1, "{refused:?}");
 }
 
 #[test]
