@@ -130,7 +130,7 @@ impl Scenario {
         let mut settings = settings.clone();
         match self {
             Self::LoseTenthNearlyFull => {
-                settings.envoys = settings.hosts * settings.envoys_per_host * 95 / 100
+                settings.envoys = settings.hosts * settings.envoys_per_host * 95 / 100;
             }
             Self::PoisonEqualLives => settings.jitter = 0.0,
             Self::PoisonNoBackOff => settings.retry = Retry::Constant,

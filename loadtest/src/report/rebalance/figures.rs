@@ -16,9 +16,7 @@ pub(super) const FIGURES: [Figure; 17] = [
     ("attempts of one that is back: mean, most", |one| {
         recovery(one, |recovery| format!("{}, {}", digits(recovery.attempts), recovery.attempts_max))
     }),
-    ("no host below its share after", |one| {
-        one.fair_share_after.map_or_else(String::new, |after| seconds(after))
-    }),
+    ("no host below its share after", |one| one.fair_share_after.map_or_else(String::new, seconds)),
     ("attempts a second: mean", |one| digits(one.attempts as f64 / one.seconds.max(1) as f64)),
     ("in the busiest second", |one| digits(f64::from(one.attempts_a_second_max))),
     ("in the busiest 10 ms", |one| digits(f64::from(one.attempts_an_instant_max))),
