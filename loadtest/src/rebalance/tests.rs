@@ -91,9 +91,10 @@ fn lives_without_jitter_bring_the_storm_back_and_those_with_it_do_not() {
 
 #[test]
 fn a_stale_view_of_the_fewest_sends_a_herd_to_one_host() {
-    // a reconnect interval of a minute: 28 a second, for 15 places
+    // a reconnect interval of a minute: 30 a second, for 10 places
     let herd = |balancing| {
-        let settings = Settings { reconnect_interval: Duration::from_secs(60), ..small(balancing, 1) };
+        let settings =
+            Settings { envoys: 1800, reconnect_interval: Duration::from_secs(60), ..small(balancing, 1) };
         let outcome = Scenario::Steady.run(&settings);
         holds(&outcome);
         outcome.refused as f64 / outcome.attempts as f64

@@ -15,6 +15,9 @@ const WIDE: f64 = 25.0;
 /// How long after an incident everything is drawn that happens at once, in seconds.
 const AT_ONCE: f64 = 300.0;
 
+/// Most points of a line: there are not many more places for them.
+const POINTS_MAX: usize = 200;
+
 /// A plot, and the end of the name of its file.
 pub(super) struct Plot {
     pub(super) kind: &'static str,
@@ -58,6 +61,7 @@ fn courses(
     for (number, outcome) in group.iter().enumerate() {
         let shown = outcome.course.iter().filter(|point| end.is_none_or(|end| point.at <= end));
         let points: Vec<(f64, f64)> = shown.map(|point| (point.at / 60.0, value(point))).collect();
+        let points = peaks(&points);
         drawn.push(Line {
             label: Some(outcome.balancing.clone()),
             colour: Colour(COLOURS[number % COLOURS.len()]),
@@ -77,14 +81,23 @@ fn courses(
     lines(title, &minutes(&drawn), &y, &drawn)
 }
 
+/// No more than [`POINTS_MAX`] points: of those that lie together the highest.
+fn peaks(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    let together = points.len().div_ceil(POINTS_MAX).max(1);
+    let highest =
+        |points: &[(f64, f64)]| points.iter().copied().max_by(|one, other| one.1.total_cmp(&other.1));
+    points.chunks(together).filter_map(highest).collect()
+}
+
 /// Median and range of the hosts' Envoys.
 fn filled(outcome: &Outcome) -> Svg {
-    let course = &outcome.course;
+    let together = outcome.course.len().div_ceil(POINTS_MAX).max(1);
+    let course: Vec<&Point> = outcome.course.iter().step_by(together).collect();
     let at = |point: &Point| point.at / 60.0;
     let line = |label: &str, colour: usize, value: fn(&Point) -> u32| Line {
         label: Some(label.to_owned()),
         colour: Colour(colour),
-        points: course.iter().map(|point| (at(point), f64::from(value(point)))).collect(),
+        points: course.iter().map(|&point| (at(point), f64::from(value(point)))).collect(),
         band: Vec::new(),
         hint: label.to_owned(),
     };
@@ -105,4 +118,20 @@ fn minutes(lines: &[Line]) -> Axis {
     let places = || lines.iter().flat_map(|line| line.points.iter().map(|point| point.0));
     let first = places().fold(0.0, f64::min);
     Axis::between(first, places().fold(0.0, f64::max), "minutes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peak_is_not_lost() {
+        let mut points: Vec<(f64, f64)> = (0..1001).map(|at| (f64::from(at), 1.0)).collect();
+        points[777].1 = 9.0;
+        let drawn = peaks(&points);
+        assert!(drawn.len() <= POINTS_MAX && drawn.contains(&(777.0, 9.0)), "{drawn:?}");
+        assert!(drawn.is_sorted_by(|one, other| one.0 < other.0));
+        assert_eq!(peaks(&points[..100]), points[..100]);
+        assert_eq!(peaks(&[]), []);
+    }
 }

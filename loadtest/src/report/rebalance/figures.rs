@@ -30,12 +30,37 @@ pub(super) const FIGURES: [Figure; 17] = [
         format!("{}, {}, {}", one.fewest, one.median, one.most)
     }),
     ("Envoys without a stream at the end", |one| digits(f64::from(one.away_at_the_end))),
-    ("all that must hold does", |one| if one.holds() { "yes" } else { "no" }.to_owned()),
+    ("all that must hold does", |one| {
+        let for_contrast =
+            one.statements.iter().any(|statement| matches!(statement.bound, Bound::AtLeast(_)));
+        match (one.holds(), for_contrast) {
+            (true, true) => "a storm, for contrast",
+            (true, false) => "yes",
+            (false, _) => "no",
+        }
+        .to_owned()
+    }),
 ];
 
 /// The figures of which any outcome has something to tell.
 pub(super) fn told<'a>(outcomes: &'a [&Outcome]) -> impl Iterator<Item = &'static Figure> + 'a {
     FIGURES.iter().filter(|(_, text)| outcomes.iter().any(|outcome| !text(outcome).is_empty()))
+}
+
+/// What must hold of any of the outcomes, each once, in the order in which it is told first.
+pub(super) fn statements<'a>(outcomes: &[&'a Outcome]) -> Vec<&'a str> {
+    let mut all: Vec<&str> = Vec::new();
+    for statement in outcomes.iter().flat_map(|outcome| &outcome.statements) {
+        if !all.contains(&statement.what.as_str()) {
+            all.push(&statement.what);
+        }
+    }
+    all
+}
+
+/// A statement of an outcome, if it is told of it.
+pub(super) fn statement<'a>(outcome: &'a Outcome, what: &str) -> Option<&'a Statement> {
+    outcome.statements.iter().find(|statement| statement.what == what)
 }
 
 /// A statement in a few words, with what was found.

@@ -4,7 +4,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::by_scenario;
 use super::drawings::plots;
-use super::figures::{bound, facts, told};
+use super::figures::{bound, facts, statement, statements, told};
 use crate::rebalance::outcome::Outcome;
 use crate::report::chart::STYLE;
 use crate::report::figures::digits;
@@ -68,13 +68,15 @@ fn section(group: &[&Outcome]) -> Markup {
                 table {
                     thead { (header("must hold", group)) }
                     tbody {
-                        @for (number, statement) in group[0].statements.iter().enumerate() {
+                        @for what in statements(group) {
                             tr {
-                                th class="name" { (statement.what) }
-                                @for found in group.iter().filter_map(|outcome| outcome.statements.get(number)) {
-                                    td class=[(!found.holds()).then_some("bad")] {
-                                        (digits(found.found)) small { (bound(found)) }
-                                    }
+                                th class="name" { (what) }
+                                @for outcome in group {
+                                    @if let Some(found) = statement(outcome, what) {
+                                        td class=[(!found.holds()).then_some("bad")] {
+                                            (digits(found.found)) small { (bound(found)) }
+                                        }
+                                    } @else { td {} }
                                 }
                             }
                         }

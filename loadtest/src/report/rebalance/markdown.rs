@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::by_scenario;
 use super::drawings::plots;
-use super::figures::{bound, facts, told};
+use super::figures::{bound, facts, statement, statements, told};
 use crate::rebalance::outcome::{Outcome, Statement};
 use crate::report::figures::digits;
 use crate::report::markdown::{MarkdownError, escaped, line, paragraph, replace_between};
@@ -49,9 +49,9 @@ fn scenario(text: &mut String, group: &[&Outcome]) {
 
     line(text, &row("must hold", group.iter().map(|outcome| escaped(&outcome.balancing)).collect()));
     line(text, &format!("|---{}|", "|---".repeat(group.len())));
-    for (number, statement) in group[0].statements.iter().enumerate() {
-        let of = |outcome: &&Outcome| outcome.statements.get(number).map_or_else(String::new, verdict);
-        line(text, &row(&escaped(&statement.what), group.iter().map(of).collect()));
+    for what in statements(group) {
+        let of = |outcome: &&Outcome| statement(outcome, what).map_or_else(String::new, verdict);
+        line(text, &row(&escaped(what), group.iter().map(of).collect()));
     }
     text.push('\n');
     for failure in group.iter().flat_map(|outcome| &outcome.failures) {
