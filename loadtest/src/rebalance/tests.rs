@@ -105,11 +105,20 @@ fn a_stale_view_of_the_fewest_sends_a_herd_to_one_host() {
 
 #[test]
 fn a_host_opens_connections_no_faster_than_its_cpu_does() {
-    let settings = Settings { hosts: 1, envoys: 900, envoys_per_host: 1000, ..small(Balancing::Least, 1) };
+    let settings = Settings {
+        hosts: 1,
+        envoys: 900,
+        envoys_per_host: 1000,
+        retry: Retry::Constant, // all at once
+        ..small(Balancing::Least, 1)
+    };
     let mut world = World::new(settings, 0);
     world.plan(10 * SECOND, Incident::BalancerEnds);
     world.plan(10 * SECOND, Incident::BalancerStarts);
-    world.run(20 * SECOND);
+    for millisecond in 0..2000 {
+        world.run(10 * SECOND + millisecond * 1000);
+        world.audit().unwrap(); // no more than so many are open at a time
+    }
     let opened: u32 = world.tally().seconds.iter().map(|second| second.opened).max().unwrap();
     assert_eq!(world.population(), (900, 900));
     assert!(u64::from(opened) <= SECOND / OPENING_CPU);
