@@ -21,7 +21,8 @@ FUZZ_SECONDS ?= 60
 export PATH := $(PATH):/usr/sbin:/sbin:/usr/local/go/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help build loadtest-build prepare prepare-build prepare-tests test test-rust test-e2e test-envoys demo bench peers test-peers go load compare lint docs audit fuzz \
+.PHONY: help build loadtest-build prepare prepare-build prepare-tests test test-rust test-e2e test-envoys demo bench peers test-peers go load \
+	compare rebalance lint docs audit fuzz \
 	fuzz-keep
 
 help: ## list these commands
@@ -120,6 +121,9 @@ load: $(LOADTEST) ## put a thousand simulated Envoys on a host; SCENARIO says wh
 compare: $(LOADTEST) peers ## Legation beside servers without logic and go-control-plane, into docs/performance.md; takes Go
 	$(LOADTEST) compare --pin --store-in /dev/shm --check loadtest/budgets.toml --markdown docs/performance.md --html target/compare.html \
 		--json target/compare.json $(COMPARE)
+
+rebalance: $(LOADTEST) ## simulate how a fleet reconnects over many hosts, into docs/scaling.md
+	$(LOADTEST) rebalance --markdown docs/scaling.md --html target/rebalance.html --json target/rebalance.json
 
 # Go is needed for nothing else
 go:

@@ -16,6 +16,7 @@
 //! | [`open_files`] | how many files may be open |
 //! | [`progress`], [`report`] | what people and pipelines see of it |
 //! | [`compare`] | scenarios against several servers, interleaved and repeated |
+//! | [`rebalance`] | a simulation of many hosts behind a balancer, which needs none of the above but the back-off |
 
 mod arguments;
 pub mod compare;
@@ -29,6 +30,7 @@ pub mod machine;
 pub mod mesh;
 pub mod open_files;
 pub mod progress;
+pub mod rebalance;
 pub mod record;
 pub mod report;
 pub mod run;

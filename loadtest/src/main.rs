@@ -8,8 +8,10 @@ use clap::{Parser, Subcommand};
 use legation_loadtest::compare::Comparison;
 use legation_loadtest::floor::Floor;
 use legation_loadtest::lab::{Lab, LabArgs};
+use legation_loadtest::rebalance::Rebalance;
+use legation_loadtest::rebalance::outcome::Outcome;
 use legation_loadtest::report::check::Budgets;
-use legation_loadtest::report::{html, json, markdown, plots, table};
+use legation_loadtest::report::{html, json, markdown, plots, rebalance, table};
 use legation_loadtest::run::Run;
 use legation_loadtest::scenario::Scenario;
 use legation_loadtest::scenario::backends::Backends;
@@ -57,6 +59,7 @@ enum Subcommands {
     Nackers(Command<Nackers>),
     Soak(Command<Soak>),
     Compare(Command<Comparison>),
+    Rebalance(Simulation),
     Floor(Floor),
     Report(Report),
 }
@@ -83,6 +86,25 @@ struct Report {
 
     #[command(flatten)]
     output: Output,
+}
+
+/// A simulation, and what becomes of what it shows.
+#[derive(Debug, clap::Args)]
+struct Simulation {
+    #[command(flatten)]
+    what: Rebalance,
+
+    /// Write what was seen as JSON; - is standard output, which has no tables then
+    #[arg(long, value_name = "FILE", help_heading = "Reports")]
+    json: Option<PathBuf>,
+
+    /// Write a page with plots
+    #[arg(long, value_name = "FILE", help_heading = "Reports")]
+    html: Option<PathBuf>,
+
+    /// Write tables into a page in Markdown, between its markers, and plots into the directory of its name
+    #[arg(long, value_name = "FILE", help_heading = "Reports")]
+    markdown: Option<PathBuf>,
 }
 
 /// What becomes of what was measured.
@@ -134,6 +156,7 @@ fn run(cli: Cli) -> anyhow::Result<bool> {
             let mut lab = Lab::new(command.lab)?;
             command.output.write(&command.what.run(&mut lab)?)
         }
+        Subcommands::Rebalance(simulation) => simulation.run(),
         Subcommands::Floor(floor) => floor.run().map(|()| true),
         Subcommands::Report(report) => {
             let read =
@@ -148,6 +171,28 @@ impl<S: Scenario + clap::Args> Command<S> {
     fn run_scenario(self) -> anyhow::Result<bool> {
         let mut lab = Lab::new(self.lab)?;
         self.output.write(&[self.what.run(&mut lab)?])
+    }
+}
+
+impl Simulation {
+    /// Writes all that is asked for; whether all that must hold does.
+    fn run(self) -> anyhow::Result<bool> {
+        let outcomes = self.what.run()?;
+        if let Some(path) = &self.json {
+            json::write_all(&outcomes, path).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        if self.json.as_deref().is_none_or(|path| path.as_os_str() != "-") {
+            print!("{}", rebalance::table(&outcomes));
+        }
+        let command = self.what.command();
+        if let Some(path) = &self.html {
+            std::fs::write(path, rebalance::page(&outcomes, &command))
+                .with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        if let Some(path) = &self.markdown {
+            rebalance::write(path, &outcomes, &command)?;
+        }
+        Ok(outcomes.iter().all(Outcome::holds))
     }
 }
 

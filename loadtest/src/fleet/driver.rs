@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use fastrand::Rng;
 use legation_proto::response::Protocol;
 use mio::event::Event;
 use mio::net::TcpStream;
@@ -333,7 +334,7 @@ impl Driver {
     fn stream_ended(&mut self, envoy: usize) {
         self.counts.tally.received.disconnects += 1;
         let member = &mut self.members[envoy];
-        let at = Instant::now() + member.back_off.pause();
+        let at = Instant::now() + member.back_off.pause(&mut Rng::new());
         member.retry_at = Some(at);
         self.timers.push(Reverse((at, envoy)));
         let is_going_away = member.link.as_ref().is_some_and(|link| link.connection.outgoing.is_going_away());

@@ -11,7 +11,7 @@
 //! | `back_off` | how long an Envoy waits before it tries again |
 //! | `driver` | the thread: its events, timers and those who wait for something |
 
-mod back_off;
+pub(crate) mod back_off;
 mod changes;
 mod driver;
 mod member;

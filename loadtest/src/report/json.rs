@@ -4,14 +4,21 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Write};
 use std::path::Path;
 
+use serde::Serialize;
+
 use crate::run::Run;
 
 /// Writes runs to a file, or to standard output if it is called `-`.
 pub fn write(runs: &[Run], path: &Path) -> io::Result<()> {
+    write_all(runs, path)
+}
+
+/// Writes anything else in the same way.
+pub fn write_all(all: &[impl Serialize], path: &Path) -> io::Result<()> {
     if path == Path::new("-") {
-        write_to(runs, io::stdout().lock())
+        write_to(all, io::stdout().lock())
     } else {
-        write_to(runs, File::create(path)?)
+        write_to(all, File::create(path)?)
     }
 }
 
@@ -23,9 +30,9 @@ pub fn read(path: &Path) -> io::Result<Vec<Run>> {
     Ok(serde_json::from_reader(BufReader::new(File::open(path)?))?)
 }
 
-fn write_to(runs: &[Run], file: impl Write) -> io::Result<()> {
+fn write_to(all: &[impl Serialize], file: impl Write) -> io::Result<()> {
     let mut file = BufWriter::new(file);
-    serde_json::to_writer_pretty(&mut file, runs)?;
+    serde_json::to_writer_pretty(&mut file, all)?;
     file.write_all(b"\n")?;
     file.flush()
 }

@@ -41,8 +41,13 @@ pub enum MarkdownError {
     #[error("cannot update the page: {0}")]
     Io(#[from] io::Error),
     /// It has not exactly one part that is ours.
-    #[error("the page needs the lines `{BEGIN}` and `{END}`, once each and in this order")]
-    Markers,
+    #[error("the page needs the lines `{begin}` and `{end}`, once each and in this order")]
+    Markers {
+        /// The first of them.
+        begin: &'static str,
+        /// The other.
+        end: &'static str,
+    },
 }
 
 /// Writes the comparison into a page, between [`BEGIN`] and [`END`].
@@ -60,16 +65,26 @@ pub fn write(
 
 /// The page with another part between its markers.
 pub fn replace(page: &str, part: &str) -> Result<String, MarkdownError> {
+    replace_between(page, (BEGIN, END), part)
+}
+
+/// The page with another part between these markers.
+pub(super) fn replace_between(
+    page: &str,
+    (begin, end): (&'static str, &'static str),
+    part: &str,
+) -> Result<String, MarkdownError> {
+    let missing = || MarkdownError::Markers { begin, end };
     let once = |marker: &str| {
         let mut places = page.match_indices(marker);
-        let place = places.next().map(|(place, _)| place).ok_or(MarkdownError::Markers)?;
-        if places.next().is_some() { Err(MarkdownError::Markers) } else { Ok(place) }
+        let place = places.next().map(|(place, _)| place).ok_or_else(missing)?;
+        if places.next().is_some() { Err(missing()) } else { Ok(place) }
     };
-    let (begin, end) = (once(BEGIN)? + BEGIN.len(), once(END)?);
-    if begin > end {
-        return Err(MarkdownError::Markers);
+    let (from, to) = (once(begin)? + begin.len(), once(end)?);
+    if from > to {
+        return Err(missing());
     }
-    Ok(format!("{}\n\n{}\n\n{}", &page[..begin], part.trim(), &page[end..]))
+    Ok(format!("{}\n\n{}\n\n{}", &page[..from], part.trim(), &page[to..]))
 }
 
 /// Budgets, then a section for each scenario. Links to plots are relative to the directory of the page.
@@ -200,20 +215,20 @@ fn facts(group: &Group<'_>) -> String {
     text
 }
 
-fn paragraph(text: &mut String, paragraph: &str) {
+pub(super) fn paragraph(text: &mut String, paragraph: &str) {
     if !paragraph.is_empty() {
         line(text, paragraph);
         text.push('\n');
     }
 }
 
-fn line(text: &mut String, line: &str) {
+pub(super) fn line(text: &mut String, line: &str) {
     text.push_str(line);
     text.push('\n');
 }
 
 /// Text that is no markup, and ends no cell and no part of the page.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut escaped = String::new();
     for character in text.chars() {
         match character {

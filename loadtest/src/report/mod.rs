@@ -9,6 +9,7 @@
 //! | [`check`] | budgets, and whether runs are within them |
 //! | [`markdown`] | comparisons, for a page of the documentation |
 //! | [`plots`] | SVG files, for the same page |
+//! | [`rebalance`] | all of this for simulations |
 //!
 //! Beneath them: [`figures`] knows how a number is called and written, [`groups`] puts repetitions together, [`spread`]
 //! sums them up, and `chart` draws.
@@ -23,6 +24,7 @@ pub mod json;
 pub mod markdown;
 pub mod numbers;
 pub mod plots;
+pub mod rebalance;
 pub mod spread;
 pub mod table;
 

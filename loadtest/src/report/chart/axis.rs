@@ -38,6 +38,16 @@ impl Axis {
         axis
     }
 
+    /// From a value that is not above 0 to just the greatest, ticks at round values of both sides.
+    pub(in crate::report) fn between(from: f64, greatest: f64, label: &str) -> Self {
+        let mut axis = Self::just(greatest, label);
+        let step = axis.ticks.get(1).map_or(1.0, |(value, _)| *value);
+        let below = (1u32..).map(|tick| -f64::from(tick) * step).take_while(|&value| value >= from);
+        axis.ticks.extend(below.map(|value| (value, format!("\u{2212}{}", tick_text(-value)))));
+        axis.from = from.min(0.0);
+        axis
+    }
+
     /// From about the least to about the greatest value, which are above 0: each step multiplies.
     pub(in crate::report) fn logarithmic(least: f64, greatest: f64, label: &str) -> Self {
         let from = nice_below(least);
@@ -138,6 +148,7 @@ mod tests {
         check(&Axis::from_zero(4321.0, ""), "0 1,000 2,000 3,000 4,000 5,000");
         check(&Axis::from_zero(0.0, ""), "0 0.2 0.4 0.6 0.8 1");
         check(&Axis::just(9.3, ""), "0 2 4 6 8");
+        check(&Axis::between(-4.5, 9.3, ""), "0 2 4 6 8 \u{2212}2 \u{2212}4");
         check(&Axis::logarithmic(3.0, 150.0, ""), "2 5 10 20 50 100 200");
         check(&Axis::logarithmic(2.0, 50.0, ""), "2 5 10 20 50");
         check(&Axis::logarithmic(0.1, 900.0, ""), "0.1 1 10 100 1,000");
@@ -154,6 +165,7 @@ mod tests {
         }
         check(&Axis::from_zero(10.0, ""), 5.0, 0.5);
         check(&Axis::from_zero(10.0, ""), -5.0, 0.0);
+        check(&Axis::between(-5.0, 15.0, ""), 0.0, 0.25);
         check(&Axis::logarithmic(1.0, 100.0, ""), 10.0, 0.5);
         check(&Axis::logarithmic(1.0, 100.0, ""), 0.0, 0.0);
         check(&Axis::percentiles(1e4), 100.0, 0.5);

@@ -1,0 +1,124 @@
+//! What is to happen, in the order of time.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+/// A time of the simulation, or a part of one, in microseconds.
+pub(super) type Micros = u64;
+
+/// A second.
+pub(super) const SECOND: Micros = 1_000_000;
+
+/// What is sorted at a time.
+const SLOT: Micros = SECOND / 16;
+
+/// Events by time; those of the same time in the order in which they were added.
+///
+/// Nearly a million ends of lives wait at a time, most of them far away: they lie unsorted in the sixteenth of a second that
+/// they belong to until it begins.
+#[derive(Debug)]
+pub(super) struct Agenda<E> {
+    slot: usize,
+    near: BinaryHeap<Reverse<Entry<E>>>,
+    far: Vec<Vec<Entry<E>>>,
+    added: u64,
+}
+
+#[derive(Debug)]
+struct Entry<E> {
+    key: (Micros, u64),
+    event: E,
+}
+
+impl<E> Default for Agenda<E> {
+    fn default() -> Self {
+        Self { slot: 0, near: BinaryHeap::new(), far: Vec::new(), added: 0 }
+    }
+}
+
+impl<E> Agenda<E> {
+    /// Adds an event; one of the past is next.
+    pub(super) fn add(&mut self, at: Micros, event: E) {
+        let entry = Entry { key: (at, self.added), event };
+        self.added += 1;
+        let slot = slot_of(at);
+        if slot <= self.slot {
+            self.near.push(Reverse(entry));
+            return;
+        }
+        if self.far.len() <= slot {
+            self.far.resize_with(slot + 1, Vec::new);
+        }
+        self.far[slot].push(entry);
+    }
+
+    /// Takes the next event that is before `end`.
+    pub(super) fn next(&mut self, end: Micros) -> Option<(Micros, E)> {
+        while self.near.is_empty() && self.slot < slot_of(end) {
+            self.slot += 1;
+            let begun = self.far.get_mut(self.slot).map(std::mem::take).unwrap_or_default();
+            self.near.extend(begun.into_iter().map(Reverse));
+        }
+        if self.near.peek()?.0.key.0 >= end {
+            return None;
+        }
+        self.near.pop().map(|Reverse(entry)| (entry.key.0, entry.event))
+    }
+}
+
+fn slot_of(at: Micros) -> usize {
+    usize::try_from(at / SLOT).unwrap_or(usize::MAX)
+}
+
+impl<E> PartialEq for Entry<E> {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+}
+
+impl<E> Eq for Entry<E> {}
+
+impl<E> PartialOrd for Entry<E> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<E> Ord for Entry<E> {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.key.cmp(&other.key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_come_in_the_order_of_time_and_then_of_addition() {
+        let mut chance = fastrand::Rng::with_seed(1);
+        let mut agenda = Agenda::default();
+        let mut expected = Vec::new();
+        for number in 0..1000_u64 {
+            let at = chance.u64(0..20) * SECOND / 4;
+            agenda.add(at, number);
+            expected.push((at, number));
+        }
+        expected.sort_unstable();
+        let mut found: Vec<_> = std::iter::from_fn(|| agenda.next(3 * SECOND)).collect();
+        assert!(found.iter().all(|(at, _)| *at < 3 * SECOND));
+        found.extend(std::iter::from_fn(|| agenda.next(5 * SECOND)));
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn what_is_added_meanwhile_is_not_passed_over() {
+        let mut agenda = Agenda::default();
+        agenda.add(10 * SECOND, "late");
+        assert_eq!(agenda.next(5 * SECOND), None);
+        agenda.add(2 * SECOND, "past");
+        agenda.add(7 * SECOND, "between");
+        let rest: Vec<_> = std::iter::from_fn(|| agenda.next(11 * SECOND)).collect();
+        assert_eq!(rest, [(2 * SECOND, "past"), (7 * SECOND, "between"), (10 * SECOND, "late")]);
+    }
+}
