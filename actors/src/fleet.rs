@@ -1,5 +1,6 @@
 //! The way in: start the actors, connect an Envoy, publish a fragment, ask for status.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

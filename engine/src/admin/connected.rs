@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use legation_actors::fleet::Fleet;
 use legation_proto::id::NodeId;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::{Admin, fleet};
@@ -21,9 +21,9 @@ use crate::settings::Role;
 /// How many Envoys of each node are connected to this host.
 pub(super) async fn nodes(State(admin): State<Admin>) -> Response {
     let by_node = admin.management.map(|management| management.fleet.envoys_by_node()).unwrap_or_default();
-    let counts: BTreeMap<String, usize> =
+    let nodes: BTreeMap<String, usize> =
         by_node.into_iter().map(|(node, count)| (node.to_string(), count)).collect();
-    Json(counts).into_response()
+    Json(json!({ "host": admin.me.id, "nodes": nodes })).into_response()
 }
 
 /// The Envoys of the only host.
@@ -45,13 +45,15 @@ impl ConnectedEnvoys for ConnectedEverywhere {
         let members = self.0.borrow().with(Role::Management).cloned().collect();
         let mut sum: HashMap<NodeId, usize> = HashMap::new();
         for (member, answer) in fleet::ask_all(members, "/host/nodes", Duration::ZERO).await {
-            let counts = match answer {
-                Ok(Value::Object(counts)) => counts,
-                Ok(_) => return None,
+            let mut answer = match answer {
+                Ok(answer) => answer,
                 Err(error) => {
                     tracing::warn!(host = %member.id, %error, "a plan cannot tell how many envoys are connected");
                     return None;
                 }
+            };
+            let Value::Object(counts) = answer["nodes"].take() else {
+                return None;
             };
             for (node, count) in counts {
                 let count = count.as_u64().and_then(|count| usize::try_from(count).ok())?;

@@ -40,8 +40,8 @@ use crate::membership::{Member, Members};
 use crate::store::Store;
 use crate::transformer::linter::FoundByMesh;
 
-pub use self::connected::{ConnectedEverywhere, ConnectedHere};
 pub use self::config::{NodeConfig, ResourceConfig, TypeConfig};
+pub use self::connected::{ConnectedEverywhere, ConnectedHere};
 
 /// What the admin endpoints tell of.
 #[derive(Clone)]

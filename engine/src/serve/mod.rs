@@ -24,12 +24,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use self::process::Process;
 use crate::admin::{self, Admin, ConnectedEverywhere, ConnectedHere};
 use crate::frontend::ConnectedEnvoys;
-use crate::http_server::Versions;
 use crate::management::server;
 use crate::settings::{Role, ServeSettings, StoreSettings};
 use crate::store::{EmbeddedStore, EtcdError, EtcdStore, OpenError, Store, StoreError};
 use crate::telemetry;
-use crate::tls::server::Transport;
 use crate::watched_files::WatchedFilesError;
 
 /// Why the process cannot run, or runs no longer.
@@ -131,7 +129,7 @@ pub async fn serve(settings: ServeSettings) -> Result<(), ServeError> {
         management,
         metrics: metrics.clone(),
     });
-    process.serve(admin, Transport::clear_text(), admin_router, Versions::Http1AndHttp2);
+    process.serve_admin(admin, admin_router);
     process.run(async move {
         telemetry::keep_metrics(metrics).await;
         Ok(())
