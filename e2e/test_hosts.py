@@ -64,11 +64,15 @@ def add_consumers(swarm, count):
         swarm.add(count // 2, CHECKOUT, protocol, ROUTES)
 
 
-def update_route(host, milliseconds):
+def route(milliseconds):
+    """The route of the example, with a timeout."""
     targets = [{"virtualNode": "books-v1", "weight": 80}, {"virtualNode": "books-v2", "weight": 20}]
-    spec = {"httpRoute": {"match": {"prefix": "/"}, "action": {"weightedTargets": targets},
+    return {"httpRoute": {"match": {"prefix": "/"}, "action": {"weightedTargets": targets},
                           "timeout": {"perRequest": {"unit": "ms", "value": milliseconds}}}}
-    host.update_route(meshName="bookshop", virtualRouterName="books", routeName="split", spec=spec)
+
+
+def update_route(client, milliseconds):
+    client.update_route(meshName="bookshop", virtualRouterName="books", routeName="split", spec=route(milliseconds))
 
 
 def wait_for_all(host):
@@ -133,7 +137,7 @@ def test_two_frontends_that_write_the_same_give_one_winner_and_one_conflict(star
 
 
 @pytest.mark.timeout(120)
-def test_all_hosts_are_seen_from_each(start):
+def test_all_hosts_are_seen_from_each(start, tmp_path):
     frontend, _ = start("frontend", ["frontend"]), start("transformer", ["transformer"])
     managements = [start(f"management-{n}", ["management"]) for n in range(2)]
     frontend.apply_example("bookshop")
@@ -152,6 +156,11 @@ def test_all_hosts_are_seen_from_each(start):
         assert sorted(counts.values()) == [0, 0, 10, 20]
         assert all(of_host[name].get("envoys", 0) == count for name, count in counts.items())
         assert status["transaction"] == frontend.transaction()
+        (tmp_path / "route.json").write_text(json.dumps({
+            "meshName": "bookshop", "virtualRouterName": "books", "routeName": "split", "spec": route(4321)}))
+        planned = frontend.command("plan", "-f", tmp_path / "route.json", "-o", "json", "--endpoint", frontend.endpoint)
+        plan = json.loads(planned.stdout)
+        assert {node["virtualNodeName"]: node["envoys"] for node in plan["nodes"] if "virtualNodeName" in node} == {"checkout": 30}
         targets = json.loads(frontend.get("/fleet/targets"))
         assert sorted(target["labels"]["roles"] for target in targets) == ["frontend", "management", "management", "transformer"]
         assert {target["targets"][0] for target in targets} == {one["admin"] for one in of_host.values()}

@@ -76,9 +76,9 @@ impl Admission {
         self.connected.load(Ordering::Relaxed)
     }
 
-    /// How many of `node` are connected.
-    pub(crate) fn connected_of(&self, node: &NodeId) -> usize {
-        self.by_node.get(node).map_or(0, |count| *count)
+    /// How many of each node are connected, of those that any are of.
+    pub(crate) fn connected_by_node(&self) -> HashMap<NodeId, usize> {
+        self.by_node.iter().map(|node| (node.key().clone(), *node.value())).collect()
     }
 
     /// Whether a balancer had better send Envoys elsewhere.
@@ -166,9 +166,9 @@ mod tests {
         assert_eq!(admission.admit(&node("a")).unwrap_err(), Refused::NodeFull { node: node("a"), limit: 1 });
         assert_eq!(admission.connected(), 1, "the refused one holds no place");
         let _other = admission.admit(&node("b")).unwrap();
-        assert_eq!(["a", "b", "c"].map(|name| admission.connected_of(&node(name))), [1, 1, 0]);
+        assert_eq!(admission.connected_by_node(), HashMap::from([(node("a"), 1), (node("b"), 1)]));
         drop(place);
-        assert_eq!(admission.connected_of(&node("a")), 0);
+        assert_eq!(admission.connected_by_node(), HashMap::from([(node("b"), 1)]));
         assert!(admission.admit(&node("a")).is_ok());
     }
 

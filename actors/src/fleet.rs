@@ -1,5 +1,6 @@
 //! The way in: start the actors, connect an Envoy, publish a fragment, ask for status.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -157,9 +158,9 @@ impl Fleet {
         self.admission.connected()
     }
 
-    /// How many Envoys of `node` are connected.
-    pub fn envoys_connected_of(&self, node: &NodeId) -> usize {
-        self.admission.connected_of(node)
+    /// How many Envoys of each node are connected, of those that any are of.
+    pub fn envoys_by_node(&self) -> HashMap<NodeId, usize> {
+        self.admission.connected_by_node()
     }
 
     /// Whether a balancer had better send Envoys elsewhere; those that come nevertheless are taken until the limit.

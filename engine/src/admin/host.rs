@@ -19,6 +19,15 @@ const RATE: u32 = 20;
 pub(super) struct DrainAt {
     /// Most Envoys that are sent away in a second.
     rate: Option<u32>,
+    /// The host that is meant: another may have its address by now.
+    host: Option<String>,
+}
+
+/// Refuses what is meant for another host.
+fn refuse_others(admin: &Admin, meant: Option<&str>) -> Option<Response> {
+    let me = admin.me.id.as_str();
+    let meant = meant.filter(|meant| *meant != me)?;
+    Some((StatusCode::CONFLICT, format!("this is host {me}, not {meant}\n")).into_response())
 }
 
 /// This host.
@@ -28,6 +37,9 @@ pub(super) async fn host(State(admin): State<Admin>) -> Response {
 
 /// Begins to empty this host.
 pub(super) async fn drain(State(admin): State<Admin>, Query(at): Query<DrainAt>) -> Response {
+    if let Some(refusal) = refuse_others(&admin, at.host.as_deref()) {
+        return refusal;
+    }
     let Some(management) = &admin.management else {
         return (StatusCode::BAD_REQUEST, "this host serves no envoys: there is nothing to drain\n")
             .into_response();
@@ -41,7 +53,10 @@ pub(super) async fn drain(State(admin): State<Admin>, Query(at): Query<DrainAt>)
 }
 
 /// Takes Envoys again.
-pub(super) async fn stop_drain(State(admin): State<Admin>) -> Response {
+pub(super) async fn stop_drain(State(admin): State<Admin>, Query(at): Query<DrainAt>) -> Response {
+    if let Some(refusal) = refuse_others(&admin, at.host.as_deref()) {
+        return refusal;
+    }
     if let Some(management) = &admin.management {
         management.drain.stop();
     }

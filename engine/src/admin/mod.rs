@@ -7,12 +7,14 @@
 //! | `wait` | when a change has arrived |
 //! | `host` | what this host is and how far it has come; emptying it |
 //! | `fleet` | the same of all hosts: `status`, `wait` and `host`, asked of each |
+//! | `connected` | how many Envoys of each node are connected |
 //! | `config` | what the Envoys of a node should have |
 //! | `csds` | what each connected Envoy should have and how far that has come: the client status discovery service |
 //! | [`client`] | asks such endpoints |
 
 pub mod client;
 mod config;
+mod connected;
 mod csds;
 mod fleet;
 mod health;
@@ -39,6 +41,7 @@ use crate::store::Store;
 use crate::transformer::linter::FoundByMesh;
 
 pub use self::config::{NodeConfig, ResourceConfig, TypeConfig};
+pub use self::connected::{ConnectedEverywhere, ConnectedHere};
 
 /// What the admin endpoints tell of.
 #[derive(Clone)]
@@ -77,7 +80,7 @@ pub struct ManagementView {
     pub drain: Drain,
 }
 
-/// The endpoints: `/healthz`, `/readyz`, `/metrics`, `/status`, `/wait`, `/host`, `/host/drain`, the same of all hosts under
+/// The endpoints: `/healthz`, `/readyz`, `/metrics`, `/status`, `/wait`, `/host`, `/host/nodes`, `/host/drain`, the same of all hosts under
 /// `/fleet`, `/config`, and the client status discovery service.
 pub fn router(admin: Admin) -> Router {
     let csds = admin.management.as_ref().map(|management| csds::router(Arc::clone(&management.fleet)));
@@ -88,6 +91,7 @@ pub fn router(admin: Admin) -> Router {
         .route("/status", get(status::status))
         .route("/wait", get(wait::wait))
         .route("/host", get(host::host))
+        .route("/host/nodes", get(connected::nodes))
         .route("/host/drain", post(host::drain).delete(host::stop_drain))
         .route("/fleet/hosts", get(fleet::hosts))
         .route("/fleet/status", get(fleet::status))

@@ -46,7 +46,9 @@ pub(super) async fn wait(State(admin): State<Admin>, Query(wait_for): Query<Wait
         (done, envoys) = admin.until_accepted(&waiting).await;
     }
     let envoys: Vec<Value> = envoys.iter().flatten().map(envoy_json).collect();
-    Json(json!({ "transaction": waiting.transaction, "done": done, "waiting": envoys })).into_response()
+    let host = &admin.me.id;
+    Json(json!({ "transaction": waiting.transaction, "done": done, "waiting": envoys, "host": host }))
+        .into_response()
 }
 
 /// What is waited for, and until when.
@@ -63,7 +65,12 @@ impl Waiting {
     }
 
     async fn pause(&self) -> bool {
-        sleep(WAIT_PAUSE.min(self.left())).await;
+        self.pause_for(WAIT_PAUSE).await
+    }
+
+    /// Waits a little; whether there is any time left.
+    pub(super) async fn pause_for(&self, pause: Duration) -> bool {
+        sleep(pause.min(self.left())).await;
         !self.left().is_zero()
     }
 }
@@ -126,8 +133,10 @@ impl Admin {
         let Some(management) = &self.management else {
             return (true, None);
         };
-        if timeout(waiting.left(), management.feed.settle()).await.is_err() {
-            return (false, None);
+        while !matches!(timeout(waiting.left(), management.feed.settle()).await, Ok(true)) {
+            if !waiting.pause().await {
+                return (false, None);
+            }
         }
         loop {
             let behind = envoys_behind(&management.fleet, waiting.transaction).await;

@@ -55,10 +55,10 @@ pub(super) fn run(args: &DrainArgs) -> Result<(), Failure> {
     let tell =
         |method, url: &str| ask(method, url, Timeouts::default()).map_err(|error| Failure::failed(&error));
     if args.stop {
-        tell(Method::Delete, &format!("{url}/drain"))?;
+        tell(Method::Delete, &format!("{url}/drain?host={name}"))?;
         return print(&format!("{name} takes envoys again\n"));
     }
-    let mut host = tell(Method::Post, &format!("{url}/drain?rate={}", args.rate))?;
+    let mut host = tell(Method::Post, &format!("{url}/drain?host={name}&rate={}", args.rate))?;
     let started = Instant::now();
     loop {
         let envoys = host["envoys"].as_u64().unwrap_or_default();

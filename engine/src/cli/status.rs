@@ -65,13 +65,13 @@ fn render(status: &Value) -> String {
         status["transaction"],
         envoys.len()
     );
-    if envoys.is_empty() {
-        return text + &warnings(&status["warnings"]);
-    }
     for host in status["hosts"].as_array().into_iter().flatten() {
         if let (Some(name), Some(error)) = (host["host"].as_str(), host["error"].as_str()) {
             text += &format!("{name} does not tell of its envoys: {error}\n");
         }
+    }
+    if envoys.is_empty() {
+        return text + &warnings(&status["warnings"]);
     }
     let clock = Clock { now: time(&status["now"]) };
     let mut table = Table::new();

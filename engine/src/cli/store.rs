@@ -118,8 +118,8 @@ impl CopyArgs {
 async fn open(settings: &StoreSettings, is_read: bool) -> Result<Arc<dyn Store>, Failure> {
     match settings {
         StoreSettings::Embedded { data_dir } => {
-            if is_read && !data_dir.is_dir() {
-                return Err(Failure::message(format!("there is no directory {}", data_dir.display())));
+            if is_read && !EmbeddedStore::is_in(data_dir) {
+                return Err(Failure::message(format!("there is no store in {}", data_dir.display())));
             }
             let store = EmbeddedStore::open(data_dir).map_err(|error| Failure::failed(&error))?;
             Ok(Arc::new(store))

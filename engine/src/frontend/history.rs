@@ -14,7 +14,6 @@ use super::change_set::Outcome;
 use super::command::Query;
 use super::error::ApiError;
 use super::{Frontend, FrontendSettings, aside, response};
-use crate::model::key::ALL_DEFINITIONS;
 use crate::model::shape::error::quote;
 use crate::model::{DecodeError, Definition, Kind, ResourceId, Tags, check_name};
 
@@ -192,9 +191,7 @@ impl Frontend {
 
     /// The newest transaction.
     pub(super) async fn newest(&self) -> Result<Transaction, ApiError> {
-        // no name is empty, so nothing is listed
-        let nothing = format!("{ALL_DEFINITIONS}/");
-        Ok(self.store.list(&nothing, crate::store::At::Newest).await?.transaction)
+        Ok(self.store.newest().await?)
     }
 }
 

@@ -5,9 +5,10 @@
 
 mod shown;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use legation_proto::id::{FragmentKey, NodeId};
 use legation_proto::version::Transaction;
 use serde_json::Value;
@@ -35,27 +36,29 @@ const AT_ONCE: usize = 2;
 /// still waits for the answer.
 pub(super) type PlanningTurn = Option<OwnedSemaphorePermit>;
 
-/// Counts the Envoys of a node that are connected to this host.
-pub type ConnectedEnvoys = dyn Fn(&NodeId) -> usize + Send + Sync;
+/// Knows how many Envoys are connected.
+#[async_trait]
+pub trait ConnectedEnvoys: Send + Sync {
+    /// How many of each node, of those that any are of. Nothing if it cannot be told of all hosts.
+    async fn by_node(&self) -> Option<HashMap<NodeId, usize>>;
+}
 
 /// What plans are made with beside the definitions.
 pub struct Planner {
     /// The identifier in every response.
     control_plane: String,
-    /// Nothing where the Envoys are connected to other hosts.
-    connected: Option<Arc<ConnectedEnvoys>>,
+    connected: Option<Arc<dyn ConnectedEnvoys>>,
     turns: Arc<Semaphore>,
 }
 
 impl Planner {
-    /// Plans for a host of this identifier, whose connected Envoys `connected` counts.
-    pub fn new(control_plane: String, connected: Arc<ConnectedEnvoys>) -> Self {
+    /// Plans for a host of this identifier, and for the Envoys that `connected` counts.
+    pub fn new(control_plane: String, connected: Arc<dyn ConnectedEnvoys>) -> Self {
         Self { control_plane, connected: Some(connected), ..Self::default() }
     }
 
-    fn connected(&self, key: &FragmentKey) -> Option<usize> {
-        let connected = self.connected.as_ref()?;
-        Some(connected(&NodeId::of(key.clone())?))
+    async fn connected(&self) -> Option<HashMap<NodeId, usize>> {
+        self.connected.as_ref()?.by_node().await
     }
 }
 
@@ -138,6 +141,7 @@ impl Frontend {
             meshes.push((Arc::from(*mesh), before, stored.records));
         }
         let (planner, settings) = (Arc::clone(&self.planner), Arc::clone(&self.settings));
+        let connected = planner.connected().await;
         let show = request.show.clone();
         let planning = aside(move || {
             let _turn = turn;
@@ -155,7 +159,10 @@ impl Frontend {
                 effects: changed.into_iter().map(|effect| planned(effect, &settings)).collect(),
                 show,
             };
-            shown.render(&plan, |key| planner.connected(key))
+            shown.render(&plan, |key: &FragmentKey| {
+                let node = NodeId::of(key.clone())?;
+                Some(connected.as_ref()?.get(&node).copied().unwrap_or_default())
+            })
         });
         planning.await?
     }

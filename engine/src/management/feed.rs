@@ -45,11 +45,11 @@ pub struct Requests {
 pub struct FeedHandle(mpsc::UnboundedSender<Request>);
 
 impl FeedHandle {
-    /// Waits until everything that is in the store now was published.
-    pub async fn settle(&self) {
+    /// Waits until everything that is in the store now was published; whether it was, as far as the store answers.
+    pub async fn settle(&self) -> bool {
         let (sender, settled) = oneshot::channel();
-        let _ = self.0.send(Request::Settle(sender));
-        let _ = settled.await; // the feed ends with the process
+        let _ = self.0.send(Request::Settle(sender)); // the feed ends with the process
+        settled.await.is_ok()
     }
 }
 
@@ -136,9 +136,10 @@ impl Feed {
             Request::Settle(settled) => {
                 let (settling, requests) = (self.watch.settled(), requests.clone());
                 tokio::spawn(async move {
-                    // a store that does not answer settles nothing: who waits is not answered then
-                    if settling.await.is_ok() {
-                        let _ = requests.send(Request::Settled(settled));
+                    match settling.await {
+                        Ok(()) => drop(requests.send(Request::Settled(settled))),
+                        // nothing is settled: who waits hears of it by the end of the channel
+                        Err(error) => tracing::warn!(%error, "cannot tell whether everything was published"),
                     }
                 });
             }

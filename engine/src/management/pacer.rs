@@ -14,7 +14,7 @@ pub struct Pacer {
 impl Pacer {
     /// At most `turns` a second, at least one.
     pub fn per_second(turns: u32) -> Self {
-        let mut interval = interval(Duration::from_secs(1) / turns.max(1));
+        let mut interval = interval((Duration::from_secs(1) / turns.max(1)).max(Duration::from_nanos(1)));
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self { interval: Mutex::new(interval) }
     }
@@ -30,6 +30,13 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn any_rate_is_a_rate() {
+        for turns in [0, 1, 1_000_000_000, u32::MAX] {
+            Pacer::per_second(turns).turn().await;
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn turns_are_spread_and_not_saved_up() {

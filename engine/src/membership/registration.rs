@@ -46,7 +46,8 @@ impl Registration {
     async fn renew(&mut self) -> Result<(), CommitError> {
         if let Some(lease) = self.lease {
             match self.store.keep_alive(lease).await {
-                Ok(()) => return Ok(()),
+                Ok(()) if self.store.get(&self.member.id.key()).await?.is_some() => return Ok(()),
+                Ok(()) => tracing::warn!("the record of this host is gone; it registers again"),
                 Err(StoreError::UnknownLease { .. }) => {
                     tracing::warn!("this host was taken for dead; it registers again");
                     self.lease = None;

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use legation_actors::fleet::Fleet;
 use tokio::net::TcpListener;
 
 use super::ServeError;
 use super::process::Process;
 use crate::frontend::authentication::{AccessKeys, Authenticator};
 use crate::frontend::authorisation::{Authoriser, Denials, Policies};
-use crate::frontend::{self, Frontend, FrontendSettings, Planner};
+use crate::frontend::{self, ConnectedEnvoys, Frontend, FrontendSettings, Planner};
 use crate::http_server::Versions;
 use crate::store::Store;
 use crate::tls::server::Transport;
@@ -83,12 +82,12 @@ fn denials(process: &mut Process) -> Arc<Denials> {
     denials
 }
 
-/// Serves the API. Plans tell how many Envoys are connected if all of them are those of `fleet`.
+/// Serves the API. Plans tell how many Envoys are `connected`.
 pub(super) fn start(
     process: &mut Process,
     store: &Arc<dyn Store>,
     guard: Guard,
-    fleet: Option<Arc<Fleet>>,
+    connected: Option<Arc<dyn ConnectedEnvoys>>,
     listener: TcpListener,
 ) {
     let settings = Arc::clone(&process.settings);
@@ -104,8 +103,7 @@ pub(super) fn start(
     )
     .with_authenticator(guard.authenticator)
     .with_authoriser(guard.authoriser);
-    if let Some(fleet) = fleet {
-        let connected = Arc::new(move |node: &_| fleet.envoys_connected_of(node));
+    if let Some(connected) = connected {
         frontend = frontend.with_planner(Planner::new(process.control_plane.clone(), connected));
     }
     process.serve(listener, guard.transport, frontend::router(frontend), Versions::Http1);

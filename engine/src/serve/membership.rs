@@ -60,6 +60,12 @@ pub(super) async fn start(
     store: &Arc<dyn Store>,
     me: Member,
 ) -> Result<(watch::Receiver<Arc<Members>>, Registered), ServeError> {
+    if me.admin.ip().is_loopback() {
+        tracing::warn!(
+            admin = %me.admin,
+            "other machines cannot ask this host: where there are any, say --admin-addr or --advertise-addr"
+        );
+    }
     let (follower, members) = Follower::new(store.as_ref()).await?;
     process.run(async move { Ok(follower.run().await?) });
     let mut registration = Registration::new(Arc::clone(store), me, process.settings.lease_time);

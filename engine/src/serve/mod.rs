@@ -22,13 +22,12 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::process::Process;
-use crate::admin::{self, Admin};
-use crate::http_server::Versions;
+use crate::admin::{self, Admin, ConnectedEverywhere, ConnectedHere};
+use crate::frontend::ConnectedEnvoys;
 use crate::management::server;
 use crate::settings::{Role, ServeSettings, StoreSettings};
 use crate::store::{EmbeddedStore, EtcdError, EtcdStore, OpenError, Store, StoreError};
 use crate::telemetry;
-use crate::tls::server::Transport;
 use crate::watched_files::WatchedFilesError;
 
 /// Why the process cannot run, or runs no longer.
@@ -115,9 +114,12 @@ pub async fn serve(settings: ServeSettings) -> Result<(), ServeError> {
         None => None,
     };
     if let Some(listener) = api {
-        let fleet =
-            management.as_ref().filter(|_| hosts.is_none()).map(|management| Arc::clone(&management.fleet));
-        frontend::start(&mut process, &store, guard, fleet, listener);
+        let connected: Option<Arc<dyn ConnectedEnvoys>> = match (&hosts, &management) {
+            (Some(hosts), _) => Some(Arc::new(ConnectedEverywhere(hosts.clone()))),
+            (None, Some(management)) => Some(Arc::new(ConnectedHere(Arc::clone(&management.fleet)))),
+            (None, None) => None,
+        };
+        frontend::start(&mut process, &store, guard, connected, listener);
     }
     let admin_router = admin::router(Admin {
         me,
@@ -127,7 +129,7 @@ pub async fn serve(settings: ServeSettings) -> Result<(), ServeError> {
         management,
         metrics: metrics.clone(),
     });
-    process.serve(admin, Transport::clear_text(), admin_router, Versions::Http1AndHttp2);
+    process.serve_admin(admin, admin_router);
     process.run(async move {
         telemetry::keep_metrics(metrics).await;
         Ok(())

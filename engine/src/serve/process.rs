@@ -22,6 +22,9 @@ pub(super) struct Process {
     pub(super) control_plane: String,
     tasks: JoinSet<Result<(), ServeError>>,
     servers: JoinSet<()>,
+    /// Tells of the process until all else has ended.
+    admin: JoinSet<()>,
+    admin_shutdown: CancellationToken,
     last: Vec<Box<dyn FnOnce() + Send>>,
 }
 
@@ -33,6 +36,8 @@ impl Process {
             control_plane: format!("legation/{}", uuid::Uuid::new_v4()),
             tasks: JoinSet::new(),
             servers: JoinSet::new(),
+            admin: JoinSet::new(),
+            admin_shutdown: CancellationToken::new(),
             last: Vec::new(),
         }
     }
@@ -52,6 +57,12 @@ impl Process {
     ) {
         let shutdown = self.shutdown.clone();
         self.serve_until_the_end(http_server::serve(listener, transport, router, versions, shutdown));
+    }
+
+    /// Serves over HTTP until the process has ended in all else.
+    pub(super) fn serve_admin(&mut self, listener: TcpListener, router: Router) {
+        let (transport, shutdown) = (Transport::clear_text(), self.admin_shutdown.clone());
+        self.admin.spawn(http_server::serve(listener, transport, router, Versions::Http1AndHttp2, shutdown));
     }
 
     /// Runs a server, which ends after the process was told to.
@@ -74,6 +85,7 @@ impl Process {
             told = told => told?,
             Some(ended) = self.tasks.join_next() => ended??,
             Some(ended) = self.servers.join_next() => ended?,
+            Some(ended) = self.admin.join_next() => ended?,
         }
         tracing::info!("shutting down");
         self.shutdown.cancel();
@@ -83,6 +95,10 @@ impl Process {
         self.tasks.shutdown().await;
         if let Some(registered) = registered {
             registered.end().await;
+        }
+        self.admin_shutdown.cancel();
+        while let Some(ended) = self.admin.join_next().await {
+            ended?;
         }
         for last in self.last {
             last();

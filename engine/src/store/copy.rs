@@ -195,8 +195,8 @@ impl<'a> Steps<'a> {
         };
         for change in changes {
             let size = |value: &Option<Bytes>| value.as_ref().map_or(0, Bytes::len);
-            // as much again is in the journal, and what was there before
-            let size = change.key.len() + size(&change.after).max(size(&change.before));
+            // both are in the journal
+            let size = change.key.len() + size(&change.after) + size(&change.before);
             let is_full =
                 part.len() == self.limits.definition_changes || bytes + size > self.limits.batch_bytes;
             if is_full && !part.is_empty() {

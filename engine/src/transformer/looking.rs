@@ -51,7 +51,13 @@ pub(super) async fn look(
 /// Claims a mesh; the answer is what stands in the store for that. No two claims are the same.
 async fn take(store: &dyn Store, share: &Sharing, mesh: &str) -> Result<Bytes, PassError> {
     let claim = Bytes::from(format!("{}/{:016x}", share.me(), fastrand::u64(..)));
-    store.commit(Batch::derived().put(keys::owner(mesh), claim.clone())).await?;
+    let key: Arc<str> = keys::owner(mesh).into();
+    // a try that comes late must not take the mesh from one who claimed it since
+    let batch = match store.get(&key).await? {
+        Some(before) => Batch::derived().if_equal(Arc::clone(&key), before.value),
+        None => Batch::derived().if_absent(Arc::clone(&key)),
+    };
+    store.commit(batch.put(key, claim.clone())).await?;
     tracing::info!(%mesh, "claimed");
     Ok(claim)
 }

@@ -23,6 +23,8 @@ pub(super) struct Mesh {
     known: HashMap<Arc<str>, Transaction>,
     /// The newest change that was taken in.
     newest: Transaction,
+    /// The transaction at which all definitions were listed last.
+    listed: Transaction,
     /// What the last pass left. Nothing, if that is not known: there was none, or the last one over this mesh failed.
     pub(super) made: Option<Made>,
     /// What stands in the store for as long as nobody else has claimed this mesh.
@@ -92,6 +94,7 @@ impl Mesh {
             definitions: Arc::new(MeshDefinitions::new(name)),
             known: HashMap::new(),
             newest: 0,
+            listed: 0,
             made: None,
             claim: None,
             is_behind: true,
@@ -120,8 +123,19 @@ impl Mesh {
         self.newest = self.newest.max(transaction);
     }
 
+    /// Takes in all definitions that there are at `transaction`; whether any is not what it was.
+    pub(super) fn list(&mut self, records: &[Record], transaction: Transaction) -> bool {
+        let differences = self.differences(records, transaction);
+        let has_changed = !differences.is_empty();
+        for event in differences {
+            self.change(event);
+        }
+        self.listed = self.listed.max(transaction);
+        has_changed
+    }
+
     /// What became of the definitions that are known, by all that there are at `transaction`.
-    pub(super) fn differences(&self, records: &[Record], transaction: Transaction) -> Vec<Event> {
+    fn differences(&self, records: &[Record], transaction: Transaction) -> Vec<Event> {
         let mut events = Vec::new();
         let mut known = 0;
         for record in records.iter().filter(|record| !is_beside(&record.key)) {
@@ -143,6 +157,10 @@ impl Mesh {
     /// Takes in a definition, or its end, unless that was done already; the answer is which.
     pub(super) fn change(&mut self, event: Event) -> Option<ResourceId> {
         let Event { key, value, transaction } = event;
+        self.reach(transaction);
+        if transaction <= self.listed {
+            return None; // what was listed is newer
+        }
         let is_known = match &value {
             Some(_) => self.known.insert(Arc::clone(&key), transaction) == Some(transaction),
             None => self.known.remove(&key).is_none(),
@@ -150,7 +168,6 @@ impl Mesh {
         if is_known {
             return None;
         }
-        self.reach(transaction);
         let Some(id) = ResourceId::from_key(&key) else {
             tracing::error!(%key, "the key of a definition cannot be read; the definition is left out");
             return None;

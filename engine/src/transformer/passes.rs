@@ -140,6 +140,8 @@ impl Passes {
                 () = has_moved(&mut self.share) => {
                     self.is_surveyed = false;
                     self.next_survey = Instant::now();
+                    // of meshes that come it is not known what was done
+                    self.done.send_replace(0);
                 }
                 () = sleep_until(self.next_survey) => self.survey_or_retry().await,
                 () = is_due(self.schedule.next()) => {
@@ -264,11 +266,7 @@ impl Passes {
     fn take_in(&mut self, name: &Arc<str>, look: Look) -> Option<HashMap<FragmentKey, Bytes>> {
         let Look { claim, made, definitions } = look;
         let mesh = self.mesh(name);
-        let differences = mesh.differences(&definitions.records, definitions.transaction);
-        let has_changed = !differences.is_empty();
-        for event in differences {
-            mesh.change(event);
-        }
+        let has_changed = mesh.list(&definitions.records, definitions.transaction);
         // what was deleted before this host looked at the mesh the first time is in no definition of it
         if claim != mesh.claim || has_changed && mesh.was_looked_at {
             mesh.reach(definitions.transaction);
@@ -347,8 +345,12 @@ impl Passes {
             let error: &dyn std::error::Error = error;
             tracing::error!(mesh = %name, error, "transform pass failed");
         }
-        self.meshes.insert(Arc::clone(name), Mesh::new(Arc::clone(name)));
-        self.unlinted.insert(Arc::clone(name));
+        if let PassError::Read(_) = error {
+            self.mesh(name).is_behind = true; // nothing was done
+        } else {
+            self.meshes.insert(Arc::clone(name), Mesh::new(Arc::clone(name)));
+            self.unlinted.insert(Arc::clone(name));
+        }
         self.schedule.again(name, Instant::now());
     }
 

@@ -1,6 +1,6 @@
 //! Plans are held against what then happens, and do nothing themselves.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -10,7 +10,7 @@ use legation_actors::request::{Interest, Request};
 use legation_actors::session::Session;
 use legation_actors::snapshot::Snapshot;
 use legation_proto::fragment::{Fragment, NodeFragment};
-use legation_proto::id::FragmentKey;
+use legation_proto::id::{FragmentKey, NodeId};
 use legation_proto::resource_type::ResourceType;
 use legation_proto::response::{GRPC_PREFIX_BYTES, Protocol};
 use proptest::prelude::*;
@@ -25,7 +25,7 @@ use super::{Api, gateway_route_spec, node_provider, route_spec, router_provider}
 use crate::envoy::json::of_any;
 use crate::frontend::lookup::containers;
 use crate::frontend::references::targets;
-use crate::frontend::{Frontend, FrontendSettings, Planner, router};
+use crate::frontend::{ConnectedEnvoys, Frontend, FrontendSettings, Planner, router};
 use crate::management::compose::compose;
 use crate::model::{Definition, Kind, ResourceId, Spec};
 use crate::store::{At, Store};
@@ -570,11 +570,21 @@ async fn quotas_hold_for_plans() {
     api.post("transactions", &instead).await.ok();
 }
 
+/// Three Envoys of one node, and one of another.
+struct Counted;
+
+#[async_trait::async_trait]
+impl ConnectedEnvoys for Counted {
+    async fn by_node(&self) -> Option<HashMap<NodeId, usize>> {
+        let node = |name: &str| format!("mesh/m/virtualNode/{name}").parse().unwrap();
+        Some(HashMap::from([(node("web"), 3), (node("other"), 1)]))
+    }
+}
+
 #[tokio::test]
 async fn a_plan_shows_configuration_and_counts_envoys() {
     let host = host_with_shop().await;
-    let connected = |node: &legation_proto::id::NodeId| if node.to_string().ends_with("web") { 3 } else { 1 };
-    let planner = Planner::new(CONTROL_PLANE.to_owned(), Arc::new(connected));
+    let planner = Planner::new(CONTROL_PLANE.to_owned(), Arc::new(Counted));
     let frontend = Frontend::new(host.api.store.clone(), FrontendSettings::default()).with_planner(planner);
     let api = Api { router: router(frontend), ..host.api.clone() };
     let body = json!({"apply": [route(&["books-1", "books-2"])]});

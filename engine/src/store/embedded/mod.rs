@@ -90,6 +90,11 @@ pub struct EmbeddedStore {
 }
 
 impl EmbeddedStore {
+    /// Whether there is a store in `dir`.
+    pub fn is_in(dir: &Path) -> bool {
+        open::path(dir).is_file()
+    }
+
     /// Opens the store in `dir`, and creates both if needed.
     pub fn open(dir: &Path) -> Result<Self, OpenError> {
         let path = open::path(dir);

@@ -37,10 +37,11 @@ enum Request {
         id: i64,
         key: Arc<str>,
     },
-    /// Read again what is still watched.
+    /// Look again at what is still watched, and was known to have changed last at a revision.
     Reload {
         id: i64,
         key: Arc<str>,
+        known: Option<i64>,
     },
     Remove {
         id: i64,
@@ -48,16 +49,17 @@ enum Request {
     Settle(HashMap<i64, State>, oneshot::Sender<()>),
 }
 
-/// Asks for a key to be read again.
+/// Asks for a key to be looked at again.
 pub(super) struct Reload {
     id: i64,
     requests: UnboundedSender<Request>,
 }
 
 impl Reload {
-    pub(super) fn ask(&self, key: &Arc<str>) {
+    /// `known` is the revision at which it changed last, if its reader was told of that.
+    pub(super) fn ask(&self, key: &Arc<str>, known: Option<i64>) {
         // who has ended needs it no more
-        let _ = self.requests.send(Request::Reload { id: self.id, key: Arc::clone(key) });
+        let _ = self.requests.send(Request::Reload { id: self.id, key: Arc::clone(key), known });
     }
 }
 
@@ -98,10 +100,10 @@ impl WatchedKeys for Followed {
     async fn settle(&self) -> Result<(), StoreError> {
         let (keys, ids): (Vec<Arc<str>>, Vec<i64>) =
             self.ids().iter().map(|(key, id)| (Arc::clone(key), *id)).unzip();
-        let (revision, revisions) = self.reader.revisions(&keys).await?;
-        let state = |key| match revisions.get(key) {
+        let revisions = self.reader.revisions(&keys).await?;
+        let state = |key| match revisions.of_keys.get(key) {
             Some(revision) => State { revision: *revision, exists: true },
-            None => State { revision, exists: false },
+            None => State { revision: revisions.revision, exists: false },
         };
         let states = ids.into_iter().zip(keys.iter().map(state)).collect();
         let (answer, settled) = oneshot::channel();
@@ -132,46 +134,86 @@ impl Loader {
     async fn run(mut self, mut receiver: UnboundedReceiver<Request>) {
         let mut requests = Vec::with_capacity(KEYS_AT_ONCE);
         while receiver.recv_many(&mut requests, KEYS_AT_ONCE).await > 0 {
-            let keys: Vec<Arc<str>> = requests.iter().filter_map(Request::key).cloned().collect();
-            let seen = loop {
-                match self.reader.see(&keys).await {
-                    Ok(seen) => break seen,
+            let commands = loop {
+                match self.answer(&requests).await {
+                    Ok(commands) => break commands,
                     Err(error) => {
                         tracing::warn!(%error, "what is watched cannot be read yet");
                         sleep(PAUSE).await;
                     }
                 }
             };
-            for request in requests.drain(..) {
-                let command = match request {
-                    Request::Reload { id, .. } if !self.watched.contains(&id) => continue,
-                    Request::Add { id, key } | Request::Reload { id, key } => {
-                        self.watched.insert(id);
-                        self.queue.push(vec![match seen.get(&key) {
-                            Some(record) => Event {
-                                key: Arc::clone(&record.key),
-                                value: Some(record.value.clone()),
-                                transaction: record.transaction,
-                            },
-                            None => Event {
-                                key: Arc::clone(&key),
-                                value: None,
-                                transaction: seen.head.transaction,
-                            },
-                        }]);
-                        let reload = Reload { id, requests: self.requests.clone() };
-                        Command::Begin(id, Watched::key(key, &seen, Arc::clone(&self.queue), reload))
-                    }
-                    Request::Remove { id } => {
-                        self.watched.remove(&id);
-                        Command::End(id)
-                    }
-                    Request::Settle(states, answer) => Command::Settle(states, answer),
-                };
+            let settling = requests.drain(..).filter_map(|request| match request {
+                Request::Settle(states, answer) => Some(Command::Settle(states, answer)),
+                _ => None,
+            });
+            // who waits for a state asked for it after all that came before
+            for command in commands.into_iter().chain(settling) {
                 let _ = self.commands.send(command); // nobody listens once the store is closed
             }
-            self.queue.wake();
         }
+    }
+
+    /// What is to be watched from now on, and what no longer, in the order of the requests.
+    async fn answer(&mut self, requests: &[Request]) -> Result<Vec<Command>, StoreError> {
+        let known: HashMap<&Arc<str>, i64> = requests
+            .iter()
+            .filter_map(|request| match request {
+                Request::Reload { key, known, .. } => Some((key, (*known)?)),
+                _ => None,
+            })
+            .collect();
+        let looked_at: Vec<Arc<str>> = known.keys().map(|key| Arc::clone(key)).collect();
+        let revisions =
+            if looked_at.is_empty() { None } else { Some(self.reader.revisions(&looked_at).await?) };
+        let is_as_known = |key: &Arc<str>| {
+            let revisions = revisions.as_ref()?;
+            let changed = known.get(key)?;
+            (revisions.of_keys.get(key)? == changed).then_some((revisions, *changed))
+        };
+        let changed = requests.iter().filter_map(Request::key).filter(|key| is_as_known(key).is_none());
+        let changed: Vec<Arc<str>> = changed.cloned().collect();
+        let seen = self.reader.see(&changed).await?;
+        let mut commands = Vec::new();
+        for request in requests {
+            let (id, key) = match request {
+                Request::Add { id, key } => {
+                    self.watched.insert(*id);
+                    (*id, key)
+                }
+                Request::Reload { id, key, .. } if self.watched.contains(id) => (*id, key),
+                Request::Remove { id } => {
+                    self.watched.remove(id);
+                    commands.push(Command::End(*id));
+                    continue;
+                }
+                Request::Reload { .. } | Request::Settle(..) => continue,
+            };
+            let (key, queue) = (Arc::clone(key), Arc::clone(&self.queue));
+            let reload = Reload { id, requests: self.requests.clone() };
+            if let Some((revisions, changed)) = is_as_known(&key) {
+                let (revision, reached) = (revisions.revision, revisions.head.transaction);
+                let watched = Watched::key(key, Some(changed), revision, reached, queue, reload);
+                commands.push(Command::Begin(id, watched, None));
+                continue;
+            }
+            let (revision, reached) = (seen.revision, seen.head.transaction);
+            let (changed, first) = match seen.get(&key) {
+                Some(record) => (
+                    Some(seen.mod_revision(&key)),
+                    Event {
+                        key: Arc::clone(&key),
+                        value: Some(record.value.clone()),
+                        transaction: record.transaction,
+                    },
+                ),
+                None => (None, Event { key: Arc::clone(&key), value: None, transaction: reached }),
+            };
+            let watched = Watched::key(key, changed, revision, reached, queue, reload);
+            // who tells of the changes tells of this, so that it never comes after them
+            commands.push(Command::Begin(id, watched, Some(first)));
+        }
+        Ok(commands)
     }
 }
 

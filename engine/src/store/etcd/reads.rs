@@ -38,6 +38,15 @@ struct SeenRecord {
     lease: i64,
 }
 
+/// When some keys changed last, as it was at one revision.
+pub(super) struct Revisions {
+    /// The revision.
+    pub(super) revision: i64,
+    pub(super) head: Head,
+    /// Of those that there are.
+    pub(super) of_keys: HashMap<Arc<str>, i64>,
+}
+
 impl Seen {
     pub(super) fn get(&self, key: &str) -> Option<&Record> {
         self.records.get(key).map(|seen| &seen.record)
@@ -68,15 +77,12 @@ impl Reader {
     }
 
     /// The revisions of the last changes of those of these keys that there are, and the revision that this is the state of.
-    pub(super) async fn revisions(
-        &self,
-        wanted: &[Arc<str>],
-    ) -> Result<(i64, HashMap<Arc<str>, i64>), StoreError> {
-        let (revision, _, found) = self.get_all(wanted, true).await?;
+    pub(super) async fn revisions(&self, wanted: &[Arc<str>]) -> Result<Revisions, StoreError> {
+        let (revision, head, found) = self.get_all(wanted, true).await?;
         let found = found.iter().filter_map(|found| found.kvs().first());
         let revisions =
             found.filter_map(|found| Some((self.keys.of_data(found.key())?.into(), found.mod_revision())));
-        Ok((revision, revisions.collect()))
+        Ok(Revisions { revision, head, of_keys: revisions.collect() })
     }
 
     /// The head and these keys, and the revision that all of this is the state of.

@@ -3,7 +3,9 @@
 mod access;
 mod cluster;
 mod commits;
+mod copies;
 mod costs;
+mod keys;
 mod limits;
 mod link;
 mod outages;

@@ -20,7 +20,7 @@ use tokio::time::{sleep, timeout};
 
 use super::ANSWER_BYTES_MAX;
 use super::followed::{Followed, Reload};
-use super::reads::{Reader, Seen};
+use super::reads::Reader;
 use super::stored::{record, transaction};
 use crate::store::error::StoreError;
 use crate::store::record::{Event, is_definition};
@@ -40,7 +40,8 @@ pub(super) struct Watches {
 }
 
 pub(super) enum Command {
-    Begin(i64, Watched),
+    /// Watch; what was read of a key comes first.
+    Begin(i64, Watched, Option<Event>),
     End(i64),
     /// Answer once each of these watches was told of such a state.
     Settle(HashMap<i64, State>, oneshot::Sender<()>),
@@ -105,7 +106,7 @@ impl Watches {
         let id = fastrand::i64(1..i64::MAX);
         let next = revision + 1;
         let watched = Watched { prefix, reload: None, queue: Arc::clone(&queue), next, known, reached };
-        if self.commands.send(Command::Begin(id, watched)).is_err() {
+        if self.commands.send(Command::Begin(id, watched, None)).is_err() {
             queue.end(StoreError::Closed);
         }
         Watch::new(past, queue, Registration { id, commands: self.commands.clone() })
@@ -207,7 +208,15 @@ impl Hub {
         mut responses: WatchResponseStream,
     ) -> Result<(), Error> {
         let mut asked: HashSet<i64> = HashSet::from([opened_with]);
-        let mut waiting: Vec<i64> = self.watched.keys().copied().collect();
+        let mut waiting = Vec::new();
+        for (id, watched) in self.watched.iter().filter(|(id, _)| **id != opened_with) {
+            // etcd before 3.4.31 and 3.5.13 may tell only 128 watches of a stream that their past was compacted, and lets the
+            // others believe that nothing happened: what may be many is looked at again
+            match &watched.reload {
+                Some(reload) => reload.ask(&watched.prefix, watched.known.get(&watched.prefix).copied()),
+                None => waiting.push(*id),
+            }
+        }
         let mut ended: Vec<i64> = Vec::new();
         loop {
             // etcd need not read requests while nobody takes what it sends, and the library's queue of them is short
@@ -216,7 +225,7 @@ impl Hub {
                     sent = requests.cancel(id) => sent?,
                     response = responses.message() => {
                         ended.push(id);
-                        waiting.extend(self.receive(response?, &mut asked).await?);
+                        waiting.extend(self.receive(response?, &mut asked, &mut ended).await?);
                     }
                 }
             }
@@ -231,36 +240,43 @@ impl Hub {
                         response = responses.message() => {
                             asked.remove(&id);
                             waiting.push(id);
-                            waiting.extend(self.receive(response?, &mut asked).await?);
+                            waiting.extend(self.receive(response?, &mut asked, &mut ended).await?);
                         }
                     }
                 }
             }
             tokio::select! {
                 command = self.commands.recv() => match command {
-                    Some(Command::End(id)) => {
-                        self.watched.remove(&id);
-                        if asked.remove(&id) {
-                            ended.push(id);
+                    Some(command) => {
+                        match command {
+                            Command::End(id) if asked.remove(&id) => ended.push(id),
+                            Command::Begin(id, ..) => waiting.push(id),
+                            _ => {}
                         }
+                        self.take(command);
                     }
-                    Some(Command::Begin(id, watched)) => {
-                        self.watched.insert(id, watched);
-                        self.settle(id);
-                        waiting.push(id);
-                    }
-                    Some(settle @ Command::Settle(..)) => self.take(settle),
                     None => return Ok(()),
                 },
-                response = responses.message() => waiting.extend(self.receive(response?, &mut asked).await?),
+                response = responses.message() => waiting.extend(self.receive(response?, &mut asked, &mut ended).await?),
             }
         }
     }
 
     fn take(&mut self, command: Command) {
         match command {
-            Command::Begin(id, watched) => drop(self.watched.insert(id, watched)),
-            Command::End(id) => drop(self.watched.remove(&id)),
+            Command::Begin(id, watched, first) => {
+                // what was read again may be older than what was told since
+                if self.watched.get(&id).is_some_and(|known| known.next >= watched.next) {
+                    return;
+                }
+                watched.tell(first.into_iter().collect());
+                self.watched.insert(id, watched);
+                self.settle(id);
+            }
+            Command::End(id) => {
+                self.watched.remove(&id);
+                self.settle(id);
+            }
             Command::Settle(mut missing, answer) => {
                 missing
                     .retain(|id, state| self.watched.get(id).is_some_and(|watched| !watched.knows(*state)));
@@ -294,6 +310,7 @@ impl Hub {
         &mut self,
         response: Option<WatchResponse>,
         asked: &mut HashSet<i64>,
+        ended: &mut Vec<i64>,
     ) -> Result<Option<i64>, Error> {
         let response = response.ok_or_else(|| Error::WatchError("etcd ended the stream".to_owned()))?;
         if response.canceled() && response.compact_revision() == 0 && !response.cancel_reason().is_empty() {
@@ -305,9 +322,13 @@ impl Hub {
             return Ok(None);
         };
         if response.canceled() {
-            asked.remove(&id);
+            if response.compact_revision() == 0 || !asked.remove(&id) {
+                return Ok(None); // as it was asked to
+            }
+            // etcd tells it nothing more, and takes no other of this number until it is told to end it
+            ended.push(id);
             if let Some(reload) = &watched.reload {
-                reload.ask(&watched.prefix);
+                reload.ask(&watched.prefix, None);
                 return Ok(None);
             }
             catch_up(&self.reader, watched).await;
@@ -321,12 +342,18 @@ impl Hub {
 }
 
 impl Watched {
-    /// A watch of one key, of which everything until `revision` is known.
-    pub(super) fn key(key: Arc<str>, seen: &Seen, queue: Arc<Queue>, reload: Reload) -> Self {
-        let known = Some(seen.mod_revision(&key)).filter(|revision| *revision > 0);
-        let known = known.map(|revision| (Arc::clone(&key), revision)).into_iter().collect();
-        let (next, reached) = (seen.revision + 1, seen.head.transaction);
-        Self { prefix: key, reload: Some(reload), queue, next, known, reached }
+    /// A watch of one key, of which everything until `revision` is known, and that it changed last at `changed`, if it is
+    /// there.
+    pub(super) fn key(
+        key: Arc<str>,
+        changed: Option<i64>,
+        revision: i64,
+        reached: Transaction,
+        queue: Arc<Queue>,
+        reload: Reload,
+    ) -> Self {
+        let known = changed.map(|changed| (Arc::clone(&key), changed)).into_iter().collect();
+        Self { prefix: key, reload: Some(reload), queue, next: revision + 1, known, reached }
     }
 
     /// Whether this was told of such a state, or of a later one.

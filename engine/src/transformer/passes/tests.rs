@@ -401,6 +401,36 @@ async fn what_is_found_follows_the_passes() {
     running.abort();
 }
 
+/// A queue of changes keeps the last of each key, and may be behind what was listed.
+#[tokio::test]
+async fn changes_that_are_told_late_or_in_part_are_taken_for_what_they_are() {
+    let mut setup = Setup::new().await;
+    setup.define(ResourceId::mesh("m"), json!({})).await;
+    setup.pass_over_all().await;
+    setup.changes.next().await.unwrap();
+    let id = ResourceId::virtual_node("m", "n");
+    let created = setup.define(id.clone(), json!({})).await;
+    let old: Arc<str> = id.key().into();
+    let Record { value, .. } = setup.store.get(&old).await.unwrap().unwrap();
+    let delete = Batch::definitions("test", "Delete").delete(Arc::clone(&old));
+    let deleted = setup.store.commit(delete).await.unwrap();
+    // it came and went, and nobody tells that it came
+    setup.pass_after_changes().await;
+    let mark = keys::transformed("m");
+    assert_eq!(setup.derived().await[mark.as_str()], deleted.to_string());
+
+    let listener = json!({"listeners": [{"portMapping": {"port": 80, "protocol": "http"}}]});
+    let newest = setup.define(id, listener).await;
+    setup.pass_over_all().await;
+    let before = setup.derived().await;
+    assert_eq!(before[mark.as_str()], newest.to_string());
+    let event = |value, transaction| Event { key: Arc::clone(&old), value, transaction };
+    for late in [event(Some(value), created), event(None, deleted)] {
+        setup.passes.pass_after(vec![late]).await;
+        assert_eq!(setup.derived().await, before, "what was listed is newer");
+    }
+}
+
 /// Two transformers on one store; each believes what it is told of who is alive.
 struct Two {
     setup: Setup,
