@@ -90,7 +90,7 @@ impl Store for Everything {
     }
 
     async fn newest(&self) -> Result<Transaction, StoreError> {
-        Err(StoreError::Closed)
+        Ok(1)
     }
 
     async fn list(&self, _: &str, _: At) -> Result<Listing, StoreError> {
