@@ -160,7 +160,8 @@ def test_all_hosts_are_seen_from_each(start, tmp_path):
             "meshName": "bookshop", "virtualRouterName": "books", "routeName": "split", "spec": route(4321)}))
         planned = frontend.command("plan", "-f", tmp_path / "route.json", "-o", "json", "--endpoint", frontend.endpoint)
         plan = json.loads(planned.stdout)
-        assert {node["virtualNodeName"]: node["envoys"] for node in plan["nodes"] if "virtualNodeName" in node} == {"checkout": 30}
+        counts = {node["node"]: node["envoys"] for node in plan["nodes"]}
+        assert counts == {CHECKOUT: 30, "mesh/bookshop/virtualGateway/storefront": 0}
         targets = json.loads(frontend.get("/fleet/targets"))
         assert sorted(target["labels"]["roles"] for target in targets) == ["frontend", "management", "management", "transformer"]
         assert {target["targets"][0] for target in targets} == {one["admin"] for one in of_host.values()}
