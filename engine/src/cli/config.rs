@@ -7,8 +7,7 @@ use legation_proto::resource_type::ResourceType;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_saphyr::ser_options;
 
-use super::address;
-use super::admin::get_json;
+use super::admin::AdminArgs;
 use super::failure::{Failure, print};
 use crate::admin::NodeConfig;
 
@@ -36,15 +35,8 @@ pub(super) struct ConfigArgs {
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
 
-    /// Where the control plane serves health, metrics and status
-    #[arg(
-        long,
-        env = "LEGATION_ADMIN",
-        value_name = "URL",
-        default_value = "http://127.0.0.1:8081",
-        value_parser = address::parse
-    )]
-    admin: String,
+    #[command(flatten)]
+    admin: AdminArgs,
 
     /// How to show it
     #[arg(short, long, value_name = "FORMAT", default_value = "yaml")]
@@ -66,21 +58,21 @@ fn types() -> PossibleValuesParser {
 
 /// Asks for the configuration and shows it.
 pub(super) fn run(args: &ConfigArgs) -> Result<(), Failure> {
-    let config = serde_json::from_value(get_json(&url(args), Duration::ZERO)?)
+    let config = serde_json::from_value(args.admin.get(&path(args), Duration::ZERO)?)
         .map_err(|error| Failure::message(format!("the answer is not understood: {error}")))?;
     print(&render(&config, args.output)?)
 }
 
-fn url(args: &ConfigArgs) -> String {
+fn path(args: &ConfigArgs) -> String {
     let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-    let mut url = format!("{}/config?node={}", args.admin, encoded(&args.node));
-    url += &format!("&client={}", encoded(&args.client));
+    let mut path = format!("/config?node={}", encoded(&args.node));
+    path += &format!("&client={}", encoded(&args.client));
     for (key, value) in [("type", &args.resource_type), ("name", &args.name)] {
         if let Some(value) = value {
-            url += &format!("&{key}={}", encoded(value));
+            path += &format!("&{key}={}", encoded(value));
         }
     }
-    url
+    path
 }
 
 fn render(config: &NodeConfig, output: Output) -> Result<String, Failure> {
@@ -171,11 +163,11 @@ mod tests {
             client: "envoy".to_owned(),
             resource_type: Some("cds".to_owned()),
             name: Some("a=b".to_owned()),
-            admin: "http://h:1".to_owned(),
+            admin: AdminArgs { admin: "http://h:1".to_owned() },
             output: Output::Yaml,
         };
         let expected =
             "http://h:1/config?node=mesh%2Fm%26%2FvirtualNode%2F%C3%A4%20b&client=envoy&type=cds&name=a%3Db";
-        assert_eq!(url(&args), expected);
+        assert_eq!(args.admin.url(&path(&args)), expected);
     }
 }

@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::address;
-use super::admin::get_json;
+use super::admin::AdminArgs;
 use super::failure::{Failure, print};
 use crate::admin::client::{Method, Timeouts, ask};
 
@@ -36,20 +35,13 @@ pub(super) struct DrainArgs {
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = humantime::parse_duration)]
     timeout: Duration,
 
-    /// Where any of the hosts serves health, metrics and status
-    #[arg(
-        long,
-        env = "LEGATION_ADMIN",
-        value_name = "URL",
-        default_value = "http://127.0.0.1:8081",
-        value_parser = address::parse
-    )]
-    admin: String,
+    #[command(flatten)]
+    admin: AdminArgs,
 }
 
 /// Tells the host, and waits.
 pub(super) fn run(args: &DrainArgs) -> Result<(), Failure> {
-    let hosts = get_json(&format!("{}/fleet/hosts", args.admin), Duration::ZERO)?;
+    let hosts = args.admin.get("/fleet/hosts", Duration::ZERO)?;
     let (name, admin) = find(&hosts, &args.host)?;
     let url = format!("http://{admin}/host");
     let tell =

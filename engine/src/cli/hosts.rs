@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use comfy_table::{Table, presets};
 use serde_json::Value;
 
-use super::address;
-use super::admin::get_json;
+use super::admin::AdminArgs;
+use super::age::age;
 use super::failure::{Failure, print};
 
 /// Show which hosts there are, what they do, and how far each has come
@@ -16,15 +16,8 @@ use super::failure::{Failure, print};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  legation hosts --admin http://10.0.0.7:8081")]
 pub(super) struct HostsArgs {
-    /// Where any of the hosts serves health, metrics and status
-    #[arg(
-        long,
-        env = "LEGATION_ADMIN",
-        value_name = "URL",
-        default_value = "http://127.0.0.1:8081",
-        value_parser = address::parse
-    )]
-    admin: String,
+    #[command(flatten)]
+    admin: AdminArgs,
 
     /// How to show it
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
@@ -42,7 +35,7 @@ enum Output {
 
 /// Asks for the hosts and shows them.
 pub(super) fn run(args: &HostsArgs) -> Result<(), Failure> {
-    let hosts = get_json(&format!("{}/fleet/hosts", args.admin), Duration::ZERO)?;
+    let hosts = args.admin.get("/fleet/hosts", Duration::ZERO)?;
     match args.output {
         Output::Json => print(&format!("{hosts:#}\n")),
         Output::Table => print(&render(&hosts, SystemTime::now())),
@@ -83,12 +76,7 @@ fn up(host: &Value, now: SystemTime) -> String {
     let Some(started) = started else {
         return "-".to_owned();
     };
-    let seconds = now.duration_since(started).unwrap_or_default().as_secs();
-    let units = [(24 * 60 * 60, "d"), (60 * 60, "h"), (60, "m")];
-    match units.into_iter().find(|(unit, _)| seconds >= *unit) {
-        Some((unit, name)) => format!("{}{name}", seconds / unit),
-        None => format!("{seconds}s"),
-    }
+    age(now.duration_since(started).unwrap_or_default())
 }
 
 fn state(host: &Value) -> String {

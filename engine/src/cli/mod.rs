@@ -2,6 +2,7 @@
 
 mod address;
 mod admin;
+mod age;
 pub mod apply;
 mod authorisation;
 pub mod bootstrap;

@@ -6,8 +6,8 @@ use comfy_table::{Table, presets};
 use legation_proto::resource_type::ResourceType;
 use serde_json::Value;
 
-use super::address;
-use super::admin::get_json;
+use super::admin::AdminArgs;
+use super::age::age;
 use super::failure::{Failure, print};
 use super::lint::finding_line;
 
@@ -20,15 +20,8 @@ use super::lint::finding_line;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  legation status --admin http://127.0.0.1:8081 -o json")]
 pub(super) struct StatusArgs {
-    /// Where the control plane serves health, metrics and status
-    #[arg(
-        long,
-        env = "LEGATION_ADMIN",
-        value_name = "URL",
-        default_value = "http://127.0.0.1:8081",
-        value_parser = address::parse
-    )]
-    admin: String,
+    #[command(flatten)]
+    admin: AdminArgs,
 
     /// How to show it
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
@@ -46,7 +39,7 @@ enum Output {
 
 /// Asks for the status and shows it.
 pub(super) fn run(args: &StatusArgs) -> Result<(), Failure> {
-    let status = get_json(&format!("{}/fleet/status", args.admin), Duration::ZERO)?;
+    let status = args.admin.get("/fleet/status", Duration::ZERO)?;
     match args.output {
         Output::Json => print(&format!(
             "{status:#}
@@ -188,12 +181,7 @@ impl Clock {
         let (Some(now), Some(at)) = (self.now, time(at)) else {
             return String::new();
         };
-        let seconds = now.duration_since(at).unwrap_or_default().as_secs();
-        let units = [(24 * 60 * 60, "d"), (60 * 60, "h"), (60, "m")];
-        match units.into_iter().find(|(unit, _)| seconds >= *unit) {
-            Some((unit, name)) => format!("{}{name}", seconds / unit),
-            None => format!("{seconds}s"),
-        }
+        age(now.duration_since(at).unwrap_or_default())
     }
 }
 

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::address;
-use super::admin::get_json;
+use super::admin::AdminArgs;
 use super::failure::{Failure, print};
 
 /// Wait until every connected Envoy has accepted a change
@@ -23,24 +22,17 @@ pub(super) struct WaitArgs {
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
     timeout: Duration,
 
-    /// Where the control plane serves health, metrics and status
-    #[arg(
-        long,
-        env = "LEGATION_ADMIN",
-        value_name = "URL",
-        default_value = "http://127.0.0.1:8081",
-        value_parser = address::parse
-    )]
-    admin: String,
+    #[command(flatten)]
+    admin: AdminArgs,
 }
 
 /// Waits, and says who is behind if time runs out.
 pub(super) fn run(args: &WaitArgs) -> Result<(), Failure> {
-    let mut url = format!("{}/fleet/wait?timeoutMs={}", args.admin, args.timeout.as_millis());
+    let mut path = format!("/fleet/wait?timeoutMs={}", args.timeout.as_millis());
     if let Some(transaction) = args.transaction {
-        url += &format!("&transaction={transaction}");
+        path += &format!("&transaction={transaction}");
     }
-    let answer = get_json(&url, args.timeout)?;
+    let answer = args.admin.get(&path, args.timeout)?;
     let transaction = &answer["transaction"];
     if answer["done"] == true {
         return print(&format!("every envoy that transaction {transaction} concerns has accepted it\n"));
