@@ -44,8 +44,9 @@ const STREAMS_MAX: u32 = 100;
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long requests that are under way may take when the process ends.
+/// How long requests that are under way may take when the process ends, and how long those may that have only begun to arrive.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+const DRAIN_HEAD_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long to wait when the process can open no further connection.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
@@ -108,7 +109,7 @@ async fn serve_connection(
     shutdown: CancellationToken,
 ) {
     let calls = Calls::default();
-    let silence = calls.silence();
+    let (silence, last_silence) = (calls.silence(HEAD_TIMEOUT), calls.silence(DRAIN_HEAD_TIMEOUT));
     let router = TowerToHyperService::new(router.into_service::<Incoming>());
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
@@ -123,7 +124,10 @@ async fn serve_connection(
         () = silence => return,
         () = shutdown.cancelled() => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            tokio::select! {
+                ended = connection => ended,
+                () = last_silence => return,
+            }
         }
     };
     if let Err(error) = ended {
@@ -156,13 +160,13 @@ impl Calls {
         Call(self.clone())
     }
 
-    /// Waits until no call was under way for a while.
-    fn silence(&self) -> impl Future<Output = ()> + use<> {
+    /// Waits until no call was under way for `pause`, since this is waited for.
+    fn silence(&self, pause: Duration) -> impl Future<Output = ()> + use<> {
         let mut calls = self.0.subscribe();
         async move {
             while calls.wait_for(|calls| *calls == 0).await.is_ok() {
                 // any change is a call that begins
-                if timeout(HEAD_TIMEOUT, calls.changed()).await.is_err() {
+                if timeout(pause, calls.changed()).await.is_err() {
                     return;
                 }
             }
@@ -198,6 +202,7 @@ mod tests {
     use bytes::Bytes;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
+    use tokio::task::JoinHandle;
     use tokio::time::Instant;
 
     use super::*;
@@ -210,6 +215,11 @@ mod tests {
 
     /// A connection to a server whose `/slow` takes a while to answer, and whose `/long` answers at length.
     async fn connect(versions: Versions) -> TcpStream {
+        connect_until(versions, CancellationToken::new()).await.0
+    }
+
+    /// The same of a server that ends with `shutdown`.
+    async fn connect_until(versions: Versions, shutdown: CancellationToken) -> (TcpStream, JoinHandle<()>) {
         let long = || async {
             let (sender, receiver) = tokio::sync::mpsc::channel(1);
             tokio::spawn(async move {
@@ -227,8 +237,8 @@ mod tests {
         let router = Router::new().route("/slow", get(slow)).route("/long", get(long));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(serve(listener, Transport::clear_text(), router, versions, CancellationToken::new()));
-        TcpStream::connect(address).await.unwrap()
+        let server = tokio::spawn(serve(listener, Transport::clear_text(), router, versions, shutdown));
+        (TcpStream::connect(address).await.unwrap(), server)
     }
 
     /// Everything that the server says until it closes the connection, and when that is.
@@ -248,6 +258,27 @@ mod tests {
             connection.write_all(beginning).await.unwrap();
             let (_, after) = until_closed(&mut connection).await;
             assert!(after >= HEAD_TIMEOUT && after < 2 * HEAD_TIMEOUT, "{beginning:?}: {after:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_ends_waits_for_requests_and_not_for_half_of_one() {
+        let request = b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n".as_slice();
+        for (beginning, expected) in [
+            (b"".as_slice(), Duration::ZERO),
+            (&request[..10], DRAIN_HEAD_TIMEOUT),
+            (PREFACE, DRAIN_HEAD_TIMEOUT),
+            (request, DRAIN_TIMEOUT),
+        ] {
+            let shutdown = CancellationToken::new();
+            let (mut connection, server) = connect_until(Versions::Http1AndHttp2, shutdown.clone()).await;
+            connection.write_all(beginning).await.unwrap();
+            sleep(Duration::from_secs(1)).await;
+            let told = Instant::now();
+            shutdown.cancel();
+            server.await.unwrap();
+            let after = told.elapsed();
+            assert!(after >= expected && after < expected + DRAIN_HEAD_TIMEOUT / 2, "{beginning:?}: {after:?}");
         }
     }
 
