@@ -166,9 +166,16 @@ def a_host_is_cut_off(scene, chance):
     wait_until(host.is_ready, f"{host.name} says that it is ready", PATIENCE_SECONDS)
 
 
+def the_balancer_dies(scene, _):
+    scene.balancer.kill()
+    time.sleep(3)
+    assert sum(host.connected() for host in scene.managements) == 0
+    scene.balancer.start()
+
+
 HAPPENINGS = [
     a_host_dies("frontends"), a_host_dies("transformers"), a_host_dies("managements"), a_member_of_etcd_dies,
-    the_leader_of_etcd_dies, etcd_has_no_quorum, a_transformer_is_paused, a_host_is_cut_off,
+    the_leader_of_etcd_dies, etcd_has_no_quorum, a_transformer_is_paused, a_host_is_cut_off, the_balancer_dies,
 ]
 
 
@@ -215,6 +222,7 @@ def test_everything_dies_once(network, tmp_path):
     try:
         scene.frontends[0].apply_example("bookshop")
         with Balancer(scene.managements, tmp_path, network.address) as balancer, SimulatedEnvoys(balancer.xds) as swarm:
+            scene.balancer = balancer
             for protocol in PROTOCOLS:
                 swarm.add(SIMULATED // 2, CHECKOUT, protocol, ROUTES)
             shop = Shop(balancer, network, tmp_path)

@@ -22,9 +22,19 @@ class Balancer:
         self.xds = f"{address}:{self._port}"
         path = Path(directory) / "balancer.yaml"
         path.write_text(yaml.safe_dump(self._config(address)))
-        self._process = Process("balancer", [
-            locate.envoy_binary(), "-c", path, "--concurrency", "2", "--disable-hot-restart"], directory)
+        self._command = [locate.envoy_binary(), "-c", path, "--concurrency", "2", "--disable-hot-restart"]
+        self._directory, self._starts = directory, 0
+        self.start()
+
+    def start(self):
+        """Starts, or starts again with the same address."""
+        self._starts += 1
+        self._process = Process(f"balancer-{self._starts}", self._command, self._directory)
         wait_until(self._sees_all_hosts, "a balancer that sees all hosts", 30)
+
+    def kill(self):
+        """As a crash would: every connection through it is reset."""
+        self._process.kill()
 
     def __enter__(self):
         return self
