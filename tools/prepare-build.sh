@@ -5,12 +5,22 @@
 # usage: tools/prepare-build.sh protoc|etcd ...
 set -euo pipefail
 
+# Debian has the compiler and the files that come with it, which the protocol of etcd imports, in two packages
+has_protoc() {
+    command -v protoc >/dev/null || return 1
+    local directory rc=0
+    directory=$(mktemp -d)
+    echo 'syntax = "proto3"; import "google/protobuf/descriptor.proto";' >"$directory/probe.proto"
+    protoc -I "$directory" -o /dev/null "$directory/probe.proto" 2>/dev/null || rc=1
+    rm -r "$directory"
+    return $rc
+}
+
 missing=()
 for program in "$@"; do
-    command -v "$program" >/dev/null && continue
     case $program in
-        protoc) missing+=(protobuf-compiler) ;;
-        etcd) missing+=(etcd-server etcd-client) ;;
+        protoc) has_protoc || missing+=(protobuf-compiler libprotobuf-dev) ;;
+        etcd) command -v etcd >/dev/null || missing+=(etcd-server etcd-client) ;;
         *) echo "usage: $0 protoc|etcd ..." >&2 && exit 2 ;;
     esac
 done
