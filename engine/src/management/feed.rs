@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use super::metrics;
 use crate::model::ResourceId;
 use crate::store::{Event, KeysWatch, Store, StoreError};
 use crate::transformer::keys::{self, DerivedKey};
@@ -214,7 +215,8 @@ impl Feed {
         let fragment = match Fragment::decode(bytes) {
             Ok(fragment) => fragment,
             Err(error) => {
-                tracing::error!(%key, %error, "fragment is ignored");
+                tracing::error!(%key, %error, "a fragment cannot be read and is passed over");
+                metrics::fragment_damaged();
                 return;
             }
         };
@@ -304,6 +306,7 @@ mod tests {
     use legation_proto::resource_type::ResourceType;
     use legation_proto::response::Protocol;
     use legation_proto::service::Service;
+    use metrics_exporter_prometheus::PrometheusBuilder;
     use tokio::sync::mpsc;
     use tokio_stream::StreamExt;
 
@@ -447,6 +450,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_fragment_that_cannot_be_read_is_passed_over() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let _recording = ::metrics::set_default_local_recorder(&recorder);
         let host = Host::start();
         let defined = host.define_node().await;
         let node: NodeId = "mesh/m/virtualNode/n".parse().unwrap();
@@ -463,5 +468,7 @@ mod tests {
         assert!(matches!(mended, Ok(Some(Ok(_)))), "{mended:?}");
         put("\u{7f}".into()).await;
         assert_eq!(next(&mut frames).await, None, "who has one keeps it");
+        let counted = recorder.handle().render();
+        assert!(counted.contains("legation_fragments_damaged_total 2"), "{counted}");
     }
 }

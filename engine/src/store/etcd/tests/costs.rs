@@ -184,6 +184,11 @@ async fn segments_take_a_request_for_each_page_and_no_more_than_there_are() {
     assert_eq!(store.segments("derived/x/").await.unwrap(), expected);
     let asked = requests(store.segments("derived/x/")).await;
     assert!(asked <= 6, "{asked} requests");
+    let listed = store.list("derived/x/", At::Newest).await.unwrap().records;
+    let listed: Vec<&str> = listed.iter().map(|record| &*record.key).collect();
+    keys.sort();
+    assert_eq!(listed, keys);
+    assert_eq!(requests(store.list("derived/x/", At::Newest)).await, 6);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
