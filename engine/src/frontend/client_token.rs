@@ -10,9 +10,10 @@ use prost::Message;
 use uuid::Uuid;
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
+use super::Operation;
 use super::caller::Caller;
 use super::error::ApiError;
-use super::{Frontend, Operation};
+use super::lookup::Records;
 use crate::model::{Definition, Metadata, ResourceId, Spec, Tags};
 use crate::store::{Batch, REMEMBERED, Record};
 
@@ -20,7 +21,7 @@ use crate::store::{Batch, REMEMBERED, Record};
 const TIME_TO_LIVE: Duration = Duration::from_secs(60 * 60);
 
 /// A request that came with a client token.
-struct Repeatable {
+pub(super) struct Repeatable {
     key: String,
     request: u128,
 }
@@ -70,8 +71,9 @@ impl Remembering {
 }
 
 impl Repeatable {
-    /// A token is the caller's and the operation's: the same one elsewhere is another.
-    fn new(
+    /// The `operation` of `caller` that is to make this of a resource. A token is the caller's and the operation's: the same one
+    /// elsewhere is another.
+    pub(super) fn new(
         caller: &Caller,
         operation: Operation,
         token: &str,
@@ -87,6 +89,11 @@ impl Repeatable {
         Self { key: format!("{REMEMBERED}clientToken/{token:032x}"), request: request.digest128() }
     }
 
+    /// Where it is remembered.
+    pub(super) fn key(&self) -> &str {
+        &self.key
+    }
+
     fn done(&self, metadata: &Metadata) -> Done {
         Done {
             request: self.request.to_be_bytes().to_vec(),
@@ -98,45 +105,40 @@ impl Repeatable {
     }
 }
 
-impl Frontend {
-    /// Whether the `operation` of `caller` that is to make this of a resource was done with the same `token` before, and
-    /// the resource is still there. Refuses a token that came with another request.
-    pub(super) async fn repeated(
-        &self,
-        caller: &Caller,
-        operation: Operation,
-        token: Option<&str>,
-        (id, spec, tags): (&ResourceId, &Spec, &Tags),
-    ) -> Result<Repeated, ApiError> {
-        let Some(token) = token else {
-            return Ok(Repeated::No(Remembering(None)));
-        };
-        let request = Repeatable::new(caller, operation, token, (id, spec, tags));
-        let record = self.store.get(&request.key).await?;
-        // what a later version wrote and this one cannot read is as good as forgotten
-        let done = record.as_ref().and_then(|record| Done::decode(record.value.clone()).ok());
-        let Some(done) = done else {
-            return Ok(Repeated::No(Remembering(Some((request, record)))));
-        };
-        if done.request != request.request.to_be_bytes() {
-            return Err(ApiError::TokenUsed);
+/// Whether what is asked for with a token was done before, and the resource is still there, as `records` have it of both.
+/// Refuses a token that came with another request.
+pub(super) fn repeated(
+    request: Option<Repeatable>,
+    (id, spec): (&ResourceId, &Spec),
+    records: &Records,
+) -> Result<Repeated, ApiError> {
+    let Some(request) = request else {
+        return Ok(Repeated::No(Remembering(None)));
+    };
+    let record = records.get(&request.key).cloned();
+    // what a later version wrote and this one cannot read is as good as forgotten
+    let done = record.as_ref().and_then(|record| Done::decode(record.value.clone()).ok());
+    let Some(done) = done else {
+        return Ok(Repeated::No(Remembering(Some((request, record)))));
+    };
+    if done.request != request.request.to_be_bytes() {
+        return Err(ApiError::TokenUsed);
+    }
+    let uid = Uuid::from_slice(&done.uid).unwrap_or_default().to_string();
+    let current = records.get(&id.key());
+    let current = current.map(|current| Definition::decode(id, &current.value)).transpose()?;
+    match current {
+        Some(current) if current.metadata.uid == uid => {
+            let metadata = Metadata {
+                uid,
+                version: done.version,
+                created_at_ms: done.created_at_ms,
+                last_updated_at_ms: done.last_updated_at_ms,
+                ..current.metadata
+            };
+            let definition = Definition { id: id.clone(), spec: spec.clone(), metadata };
+            Ok(Repeated::Yes(Box::new(definition)))
         }
-        let uid = Uuid::from_slice(&done.uid).unwrap_or_default().to_string();
-        let current = self.store.get(&id.key()).await?;
-        let current = current.map(|current| Definition::decode(id, &current.value)).transpose()?;
-        match current {
-            Some(current) if current.metadata.uid == uid => {
-                let metadata = Metadata {
-                    uid,
-                    version: done.version,
-                    created_at_ms: done.created_at_ms,
-                    last_updated_at_ms: done.last_updated_at_ms,
-                    ..current.metadata
-                };
-                let definition = Definition { id: id.clone(), spec: spec.clone(), metadata };
-                Ok(Repeated::Yes(Box::new(definition)))
-            }
-            _ => Ok(Repeated::No(Remembering(Some((request, record))))),
-        }
+        _ => Ok(Repeated::No(Remembering(Some((request, record))))),
     }
 }

@@ -3,10 +3,10 @@
 use uuid::Uuid;
 
 use super::authorisation::Permitted;
-use super::client_token::Repeated;
+use super::client_token::{Repeatable, Repeated, repeated};
 use super::error::ApiError;
 use super::lookup::containers;
-use super::references::referrer_key;
+use super::references::{references, referrer_key, require_targets};
 use super::{Frontend, Operation, now_ms};
 use crate::model::{Definition, Metadata, ResourceId, Spec, Tags};
 
@@ -21,16 +21,22 @@ impl Frontend {
         token: Option<&str>,
     ) -> Result<Definition, ApiError> {
         let operation = Operation::Create(id.kind());
-        let remembering = match self.repeated(permitted.caller, operation, token, (id, spec, tags)).await? {
+        let request =
+            token.map(|token| Repeatable::new(permitted.caller, operation, token, (id, spec, tags)));
+        let references = references(id.mesh_name(), spec);
+        let read = references.iter().map(|reference| reference.target.key());
+        let read = read.chain(request.iter().map(|request| request.key().to_owned())).chain([id.key()]);
+        let records = self.read(read.chain(containers(id).iter().map(ResourceId::key))).await?;
+        let remembering = match repeated(request, (id, spec), &records)? {
             Repeated::Yes(definition) => return Ok(*definition),
             Repeated::No(remembering) => remembering,
         };
-        self.require_containers(id).await?;
+        records.require(containers(id))?;
         let key = id.key();
-        if self.store.get(&key).await?.is_some() {
+        if records.get(&key).is_some() {
             return Err(ApiError::AlreadyExists(id.clone()));
         }
-        let targets = self.require_targets(id.mesh_name(), spec).await?;
+        let targets = require_targets(references, &records)?;
         self.settings.quotas.check(spec)?;
 
         let uid = Uuid::new_v4().to_string();

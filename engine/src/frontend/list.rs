@@ -2,6 +2,7 @@
 
 use super::Frontend;
 use super::error::ApiError;
+use super::lookup::with_containers;
 use super::page::{self, Page};
 use crate::model::key::{ALL_DEFINITIONS, kind_prefix};
 use crate::model::{Definition, Kind, ResourceId};
@@ -46,8 +47,7 @@ impl Frontend {
     /// One page of `collection`, sorted by name.
     pub(super) async fn list(&self, collection: &Collection, page: &Page) -> Result<Listed, ApiError> {
         if let Some(container) = &collection.container {
-            self.require_containers(container).await?;
-            self.require(container.clone()).await?;
+            self.require(with_containers(container)).await?;
         }
         let prefix = collection.prefix();
         let listing = self.store.list(&prefix, At::Newest).await?;

@@ -1,6 +1,7 @@
 //! A resource and what it takes to know what is wrong around it: a few reads, however large the mesh is.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::references::referrers_prefix;
 use super::scope::{Scope, needs};
@@ -196,8 +197,16 @@ impl Neighbourhood<'_> {
 
     /// Reads what `id` needs.
     async fn read_needs(&mut self, id: &ResourceId) -> Result<(), NotKnown> {
-        for needed in self.needs(id) {
-            self.read(&needed).await?;
+        let unknown: Vec<ResourceId> =
+            self.needs(id).into_iter().filter(|needed| !self.known.contains_key(needed)).collect();
+        self.require_room(unknown.len())?;
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<Arc<str>> = unknown.iter().map(|needed| needed.key().into()).collect();
+        let records = self.store.get_all(&keys).await?;
+        for (needed, key) in unknown.iter().zip(keys) {
+            self.take_in(needed, records.get(&key).map(|record| record.value.as_ref()))?;
         }
         Ok(())
     }
@@ -234,11 +243,14 @@ impl Neighbourhood<'_> {
         self.take_in(id, record.as_ref().map(|record| record.value.as_ref()))
     }
 
+    /// Refuses to look at so many more, if they are too many.
+    fn require_room(&self, more: usize) -> Result<(), NotKnown> {
+        if self.known.len() + more > DEFINITIONS_MAX { Err(NotKnown::TooLarge) } else { Ok(()) }
+    }
+
     /// Takes a record in. One that cannot be read is none; whoever needs it is told so elsewhere.
     fn take_in(&mut self, id: &ResourceId, record: Option<&[u8]>) -> Result<(), NotKnown> {
-        if self.known.len() == DEFINITIONS_MAX {
-            return Err(NotKnown::TooLarge);
-        }
+        self.require_room(1)?;
         match record.and_then(|record| Definition::decode(id, record).ok()) {
             Some(definition) => self.put(id, without_backends(definition.spec)),
             None => drop(self.known.insert(id.clone(), None)),

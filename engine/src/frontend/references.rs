@@ -12,6 +12,7 @@
 use std::collections::BTreeSet;
 
 use super::error::ApiError;
+use super::lookup::Records;
 use super::{Frontend, lookup};
 use crate::model::key::{self, mesh_prefix};
 use crate::model::{GatewayRouteKind, Path, ResourceId, RouteKind, Spec, VirtualServiceProvider};
@@ -93,24 +94,23 @@ pub(super) fn referrer_key(target: &ResourceId, uid: &str) -> String {
     format!("{}{uid}", referrers_prefix(target))
 }
 
-impl Frontend {
-    /// The [`targets`] of a specification. Refuses one of which some do not exist, with all that is missing.
-    pub(super) async fn require_targets(
-        &self,
-        mesh: &str,
-        spec: &Spec,
-    ) -> Result<BTreeSet<ResourceId>, ApiError> {
-        let mut missing = Vec::new();
-        let mut targets = BTreeSet::new();
-        for Reference { at, target } in references(mesh, spec) {
-            if self.store.get(&target.key()).await?.is_none() {
-                missing.push(at.error(format_args!("{target} does not exist")));
-            }
-            targets.insert(target);
+/// The targets of these references. Refuses those that do not exist, with all that is missing.
+pub(super) fn require_targets(
+    references: Vec<Reference>,
+    records: &Records,
+) -> Result<BTreeSet<ResourceId>, ApiError> {
+    let mut missing = Vec::new();
+    let mut targets = BTreeSet::new();
+    for Reference { at, target } in references {
+        if records.get(&target.key()).is_none() {
+            missing.push(at.error(format_args!("{target} does not exist")));
         }
-        if missing.is_empty() { Ok(targets) } else { Err(ApiError::TargetsNotFound(missing)) }
+        targets.insert(target);
     }
+    if missing.is_empty() { Ok(targets) } else { Err(ApiError::TargetsNotFound(missing)) }
+}
 
+impl Frontend {
     /// Everything without which `id` cannot be deleted: what lies in it, and what refers to it.
     pub(super) async fn users(&self, id: &ResourceId) -> Result<Vec<ResourceId>, ApiError> {
         let mut users = Vec::new();

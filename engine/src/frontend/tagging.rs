@@ -5,6 +5,7 @@
 
 use super::authorisation::Permitted;
 use super::error::ApiError;
+use super::lookup::{Records, with_containers};
 use super::page::{self, Page};
 use super::{Frontend, Operation};
 use crate::model::tags::TAGS_MAX;
@@ -15,6 +16,18 @@ use crate::store::Precondition;
 pub(super) struct ListedTags {
     pub(super) tags: Vec<(String, String)>,
     pub(super) next_token: Option<String>,
+}
+
+/// The tags of `id`, where it is known what their record is, and that they are still those.
+pub(super) fn tags_among(records: &Records, id: &ResourceId) -> Result<(Tags, Precondition), ApiError> {
+    let key = id.tags_key();
+    Ok(match records.get(&key) {
+        Some(record) => {
+            let tags = Tags::decode(id, &record.value)?;
+            (tags, Precondition::Equal { key: key.into(), value: record.value.clone() })
+        }
+        None => (Tags::default(), Precondition::Absent { key: key.into() }),
+    })
 }
 
 impl Frontend {
@@ -28,14 +41,8 @@ impl Frontend {
         &self,
         id: &ResourceId,
     ) -> Result<(Tags, Precondition), ApiError> {
-        let key = id.tags_key();
-        Ok(match self.store.get(&key).await? {
-            Some(record) => {
-                let tags = Tags::decode(id, &record.value)?;
-                (tags, Precondition::Equal { key: key.into(), value: record.value })
-            }
-            None => (Tags::default(), Precondition::Absent { key: key.into() }),
-        })
+        let records = self.read([id.tags_key()]).await?;
+        tags_among(&records, id)
     }
 
     /// Adds `tags` to those of `id`, in place of those with the same keys.
@@ -67,8 +74,7 @@ impl Frontend {
         id: &ResourceId,
         change: impl FnOnce(Tags) -> Tags,
     ) -> Result<(), ApiError> {
-        self.require_containers(id).await?;
-        self.require(id.clone()).await?;
+        self.require(with_containers(id)).await?;
         let key = id.tags_key();
         let (current, unchanged) = self.tags_and_precondition(id).await?;
         let changed = change(current.clone());
@@ -85,8 +91,7 @@ impl Frontend {
 
     /// One page of the tags of `id`, sorted by key.
     pub(super) async fn list_tags(&self, id: &ResourceId, page: &Page) -> Result<ListedTags, ApiError> {
-        self.require_containers(id).await?;
-        self.require(id.clone()).await?;
+        self.require(with_containers(id)).await?;
         let tags = self.tags(id).await?;
         let is_after = |key: &str| page.after.as_deref().is_none_or(|after| key > after);
         let rest = tags.iter().filter(|(key, _)| is_after(key));

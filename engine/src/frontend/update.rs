@@ -1,9 +1,9 @@
 //! Replacing the specification of a resource.
 
 use super::authorisation::Permitted;
-use super::client_token::Repeated;
+use super::client_token::{Repeatable, Repeated, repeated};
 use super::error::ApiError;
-use super::references::{referrer_key, targets};
+use super::references::{references, referrer_key, require_targets, targets};
 use super::{Frontend, Operation, now_ms};
 use crate::model::{Definition, ResourceId, Spec, Tags};
 
@@ -19,18 +19,23 @@ impl Frontend {
     ) -> Result<Definition, ApiError> {
         let operation = Operation::Update(id.kind());
         let no_tags = Tags::default();
-        let remembering =
-            match self.repeated(permitted.caller, operation, token, (id, spec, &no_tags)).await? {
-                Repeated::Yes(definition) => return Ok(*definition),
-                Repeated::No(remembering) => remembering,
-            };
-        let found = self.find(id).await?;
+        let request =
+            token.map(|token| Repeatable::new(permitted.caller, operation, token, (id, spec, &no_tags)));
+        let references = references(id.mesh_name(), spec);
+        let read = references.iter().map(|reference| reference.target.key());
+        let read = read.chain(request.iter().map(|request| request.key().to_owned())).chain([id.key()]);
+        let records = self.read(read).await?;
+        let remembering = match repeated(request, (id, spec), &records)? {
+            Repeated::Yes(definition) => return Ok(*definition),
+            Repeated::No(remembering) => remembering,
+        };
+        let found = self.find_among(&records, id).await?;
         let current = found.definition;
         if current.spec == *spec {
             return Ok(current);
         }
         self.settings.quotas.check(spec)?;
-        let new_targets = self.require_targets(id.mesh_name(), spec).await?;
+        let new_targets = require_targets(references, &records)?;
         let old_targets = targets(id.mesh_name(), &current.spec);
 
         let now_ms = now_ms().max(current.metadata.last_updated_at_ms);

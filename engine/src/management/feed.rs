@@ -11,14 +11,19 @@ use legation_proto::fragment::Fragment;
 use legation_proto::id::{FragmentKey, FragmentKind};
 use legation_proto::version::Transaction;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use super::metrics;
 use crate::model::ResourceId;
 use crate::store::{Event, KeysWatch, Store, StoreError};
 use crate::transformer::keys::{self, DerivedKey};
 
 /// How long to wait before the store is asked again that could not answer.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// Commits whose times are looked up at once. Of more, some are not measured.
+const MEASURED_AT_ONCE: usize = 64;
 
 /// What is asked of the [`Feed`].
 #[derive(Debug)]
@@ -84,6 +89,8 @@ pub struct Feed {
     /// Those that are defined and not made yet, by their mesh, with the transactions of their definitions. As long as there
     /// are any, the mark of the mesh is watched.
     on_their_way: HashMap<Arc<str>, HashMap<FragmentKey, Transaction>>,
+    /// Looks up when commits were made.
+    measuring: JoinSet<()>,
 }
 
 /// A fragment in use.
@@ -101,7 +108,8 @@ impl Feed {
     pub fn new(store: Arc<dyn Store>, fleet: Arc<Fleet>) -> Self {
         let watch = store.watch_keys();
         let (in_use, on_their_way) = (HashMap::new(), HashMap::new());
-        Self { store, fleet, watch, in_use, missing: BTreeSet::new(), on_their_way }
+        let (missing, measuring) = (BTreeSet::new(), JoinSet::new());
+        Self { store, fleet, watch, in_use, missing, on_their_way, measuring }
     }
 
     /// Runs until the store ends. While the store does not answer, everybody keeps what was published.
@@ -111,7 +119,7 @@ impl Feed {
                 biased; // what was in the store before a request came is published before the request is answered
                 events = self.watch.next() => {
                     let events = events?;
-                    let propagation = self.propagation(&events).await;
+                    let propagation = self.propagation(&events);
                     self.take_in(events, propagation.as_ref());
                     self.judge_missing().await;
                 }
@@ -149,9 +157,9 @@ impl Feed {
         }
     }
 
-    /// The commit that changes of fragments came of, which was the newest when they were written. A journal that cannot be
-    /// read takes the measurement away, and nothing else.
-    async fn propagation(&self, events: &[Event]) -> Option<Arc<Propagation>> {
+    /// The commit that changes of fragments came of, which was the newest when they were written. When it was made is looked up
+    /// while what came of it is on its way. A journal that cannot be read takes the measurement away, and nothing else.
+    fn propagation(&mut self, events: &[Event]) -> Option<Arc<Propagation>> {
         let is_change = |event: &&Event| match DerivedKey::parse(&event.key) {
             Some(DerivedKey::Fragment(key)) => {
                 self.in_use.get(&key).is_some_and(|state| !matches!(state, State::Unknown))
@@ -159,15 +167,26 @@ impl Feed {
             _ => false,
         };
         let transaction = events.iter().filter(is_change).map(|event| event.transaction).max()?;
-        let committed_at_ms = match self.store.committed_at_ms(transaction).await {
-            Ok(at) => u64::try_from(at?).ok()?,
-            Err(error) => {
-                tracing::warn!(%error, "the journal cannot be read; a propagation is not measured");
-                return None;
+        while self.measuring.try_join_next().is_some() {}
+        if self.measuring.len() == MEASURED_AT_ONCE {
+            return None;
+        }
+        let (propagation, commit_time) = Propagation::begin();
+        let store = Arc::clone(&self.store);
+        self.measuring.spawn(async move {
+            match store.committed_at_ms(transaction).await {
+                Ok(at) => {
+                    let since_epoch = at.and_then(|at| u64::try_from(at).ok()).map(Duration::from_millis);
+                    if let Some(since_epoch) = since_epoch {
+                        commit_time.tell(SystemTime::UNIX_EPOCH + since_epoch);
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the journal cannot be read; a propagation is not measured");
+                }
             }
-        };
-        let committed_at = SystemTime::UNIX_EPOCH + Duration::from_millis(committed_at_ms);
-        Some(Arc::new(Propagation::since(committed_at)))
+        });
+        Some(Arc::new(propagation))
     }
 
     fn take_in(&mut self, events: Vec<Event>, propagation: Option<&Arc<Propagation>>) {
@@ -196,7 +215,8 @@ impl Feed {
         let fragment = match Fragment::decode(bytes) {
             Ok(fragment) => fragment,
             Err(error) => {
-                tracing::error!(%key, %error, "fragment is ignored");
+                tracing::error!(%key, %error, "a fragment cannot be read and is passed over");
+                metrics::fragment_damaged();
                 return;
             }
         };
@@ -286,10 +306,12 @@ mod tests {
     use legation_proto::resource_type::ResourceType;
     use legation_proto::response::Protocol;
     use legation_proto::service::Service;
+    use metrics_exporter_prometheus::PrometheusBuilder;
     use tokio::sync::mpsc;
     use tokio_stream::StreamExt;
 
     use super::*;
+    use crate::store::contract::{Hooked, Slow};
     use crate::store::{Batch, EmbeddedStore};
 
     type Frame = Result<Bytes, StreamEnd>;
@@ -306,6 +328,7 @@ mod tests {
 
     struct Host {
         store: Arc<dyn Store>,
+        hooks: Arc<Hooked>,
         fleet: Arc<Fleet>,
         _directory: tempfile::TempDir,
     }
@@ -313,7 +336,8 @@ mod tests {
     impl Host {
         fn start() -> Self {
             let directory = tempfile::tempdir().unwrap();
-            let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(directory.path()).unwrap());
+            let hooks = Arc::new(Hooked::new(EmbeddedStore::open(directory.path()).unwrap()));
+            let store: Arc<dyn Store> = Arc::clone(&hooks) as _;
             let (handle, requests) = requests();
             let settings = FleetSettings {
                 arbiters: 1,
@@ -323,7 +347,7 @@ mod tests {
             };
             let fleet = Arc::new(Fleet::start(settings, Arc::new(handle), Composer::anew(compose)).unwrap());
             tokio::spawn(Feed::new(Arc::clone(&store), Arc::clone(&fleet)).run(requests));
-            Self { store, fleet, _directory: directory }
+            Self { store, hooks, fleet, _directory: directory }
         }
 
         /// Connects an Envoy that asks for clusters and nothing else, and stays.
@@ -395,5 +419,56 @@ mod tests {
         assert!(matches!(next(&mut frames).await, Some(Ok(_))));
         host.store.commit(Batch::derived().delete(keys::fragment(node.key()))).await.unwrap();
         assert!(matches!(next(&mut frames).await, Some(Err(StreamEnd::NodeNotFound(_)))));
+    }
+
+    #[tokio::test]
+    async fn what_is_published_does_not_wait_for_the_time_of_its_commit() {
+        let host = Host::start();
+        let node: NodeId = "mesh/m/virtualNode/n".parse().unwrap();
+        let put = async |fragment: Bytes| {
+            let batch = Batch::derived().put(keys::fragment(node.key()), fragment);
+            host.store.commit(batch).await.unwrap();
+        };
+        host.define_node().await;
+        put(Fragment::Node(NodeFragment::default()).encode().into()).await;
+        let mut frames = host.connect();
+        assert!(matches!(next(&mut frames).await, Some(Ok(_))));
+        host.hooks.slow.send_replace(Slow::CommitTime);
+        put(Fragment::Node(NodeFragment::default()).encode().into()).await;
+        host.store.commit(Batch::derived().delete(keys::fragment(node.key()))).await.unwrap();
+        host.mark(Transaction::MAX).await;
+        let last = async {
+            loop {
+                if let Err(end) = frames.recv().await.expect("an end comes first") {
+                    return end;
+                }
+            }
+        };
+        let end = tokio::time::timeout(Duration::from_secs(60), last).await.expect("it is published");
+        assert!(matches!(end, StreamEnd::NodeNotFound(_)));
+    }
+
+    #[tokio::test]
+    async fn a_fragment_that_cannot_be_read_is_passed_over() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let _recording = ::metrics::set_default_local_recorder(&recorder);
+        let host = Host::start();
+        let defined = host.define_node().await;
+        let node: NodeId = "mesh/m/virtualNode/n".parse().unwrap();
+        let put = async |fragment: Bytes| {
+            let batch = Batch::derived().put(keys::fragment(node.key()), fragment);
+            host.store.commit(batch).await.unwrap();
+        };
+        put("\u{7f}".into()).await;
+        host.mark(defined).await;
+        let mut frames = host.connect();
+        assert_eq!(next(&mut frames).await, None, "nobody is told that there is nothing");
+        put(Fragment::Node(NodeFragment::default()).encode().into()).await;
+        let mended = tokio::time::timeout(Duration::from_secs(60), frames.recv()).await;
+        assert!(matches!(mended, Ok(Some(Ok(_)))), "{mended:?}");
+        put("\u{7f}".into()).await;
+        assert_eq!(next(&mut frames).await, None, "who has one keeps it");
+        let counted = recorder.handle().render();
+        assert!(counted.contains("legation_fragments_damaged_total 2"), "{counted}");
     }
 }

@@ -5,6 +5,7 @@ use metrics::{counter, describe_counter};
 const RECONNECTS_FORCED: &str = "legation_reconnects_forced_total";
 const CONNECTIONS_REFUSED: &str = "legation_connections_refused_total";
 const REQUESTS_IGNORED: &str = "legation_requests_ignored_total";
+const FRAGMENTS_DAMAGED: &str = "legation_fragments_damaged_total";
 
 /// Why a connection is refused.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +35,9 @@ pub(super) fn describe() {
     describe_counter!(RECONNECTS_FORCED, "Connections ended so that their Envoys connect again");
     describe_counter!(CONNECTIONS_REFUSED, "Connections that were refused");
     describe_counter!(REQUESTS_IGNORED, "Requests for types that are not served");
+    describe_counter!(FRAGMENTS_DAMAGED, "Fragments that cannot be read, each time that one was passed over");
     counter!(RECONNECTS_FORCED).absolute(0);
+    counter!(FRAGMENTS_DAMAGED).absolute(0);
     counter!(REQUESTS_IGNORED).absolute(0);
     for refusal in Refusal::ALL {
         counter!(CONNECTIONS_REFUSED, "reason" => refusal.label()).absolute(0);
@@ -47,6 +50,10 @@ pub(super) fn reconnect_forced() {
 
 pub(super) fn connection_refused(refusal: Refusal) {
     counter!(CONNECTIONS_REFUSED, "reason" => refusal.label()).increment(1);
+}
+
+pub(super) fn fragment_damaged() {
+    counter!(FRAGMENTS_DAMAGED).increment(1);
 }
 
 pub(super) fn request_ignored() {

@@ -44,10 +44,16 @@ impl Registration {
     }
 
     async fn renew(&mut self) -> Result<(), CommitError> {
+        let record = serde_json::to_vec(&self.member).unwrap_or_default(); // it has nothing that JSON has not
         if let Some(lease) = self.lease {
             match self.store.keep_alive(lease).await {
-                Ok(()) if self.store.get(&self.member.id.key()).await?.is_some() => return Ok(()),
-                Ok(()) => tracing::warn!("the record of this host is gone; it registers again"),
+                Ok(()) => match self.store.get(&self.member.id.key()).await {
+                    Ok(Some(found)) if found.value == record => return Ok(()),
+                    Ok(_) | Err(StoreError::Damaged { .. }) => {
+                        tracing::warn!("the record of this host is gone, or is another; it registers again");
+                    }
+                    Err(error) => return Err(error.into()),
+                },
                 Err(StoreError::UnknownLease { .. }) => {
                     tracing::warn!("this host was taken for dead; it registers again");
                     self.lease = None;
@@ -56,7 +62,6 @@ impl Registration {
             }
         }
         let lease = self.store.grant_lease(self.time_to_live).await?;
-        let record = serde_json::to_vec(&self.member).unwrap_or_default(); // it has nothing that JSON has not
         let batch = Batch::derived().put_with_lease(self.member.id.key(), record, lease);
         self.store.commit(batch).await?;
         self.lease = Some(lease);

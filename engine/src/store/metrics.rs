@@ -12,6 +12,7 @@ const OLDEST: &str = "legation_store_oldest_transaction";
 const REACHABLE: &str = "legation_store_reachable";
 const COMMIT_SECONDS: &str = "legation_store_commit_seconds";
 const COMMITS_TOTAL: &str = "legation_store_commits_total";
+const DAMAGED_TOTAL: &str = "legation_store_damaged_total";
 
 /// Tells the recorder what the metrics mean.
 pub(super) fn describe() {
@@ -25,6 +26,8 @@ pub(super) fn describe() {
         "from a commit of definitions being asked for to its being durable"
     );
     describe_counter!(COMMITS_TOTAL, "batches by outcome: committed, conflict, invalid or failed");
+    describe_counter!(DAMAGED_TOTAL, "damaged records that were passed over, each time that one was");
+    counter!(DAMAGED_TOTAL).absolute(0);
 }
 
 /// The newest transaction.
@@ -47,6 +50,11 @@ pub(super) fn reachable(answers: bool) {
 /// A batch of definitions became durable.
 pub(super) fn durable(took: Duration) {
     histogram!(COMMIT_SECONDS).record(took);
+}
+
+/// A damaged record was passed over.
+pub(super) fn damaged() {
+    counter!(DAMAGED_TOTAL).increment(1);
 }
 
 /// A batch was answered.

@@ -42,6 +42,8 @@ mod metrics;
 #[cfg(test)]
 pub(crate) mod contract;
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -80,10 +82,16 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// The past is known of definitions only: with [`At::Transaction`] any other prefix is
     /// [`StoreError::NoHistory`], and a number that is too old or not reached yet is an error of its own.
+    ///
+    /// A derived record that is damaged is in no listing, and no watch tells of it before it is mended: an error in the log names
+    /// it. Who asks for it by its key is told, with [`StoreError::Damaged`]; a put without a condition mends it.
     async fn list(&self, prefix: &str, at: At) -> Result<Listing, StoreError>;
 
     /// The newest record of `key`, if there is one.
     async fn get(&self, key: &str) -> Result<Option<Record>, StoreError>;
+
+    /// Those of `keys` that there are, as [`Store::get`] gives them: at one transaction, with one request for a hundred of them.
+    async fn get_all(&self, keys: &[Arc<str>]) -> Result<HashMap<Arc<str>, Record>, StoreError>;
 
     /// Makes all changes of `batch` if all its preconditions hold, or none; the answer is its transaction.
     ///
@@ -116,6 +124,21 @@ pub trait Store: Send + Sync + 'static {
         before: Transaction,
         limit: usize,
     ) -> Result<Vec<JournalEntry>, StoreError>;
+
+    /// Of the entries that [`Store::journal_before`] gives, their transactions and the keys that they changed. It may cost much
+    /// less.
+    async fn changed_before(
+        &self,
+        before: Transaction,
+        limit: usize,
+    ) -> Result<Vec<(Transaction, Vec<String>)>, StoreError> {
+        let entries = self.journal_before(before, limit).await?.into_iter();
+        let changed = |entry: JournalEntry| {
+            let keys = entry.changes.into_iter().map(|change| change.key);
+            (entry.transaction, keys.collect())
+        };
+        Ok(entries.map(changed).collect())
+    }
 
     /// As [`Store::journal_before`], of the entries that changed the definition `key`.
     async fn journal_of(

@@ -9,7 +9,7 @@ use super::mesh::Made;
 use super::passes::PassError;
 use crate::membership::Sharing;
 use crate::model::key::mesh_prefix;
-use crate::store::{At, Batch, Listing, Store};
+use crate::store::{At, Batch, Listing, Store, StoreError};
 
 /// What the store has of a mesh.
 pub(super) struct Look {
@@ -42,8 +42,11 @@ pub(super) async fn look(
             made.fragments.insert(key, record.value);
         }
     }
-    let mark = store.get(&keys::transformed(mesh)).await?;
-    made.mark = mark.and_then(|mark| keys::transaction_of_mark(&mark.value));
+    // a mark that cannot be read is one of nothing: it is written anew, or goes with the mesh
+    made.mark = match store.get(&keys::transformed(mesh)).await {
+        Err(StoreError::Damaged { .. }) => Some(0),
+        mark => mark?.map(|mark| keys::transaction_of_mark(&mark.value).unwrap_or_default()),
+    };
     let definitions = store.list(&mesh_prefix(mesh), At::Newest).await?;
     Ok(Look { claim, made, definitions })
 }
@@ -53,7 +56,16 @@ async fn take(store: &dyn Store, share: &Sharing, mesh: &str) -> Result<Bytes, P
     let claim = Bytes::from(format!("{}/{:016x}", share.me(), fastrand::u64(..)));
     let key: Arc<str> = keys::owner(mesh).into();
     // a try that comes late must not take the mesh from one who claimed it since
-    let batch = match store.get(&key).await? {
+    let before = match store.get(&key).await {
+        Err(error @ StoreError::Damaged { .. }) => {
+            tracing::error!(%mesh, %error, "a claim that nobody can have made is taken away");
+            // should somebody have made theirs in the meantime they will find that it is gone
+            store.commit(Batch::derived().delete(Arc::clone(&key))).await?;
+            None
+        }
+        before => before?,
+    };
+    let batch = match before {
         Some(before) => Batch::derived().if_equal(Arc::clone(&key), before.value),
         None => Batch::derived().if_absent(Arc::clone(&key)),
     };

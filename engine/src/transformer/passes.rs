@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
+use futures_util::{FutureExt, StreamExt, stream};
 use legation_proto::id::FragmentKey;
 use legation_proto::version::Transaction;
 use metrics::{describe_gauge, describe_histogram, gauge, histogram};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::keys;
@@ -33,7 +34,7 @@ const SURVEY_INTERVAL: Duration = Duration::from_secs(30);
 /// How long after a survey that failed the next one comes.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Meshes that are read from the store at once.
+/// Meshes that are read from the store at once, and of those that are due the most before changes have their turn.
 const LOOKS_AT_ONCE: usize = 16;
 
 /// How many fragments a thread makes at once.
@@ -58,13 +59,14 @@ pub struct Passes {
     share: Option<Sharing>,
     meshes: BTreeMap<Arc<str>, Mesh>,
     schedule: Schedule,
-    /// When it is found out next which meshes there are.
-    next_survey: Instant,
+    /// Finds out which meshes there are.
+    survey: JoinSet<Result<Names, StoreError>>,
+    /// Whether it is known which meshes there are in this share.
     is_surveyed: bool,
     /// The newest change that was told of.
     seen: Transaction,
     /// The meshes that changed since the linter asked last.
-    unlinted: BTreeSet<Arc<str>>,
+    unlinted: Names,
     questions: (mpsc::Sender<Question>, mpsc::Receiver<Question>),
     done: watch::Sender<Transaction>,
 }
@@ -79,6 +81,9 @@ pub enum PassError {
     #[error("cannot write fragments")]
     Write(#[from] CommitError),
 }
+
+/// The names of meshes.
+type Names = BTreeSet<Arc<str>>;
 
 /// The definitions of each mesh that changed.
 type ChangedIds = BTreeMap<Arc<str>, Vec<ResourceId>>;
@@ -109,10 +114,10 @@ impl Passes {
             share: None,
             meshes: BTreeMap::new(),
             schedule: Schedule::default(),
-            next_survey: Instant::now(),
+            survey: JoinSet::new(),
             is_surveyed: false,
             seen: 0,
-            unlinted: BTreeSet::new(),
+            unlinted: Names::new(),
             questions: mpsc::channel(1),
             done,
         };
@@ -134,19 +139,27 @@ impl Passes {
     /// Runs until the store ends.
     pub async fn run(mut self) -> Result<(), StoreError> {
         let mut changes = self.watch().await?;
+        self.survey_after(Duration::ZERO);
         loop {
             tokio::select! {
                 biased; // however often something changes, everything is looked at in time
                 () = has_moved(&mut self.share) => {
                     self.is_surveyed = false;
-                    self.next_survey = Instant::now();
+                    // one under way may be older than what came to this share
+                    self.survey_after(Duration::ZERO);
                     // of meshes that come it is not known what was done
                     self.done.send_replace(0);
                 }
-                () = sleep_until(self.next_survey) => self.survey_or_retry().await,
+                Some(names) = self.survey.join_next() => {
+                    self.take_in_survey(names.unwrap_or_else(|error| Err(StoreError::Storage(Arc::new(error)))));
+                }
                 () = is_due(self.schedule.next()) => {
-                    let due = self.schedule.take_due(Instant::now());
+                    let due = self.schedule.take_due(Instant::now(), LOOKS_AT_ONCE);
                     self.pass_over(due).await;
+                    // however much is due, a change waits for no more than this
+                    if let Some(events) = changes.next().now_or_never() {
+                        self.pass_after(events?).await;
+                    }
                 }
                 Some(question) = self.questions.1.recv() => {
                     let _ = question.send(self.take_unlinted()); // who asked may have ended
@@ -189,9 +202,23 @@ impl Passes {
         }
     }
 
-    async fn survey_or_retry(&mut self) {
-        let pause = match self.survey().await {
-            Ok(()) => SURVEY_INTERVAL,
+    /// Has it found out after a `pause` which meshes there are, beside whatever else is done: where there are many it takes long.
+    fn survey_after(&mut self, pause: Duration) {
+        let store = Arc::clone(&self.store);
+        self.survey = JoinSet::new(); // which ends one that is under way
+        self.survey.spawn(async move {
+            sleep(pause).await;
+            meshes_in(store.as_ref()).await
+        });
+    }
+
+    /// Takes in which meshes there are, and has that found out again in time.
+    fn take_in_survey(&mut self, names: Result<Names, StoreError>) {
+        let pause = match names {
+            Ok(names) => {
+                self.know(names);
+                SURVEY_INTERVAL
+            }
             Err(error) => {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
@@ -200,16 +227,11 @@ impl Passes {
                 RETRY_INTERVAL
             }
         };
-        self.next_survey = Instant::now() + pause;
+        self.survey_after(pause);
     }
 
-    /// Finds out which meshes are there to be looked at, and which are not any more.
-    async fn survey(&mut self) -> Result<(), StoreError> {
-        let mut names = BTreeSet::new();
-        for prefix in [DEFINITIONS, keys::FRAGMENTS, keys::TRANSFORMED, keys::OWNERS] {
-            let segments = self.store.segments(prefix).await?;
-            names.extend(segments.iter().filter_map(|segment| unescape(segment)).map(Arc::<str>::from));
-        }
+    /// Has those of all these meshes looked at that are new, and leaves those that are not of this share.
+    fn know(&mut self, names: Names) {
         let share = &self.share;
         for name in self.meshes.extract_if(.., |name, _| !has(share, name)).map(|(name, _)| name) {
             tracing::info!(mesh = %name, "left to another host");
@@ -223,7 +245,6 @@ impl Passes {
             }
         }
         self.is_surveyed = true;
-        Ok(())
     }
 
     /// Makes every fragment of these meshes anew. What was remembered decides only which definitions need not be decoded
@@ -444,6 +465,16 @@ impl Passes {
         }
         Ok(())
     }
+}
+
+/// All meshes of which there is anything.
+async fn meshes_in(store: &dyn Store) -> Result<Names, StoreError> {
+    let mut names = Names::new();
+    for prefix in [DEFINITIONS, keys::FRAGMENTS, keys::TRANSFORMED, keys::OWNERS] {
+        let segments = store.segments(prefix).await?;
+        names.extend(segments.iter().filter_map(|segment| unescape(segment)).map(Arc::<str>::from));
+    }
+    Ok(names)
 }
 
 /// Whether a mesh is one of this share, or of no share but all.

@@ -1,6 +1,7 @@
 //! How far the transformers have come with a transaction, whoever they are.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use legation_proto::version::Transaction;
 
@@ -24,11 +25,9 @@ impl Progress {
     /// Everything that `transaction` and those before it changed.
     pub async fn until(store: &dyn Store, transaction: Transaction) -> Result<Self, StoreError> {
         let mut meshes = BTreeMap::new();
-        for entry in store.journal_before(transaction.saturating_add(1), LOOKED_BACK).await? {
-            for change in entry.changes.iter().filter(|change| !is_beside(&change.key)) {
-                if let Some(mesh) = mesh_of_key(&change.key) {
-                    meshes.entry(mesh.into_owned()).or_insert(entry.transaction); // the newest comes first
-                }
+        for (changed, keys) in store.changed_before(transaction.saturating_add(1), LOOKED_BACK).await? {
+            for mesh in keys.iter().filter(|key| !is_beside(key)).filter_map(|key| mesh_of_key(key)) {
+                meshes.entry(mesh.into_owned()).or_insert(changed); // the newest comes first
             }
         }
         Ok(Self { meshes })
@@ -36,25 +35,33 @@ impl Progress {
 
     /// Whether all of it has been transformed.
     pub async fn is_done(&mut self, store: &dyn Store) -> Result<bool, StoreError> {
-        while let Some(next) = self.meshes.first_entry() {
-            if !is_transformed(store, next.key(), *next.get()).await? {
-                return Ok(false);
-            }
-            next.remove();
+        let marks: Vec<Arc<str>> = self.meshes.keys().map(|mesh| keys::transformed(mesh).into()).collect();
+        if marks.is_empty() {
+            return Ok(true);
         }
-        Ok(true)
+        let marks = store.get_all(&marks).await?;
+        let mut unmarked = Vec::new();
+        self.meshes.retain(|mesh, transaction| match marks.get(keys::transformed(mesh).as_str()) {
+            Some(mark) => keys::transaction_of_mark(&mark.value).is_none_or(|mark| mark < *transaction),
+            None => {
+                unmarked.push(mesh.clone());
+                true
+            }
+        });
+        for mesh in unmarked {
+            if !is_gone(store, &mesh).await? {
+                break; // the others are asked for when this one is done
+            }
+            self.meshes.remove(&mesh);
+        }
+        Ok(self.meshes.is_empty())
     }
 }
 
-async fn is_transformed(store: &dyn Store, mesh: &str, transaction: Transaction) -> Result<bool, StoreError> {
-    match store.get(&keys::transformed(mesh)).await? {
-        Some(mark) => Ok(keys::transaction_of_mark(&mark.value).is_some_and(|mark| mark >= transaction)),
-        // a mesh that is not there has no mark, once what it had is gone
-        None => {
-            let is_defined = store.get(&ResourceId::mesh(mesh).key()).await?.is_some();
-            Ok(!is_defined && store.segments(&keys::fragments_of(mesh)).await?.is_empty())
-        }
-    }
+/// Whether a mesh is not there, and nothing of what it had. Such a one has no mark.
+async fn is_gone(store: &dyn Store, mesh: &str) -> Result<bool, StoreError> {
+    let is_defined = store.get(&ResourceId::mesh(mesh).key()).await?.is_some();
+    Ok(!is_defined && store.segments(&keys::fragments_of(mesh)).await?.is_empty())
 }
 
 #[cfg(test)]

@@ -26,10 +26,12 @@ impl Schedule {
         self.in_order.first().map(|(at, _)| *at)
     }
 
-    /// The meshes whose passes are due, which are in the schedule no longer.
-    pub(super) fn take_due(&mut self, now: Instant) -> Vec<Arc<str>> {
+    /// Meshes whose passes are due, the first `most` of them, which are in the schedule no longer.
+    pub(super) fn take_due(&mut self, now: Instant, most: usize) -> Vec<Arc<str>> {
         let mut due = Vec::new();
-        while let Some((at, mesh)) = self.in_order.pop_first() {
+        while due.len() < most
+            && let Some((at, mesh)) = self.in_order.pop_first()
+        {
             if at > now {
                 self.in_order.insert((at, mesh));
                 break;
@@ -90,7 +92,9 @@ mod tests {
         for mesh in &meshes {
             schedule.at_once(mesh, start);
         }
-        assert_eq!(schedule.take_due(start).len(), 300);
+        assert_eq!(schedule.take_due(start, 200).len(), 200);
+        assert_eq!(schedule.next(), Some(start));
+        assert_eq!(schedule.take_due(start, 200).len(), 100);
         assert_eq!(schedule.next(), None);
         for mesh in &meshes {
             schedule.in_time(mesh, true, start);
@@ -98,7 +102,7 @@ mod tests {
         for round in 0..2 {
             for second in 1..=30 {
                 let now = start + INTERVAL * round + Duration::from_secs(second);
-                let due = schedule.take_due(now);
+                let due = schedule.take_due(now, usize::MAX);
                 assert!((1..25).contains(&due.len()), "{} of 300 in second {second}", due.len());
                 for mesh in due {
                     schedule.in_time(&mesh, false, now);
@@ -115,9 +119,9 @@ mod tests {
         schedule.again(&mesh, start);
         assert_eq!(schedule.next(), Some(start + RETRY_INTERVAL));
         schedule.at_once(&mesh, start);
-        assert_eq!(schedule.take_due(start + INTERVAL * 2), std::slice::from_ref(&mesh));
+        assert_eq!(schedule.take_due(start + INTERVAL * 2, usize::MAX), std::slice::from_ref(&mesh));
         schedule.again(&mesh, start);
         schedule.remove(&mesh);
-        assert_eq!(schedule.take_due(start + INTERVAL * 2), [] as [Arc<str>; 0]);
+        assert_eq!(schedule.take_due(start + INTERVAL * 2, usize::MAX), [] as [Arc<str>; 0]);
     }
 }

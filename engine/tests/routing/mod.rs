@@ -1,5 +1,6 @@
 //! What is done with the first line of a request: from its method, path and query to an operation and the names of a resource.
 
+use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -115,6 +116,16 @@ impl Store for Everything {
         let metadata = Metadata::created("uid".to_owned(), "000000000000", 0);
         let value = Definition { id, spec, metadata }.encode().into();
         Ok(Some(Record { key: key.into(), value, transaction: 1 }))
+    }
+
+    async fn get_all(&self, keys: &[Arc<str>]) -> Result<HashMap<Arc<str>, Record>, StoreError> {
+        let mut records = HashMap::new();
+        for key in keys {
+            if let Some(record) = self.get(key).await? {
+                records.insert(Arc::clone(key), record);
+            }
+        }
+        Ok(records)
     }
 
     async fn commit(&self, _: Batch) -> Result<Transaction, CommitError> {

@@ -10,6 +10,7 @@ use crate::frontend::caller::Caller;
 use crate::frontend::change_set::{Current, Effect, Tagged};
 use crate::frontend::command::{Command, Subject as CommandSubject};
 use crate::frontend::error::ApiError;
+use crate::frontend::tagging::tags_among;
 use crate::frontend::{Frontend, Operation};
 use crate::model::{ResourceId, Tags};
 use crate::store::Precondition;
@@ -160,20 +161,21 @@ impl Frontend {
 
     /// A resource and what it lies in, with their tags: of each what is `known`, or else what is stored, which is known then.
     async fn subject(&self, id: &ResourceId, known: &mut Known) -> Result<Vec<Subject>, ApiError> {
-        let mut subject = Vec::with_capacity(3);
-        for id in successors(Some(id.clone()), ResourceId::container) {
-            let tags = match known.tags.get(&id) {
-                Some(tags) => tags.clone(),
-                None => {
-                    let (tags, unchanged) = self.tags_and_precondition(&id).await?;
-                    known.relies_on.push(unchanged);
-                    known.tags.insert(id.clone(), tags.clone());
-                    tags
-                }
-            };
-            subject.push(Subject { id, tags });
+        let ids: Vec<ResourceId> = successors(Some(id.clone()), ResourceId::container).collect();
+        let unknown: Vec<&ResourceId> = ids.iter().filter(|id| !known.tags.contains_key(*id)).collect();
+        if !unknown.is_empty() {
+            let records = self.read(unknown.iter().map(|id| id.tags_key())).await?;
+            for id in unknown {
+                let (tags, unchanged) = tags_among(&records, id)?;
+                known.relies_on.push(unchanged);
+                known.tags.insert(id.clone(), tags);
+            }
         }
-        Ok(subject)
+        let subject = |id: ResourceId| {
+            let tags = known.tags.get(&id).cloned().unwrap_or_default();
+            Subject { id, tags }
+        };
+        Ok(ids.into_iter().map(subject).collect())
     }
 }
 

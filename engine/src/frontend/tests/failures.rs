@@ -1,5 +1,6 @@
 //! What the client is told when it is not to blame, and what is counted.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,6 +56,11 @@ impl Store for Failing {
 
     async fn get(&self, _: &str) -> Result<Option<Record>, StoreError> {
         self.read.clone()
+    }
+
+    async fn get_all(&self, keys: &[Arc<str>]) -> Result<HashMap<Arc<str>, Record>, StoreError> {
+        let found = self.read.clone()?;
+        Ok(keys.iter().filter_map(|key| Some((Arc::clone(key), found.clone()?))).collect())
     }
 
     async fn commit(&self, _: Batch) -> Result<Transaction, CommitError> {

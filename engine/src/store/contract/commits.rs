@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use legation_proto::v1::Change;
+use legation_proto::v1::{Change, JournalEntry};
 use tokio::task::JoinSet;
 
 use super::super::{At, Batch, Precondition};
@@ -291,7 +291,16 @@ pub(crate) async fn the_journal_is_read_backwards(fresh: &Fresh) {
     for number in 0..7 {
         put(store, "definitions/a", &number.to_string()).await;
     }
+    let batch = definitions().put("definitions/a", "last").put("definitions/b", "last");
+    store.commit(batch).await.unwrap();
     let all = store.journal(0, usize::MAX).await.unwrap();
+    let changed = |entry: &JournalEntry| {
+        let keys: Vec<String> = entry.changes.iter().map(|change| change.key.clone()).collect();
+        (entry.transaction, keys)
+    };
+    let all_changed: Vec<_> = all.iter().rev().map(changed).collect();
+    assert_eq!(store.changed_before(Transaction::MAX, 100).await.unwrap(), all_changed);
+    assert_eq!(store.changed_before(all[5].transaction, 2).await.unwrap(), all_changed[3..5]);
     let mut backwards = Vec::new();
     let mut before = Transaction::MAX;
     loop {

@@ -5,6 +5,7 @@
 
 mod commits;
 mod families;
+mod hooked;
 mod keys;
 mod leases;
 mod limits;
@@ -15,6 +16,7 @@ mod watches;
 
 pub(crate) use self::commits::*;
 pub(crate) use self::families::*;
+pub(crate) use self::hooked::{Hooked, Slow};
 pub(crate) use self::keys::*;
 pub(crate) use self::leases::*;
 pub(crate) use self::limits::*;

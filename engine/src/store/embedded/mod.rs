@@ -41,6 +41,7 @@ mod crash_tests;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -195,6 +196,11 @@ impl Store for EmbeddedStore {
 
     async fn get(&self, key: &str) -> Result<Option<Record>, StoreError> {
         Ok(self.shared.lock().get(key))
+    }
+
+    async fn get_all(&self, keys: &[Arc<str>]) -> Result<HashMap<Arc<str>, Record>, StoreError> {
+        let shared = self.shared.lock();
+        Ok(keys.iter().filter_map(|key| Some((Arc::clone(key), shared.get(key)?))).collect())
     }
 
     async fn commit(&self, batch: Batch) -> Result<Transaction, CommitError> {

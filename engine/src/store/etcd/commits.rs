@@ -114,7 +114,7 @@ impl Committer {
         let mut bytes = 0;
         for change in &batch.changes {
             let key = change.key();
-            let before = seen.get(key);
+            let before = seen.get(key)?;
             let after = match change {
                 Change::Put { value, .. } => Some(value.clone()),
                 Change::Delete { .. } if before.is_some() => None,
@@ -169,7 +169,9 @@ impl Committer {
         let mut tries = Tries::begin();
         loop {
             let seen = self.reader.see(&wanted).await?;
-            if unsure.is_some_and(|since| is_made(batch, &seen, since)) {
+            if let Some(since) = unsure
+                && is_made(batch, &seen, since)?
+            {
                 return Ok(seen.head.transaction);
             }
             if let Some(precondition) = first_conflict(&self.reader, &seen, &batch.preconditions).await? {
@@ -224,19 +226,24 @@ impl Committer {
 
 /// Whether all that a batch puts was put at one revision after `since`, and what it deletes is not there. Whoever puts the
 /// same values on the same conditions cannot be told from it, and need not be. What only deletes cannot be told at all.
-fn is_made(batch: &Batch, seen: &Seen, since: i64) -> bool {
+fn is_made(batch: &Batch, seen: &Seen, since: i64) -> Result<bool, StoreError> {
     let mut revision = None;
-    let is_there = batch.changes.iter().all(|change| match change {
-        Change::Put { key, value, lease } => {
-            let put = seen.mod_revision(key);
-            let is_the_same = seen.get(key).is_some_and(|record| record.value == *value)
-                && seen.lease(key) == lease.map_or(0, |lease| lease.0.cast_signed());
-            is_the_same && put > since && *revision.get_or_insert(put) == put
+    for change in &batch.changes {
+        let is_there = match change {
+            Change::Put { key, value, lease } => {
+                let put = seen.mod_revision(key);
+                let is_the_same = seen.get(key)?.is_some_and(|record| record.value == *value)
+                    && seen.lease(key) == lease.map_or(0, |lease| lease.0.cast_signed());
+                is_the_same && put > since && *revision.get_or_insert(put) == put
+            }
+            Change::Delete { key } => seen.get(key)?.is_none(),
+            Change::Remember { .. } => true,
+        };
+        if !is_there {
+            return Ok(false);
         }
-        Change::Delete { key } => seen.get(key).is_none(),
-        Change::Remember { .. } => true,
-    });
-    is_there && revision.is_some()
+    }
+    Ok(revision.is_some())
 }
 
 /// Whether a commit was made cannot be found out.

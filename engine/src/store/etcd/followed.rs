@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use super::reads::Reader;
+use super::stored::pass_over;
 use super::watches::{Command, State, Watched};
 use crate::store::error::StoreError;
 use crate::store::record::Event;
@@ -198,17 +199,20 @@ impl Loader {
                 continue;
             }
             let (revision, reached) = (seen.revision, seen.head.transaction);
-            let (changed, first) = match seen.get(&key) {
-                Some(record) => (
-                    Some(seen.mod_revision(&key)),
-                    Event {
-                        key: Arc::clone(&key),
-                        value: Some(record.value.clone()),
-                        transaction: record.transaction,
-                    },
-                ),
-                None => (None, Event { key: Arc::clone(&key), value: None, transaction: reached }),
+            let (value, transaction) = match seen.get(&key) {
+                Ok(Some(record)) => (Some(record.value.clone()), record.transaction),
+                Ok(None) => (None, reached),
+                Err(error) => {
+                    // it is told of when it is mended, and whoever knows what it was before keeps that
+                    pass_over(&error);
+                    let changed = Some(seen.mod_revision(&key));
+                    let watched = Watched::key(key, changed, revision, reached, queue, reload);
+                    commands.push(Command::Begin(id, watched, None));
+                    continue;
+                }
             };
+            let changed = value.as_ref().map(|_| seen.mod_revision(&key));
+            let first = Event { key: Arc::clone(&key), value, transaction };
             let watched = Watched::key(key, changed, revision, reached, queue, reload);
             // who tells of the changes tells of this, so that it never comes after them
             commands.push(Command::Begin(id, watched, Some(first)));

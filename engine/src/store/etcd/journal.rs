@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use etcd_client::{Compare, CompareOp, GetOptions, Txn, TxnOp};
+use etcd_client::{Compare, CompareOp, GetOptions, KeyValue, Txn, TxnOp};
 use legation_proto::v1::JournalEntry;
 use legation_proto::version::Transaction;
 use prost::Message;
 
 use super::ask::ask;
 use super::keys::Number;
-use super::reads::{Reader, Seen};
+use super::reads::Reader;
 use super::stored::{ChangedKeys, Head, Horizon, StoredEntry, decode, transaction};
 use crate::store::error::StoreError;
 use crate::store::record::{Event, Record};
@@ -24,6 +24,9 @@ const ENTRIES_AT_ONCE: u64 = 64;
 
 /// Lists of changed keys that are read with one request.
 const CHANGED_AT_ONCE: u64 = 512;
+
+/// Entries among which one that is new is looked for first, with one request.
+const RECENT: u64 = 128;
 
 /// Entries that are pruned at once, so that commits wait a moment only.
 const PRUNED_AT_ONCE: u64 = 256;
@@ -62,10 +65,13 @@ impl Extent {
 impl Reader {
     /// The entries that there are now, and the revision that this is the state of.
     pub(super) async fn extent(&self) -> Result<(i64, Extent), StoreError> {
-        // the horizon first: what is found beyond it is there unless it is pruned in between, which is found out then
-        let horizon = self.get(self.keys.horizon(), GetOptions::new()).await?;
-        let horizon = horizon.kvs().first().map(decode).transpose()?.unwrap_or_default();
-        let Seen { revision, head, .. } = self.see(&[]).await?;
+        // what is found in between is there unless it is pruned since, which is found out then
+        let names = [self.keys.head(), self.keys.horizon()];
+        let (revision, found) =
+            self.get_at_once(names.into_iter().map(|name| TxnOp::get(name, None)).collect()).await?;
+        let mut found = found.iter().map(|found| found.kvs().first());
+        let head = Head::read(found.next().flatten())?;
+        let horizon = found.next().flatten().map(decode).transpose()?.unwrap_or_default();
         Ok((revision, Extent { head, horizon }))
     }
 
@@ -78,20 +84,22 @@ impl Reader {
         if after >= extent.head.transaction {
             return Ok(extent.head.number + 1);
         }
-        let (mut low, mut high) = (extent.first(), extent.head.number);
+        if after + 1 == extent.head.transaction {
+            return Ok(extent.head.number);
+        }
+        let mut low = extent.first();
         if after <= extent.oldest() {
             return Ok(low);
         }
         // most ask for what is new
-        let mut step = 1;
-        while high - low > step {
-            let probe = high - step;
-            if self.transaction_of(probe).await? <= after {
-                low = probe + 1;
-                break;
-            }
-            high = probe;
-            step *= 2;
+        let end = extent.head.number + 1;
+        let mut high = low.max(end.saturating_sub(RECENT));
+        let options = GetOptions::new().with_range(self.keys.changed(end)).with_keys_only();
+        let recent = self.get(self.keys.changed(high), options).await?;
+        let is_newer = |found: &&KeyValue| transaction(found.mod_revision()) > after;
+        let newer = recent.kvs().iter().filter(is_newer).count() as Number;
+        if newer < end - high {
+            return Ok(end - newer); // numbers have no gaps, and what was pruned since is the oldest
         }
         while low < high {
             let middle = low + (high - low) / 2;
@@ -102,6 +110,17 @@ impl Reader {
             }
         }
         Ok(low)
+    }
+
+    /// The numbers of up to `limit` entries before the transaction `before`.
+    pub(super) async fn numbers_before(
+        &self,
+        before: Transaction,
+        limit: usize,
+    ) -> Result<Range<Number>, StoreError> {
+        let (_, extent) = self.extent().await?;
+        let end = self.first_after(&extent, before.saturating_sub(1)).await?;
+        Ok(extent.first().max(end.saturating_sub(limit as u64))..end)
     }
 
     /// The transaction of an entry; 0 of one that was pruned.
@@ -210,7 +229,7 @@ impl Reader {
     pub(super) async fn past(&self, prefix: &str, at: Transaction) -> Result<Vec<Record>, StoreError> {
         let (_, extent) = self.extent().await?;
         extent.check(at)?;
-        let (_, now) = self.list(prefix).await?;
+        let now = self.list(prefix).await?.listing;
         let mut records: BTreeMap<Arc<str>, Record> =
             now.records.into_iter().map(|record| (Arc::clone(&record.key), record)).collect();
         let (_, newest) = self.extent().await?;
@@ -269,7 +288,7 @@ impl Reader {
         let unchanged = Compare::mod_revision(
             self.keys.horizon(),
             CompareOp::Equal,
-            seen.map_or(0, etcd_client::KeyValue::mod_revision),
+            seen.map_or(0, KeyValue::mod_revision),
         );
         let until = |names: fn(&super::keys::Keys, Number) -> String| {
             let options = etcd_client::DeleteOptions::new().with_range(names(&self.keys, number + 1));

@@ -38,7 +38,7 @@ mod watches;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -55,7 +55,7 @@ use self::journal::Extent;
 use self::keys::Keys;
 use self::leases::RememberedLeases;
 use self::probe::Probe;
-use self::reads::Reader;
+use self::reads::{Listed, Reader};
 pub use self::settings::{EtcdError, EtcdSettings, EtcdTls};
 use self::watches::{Beginning, Watches};
 use super::batch::{Batch, Kind};
@@ -186,7 +186,7 @@ impl Store for EtcdStore {
 
     async fn list(&self, prefix: &str, at: At) -> Result<Listing, StoreError> {
         let At::Transaction(transaction) = at else {
-            return Ok(self.reader.list(prefix).await?.1);
+            return Ok(self.reader.list(prefix).await?.listing);
         };
         self.extent_of(prefix, transaction).await?;
         let records = self.reader.past(prefix, transaction).await?;
@@ -195,7 +195,18 @@ impl Store for EtcdStore {
 
     async fn get(&self, key: &str) -> Result<Option<Record>, StoreError> {
         let seen = self.reader.see(&[key.into()]).await?;
-        Ok(seen.get(key).cloned())
+        Ok(seen.get(key)?.cloned())
+    }
+
+    async fn get_all(&self, keys: &[Arc<str>]) -> Result<HashMap<Arc<str>, Record>, StoreError> {
+        let seen = self.reader.see(keys).await?;
+        let mut records = HashMap::new();
+        for key in keys {
+            if let Some(record) = seen.get(key)? {
+                records.insert(Arc::clone(key), record.clone());
+            }
+        }
+        Ok(records)
     }
 
     async fn commit(&self, batch: Batch) -> Result<Transaction, CommitError> {
@@ -205,7 +216,7 @@ impl Store for EtcdStore {
     }
 
     async fn list_and_watch(&self, prefix: &str) -> Result<(Listing, Watch), StoreError> {
-        let (revision, listing, revisions) = self.reader.list_with_revisions(prefix).await?;
+        let Listed { revision, listing, revisions, .. } = self.reader.list(prefix).await?;
         let keys = listing.records.iter().map(|record| Arc::clone(&record.key));
         let watch = self.watches.begin(Beginning {
             prefix: prefix.into(),
@@ -219,7 +230,7 @@ impl Store for EtcdStore {
 
     async fn watch(&self, prefix: &str, after: Transaction) -> Result<Watch, StoreError> {
         let (_, extent) = self.extent_of(prefix, after).await?;
-        let (revision, listing, revisions) = self.reader.list_with_revisions(prefix).await?;
+        let Listed { revision, listing, revisions, .. } = self.reader.list(prefix).await?;
         let mut past = if after == extent.head.transaction && after == listing.transaction {
             Vec::new()
         } else {
@@ -257,12 +268,20 @@ impl Store for EtcdStore {
         before: Transaction,
         limit: usize,
     ) -> Result<Vec<JournalEntry>, StoreError> {
-        let (_, extent) = self.reader.extent().await?;
-        let end = self.reader.first_after(&extent, before.saturating_sub(1)).await?;
-        let first = extent.first().max(end.saturating_sub(limit as u64));
-        let mut entries = self.reader.entries(first..end).await?;
+        let numbers = self.reader.numbers_before(before, limit).await?;
+        let mut entries = self.reader.entries(numbers).await?;
         entries.reverse();
         Ok(entries)
+    }
+
+    async fn changed_before(
+        &self,
+        before: Transaction,
+        limit: usize,
+    ) -> Result<Vec<(Transaction, Vec<String>)>, StoreError> {
+        let numbers = self.reader.numbers_before(before, limit).await?;
+        let changed = self.reader.changed(numbers).await?.into_iter().rev();
+        Ok(changed.map(|(transaction, changed)| (transaction, changed.keys)).collect())
     }
 
     async fn journal_of(

@@ -25,12 +25,12 @@ pub(super) async fn first_conflict(
     let mut counts = HashMap::new();
     for precondition in preconditions {
         let holds = match precondition {
-            Precondition::Absent { key } => seen.get(key).is_none(),
-            Precondition::Present { key } => seen.get(key).is_some(),
+            Precondition::Absent { key } => seen.get(key)?.is_none(),
+            Precondition::Present { key } => seen.get(key)?.is_some(),
             Precondition::Unchanged { key, transaction } => {
-                seen.get(key).is_some_and(|record| record.transaction == *transaction)
+                seen.get(key)?.is_some_and(|record| record.transaction == *transaction)
             }
-            Precondition::Equal { key, value } => seen.get(key).is_some_and(|record| record.value == *value),
+            Precondition::Equal { key, value } => seen.get(key)?.is_some_and(|record| record.value == *value),
             Precondition::Empty { prefix } => !reader.has_any(prefix, seen.revision).await?,
             Precondition::Fewer { family, than } => {
                 let count = match counts.get(family) {

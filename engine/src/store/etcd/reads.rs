@@ -1,13 +1,13 @@
 //! Reading: many keys and prefixes at one revision.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use etcd_client::{GetOptions, GetResponse, KeyValue, KvClient, Txn, TxnOp, TxnOpResponse};
 
 use super::ask::ask;
 use super::keys::Keys;
-use super::stored::{Head, record};
+use super::stored::{Head, record, undamaged};
 use crate::store::error::StoreError;
 use crate::store::record::{Listing, Record};
 
@@ -33,9 +33,21 @@ pub(super) struct Seen {
 }
 
 struct SeenRecord {
-    record: Record,
+    /// Unless it is damaged.
+    record: Result<Record, StoreError>,
     mod_revision: i64,
     lease: i64,
+}
+
+/// Everything under a prefix at one revision.
+pub(super) struct Listed {
+    /// The revision.
+    pub(super) revision: i64,
+    pub(super) listing: Listing,
+    /// The revisions of the last changes of the records.
+    pub(super) revisions: Vec<i64>,
+    /// What is damaged, and not in the listing.
+    pub(super) damaged: Vec<Arc<str>>,
 }
 
 /// When some keys changed last, as it was at one revision.
@@ -48,8 +60,9 @@ pub(super) struct Revisions {
 }
 
 impl Seen {
-    pub(super) fn get(&self, key: &str) -> Option<&Record> {
-        self.records.get(key).map(|seen| &seen.record)
+    /// What `key` was, if it was there and is not damaged.
+    pub(super) fn get(&self, key: &str) -> Result<Option<&Record>, StoreError> {
+        self.records.get(key).map(|seen| seen.record.as_ref()).transpose().map_err(StoreError::clone)
     }
 
     /// The lease of `key`; 0 if there is none.
@@ -69,9 +82,10 @@ impl Reader {
         let (revision, head, found) = self.get_all(wanted, false).await?;
         let mut records = HashMap::new();
         for found in found.iter().filter_map(|found| found.kvs().first()) {
-            let record = record(&self.keys, found)?;
+            let Some(key) = self.keys.of_data(found.key()) else { continue };
+            let record = record(&self.keys, found);
             let (mod_revision, lease) = (found.mod_revision(), found.lease());
-            records.insert(Arc::clone(&record.key), SeenRecord { record, mod_revision, lease });
+            records.insert(key.into(), SeenRecord { record, mod_revision, lease });
         }
         Ok(Seen { revision, head, records })
     }
@@ -114,8 +128,14 @@ impl Reader {
         let options = if keys_only { options.with_keys_only() } else { options };
         let keys = keys.iter().map(|key| TxnOp::get(self.keys.data(key), Some(options.clone())));
         let gets: Vec<TxnOp> = std::iter::once(head).chain(keys).collect();
+        self.get_at_once(gets).await
+    }
+
+    /// What all of these find at one revision, and which that is.
+    pub(super) async fn get_at_once(&self, gets: Vec<TxnOp>) -> Result<(i64, Vec<GetResponse>), StoreError> {
+        let gets = Txn::new().and_then(gets);
         let answer = ask(|| {
-            let (mut client, gets) = (self.client.clone(), Txn::new().and_then(gets.clone()));
+            let (mut client, gets) = (self.client.clone(), gets.clone());
             async move { client.txn(gets).await }
         });
         let answer = answer.await?;
@@ -127,60 +147,56 @@ impl Reader {
         Ok((revision, found.collect()))
     }
 
-    /// Everything under `prefix`, and the revision that this is the state of.
-    pub(super) async fn list(&self, prefix: &str) -> Result<(i64, Listing), StoreError> {
-        let (revision, listing, _) = self.list_with_revisions(prefix).await?;
-        Ok((revision, listing))
-    }
-
-    /// The same, and the revisions of the last changes of the records.
-    pub(super) async fn list_with_revisions(
-        &self,
-        prefix: &str,
-    ) -> Result<(i64, Listing, Vec<i64>), StoreError> {
-        let Seen { revision, head, .. } = self.see(&[]).await?;
-        let mut records = Vec::new();
-        let mut revisions = Vec::new();
-        let end = prefix_end(&self.keys.data(prefix));
-        let mut from = self.keys.data(prefix).into_bytes();
-        loop {
-            let options = GetOptions::new().with_range(end.clone()).with_limit(PAGE).with_revision(revision);
-            let page = self.get(from, options).await?;
+    /// Everything under `prefix`. The first request is for the head as well.
+    pub(super) async fn list(&self, prefix: &str) -> Result<Listed, StoreError> {
+        let range = GetOptions::new().with_range(prefix_end(&self.keys.data(prefix))).with_limit(PAGE);
+        let first = TxnOp::get(self.keys.data(prefix), Some(range.clone()));
+        let (revision, found) = self.get_at_once(vec![TxnOp::get(self.keys.head(), None), first]).await?;
+        let mut found = found.into_iter();
+        let head = Head::read(found.next().as_ref().and_then(|head| head.kvs().first()))?;
+        let (mut records, mut revisions, mut damaged) = (Vec::new(), Vec::new(), Vec::new());
+        let mut next = found.next();
+        while let Some(page) = next.take() {
             for found in page.kvs() {
-                records.push(record(&self.keys, found)?);
-                revisions.push(found.mod_revision());
+                match undamaged(&self.keys, found) {
+                    Some(record) => {
+                        records.push(record);
+                        revisions.push(found.mod_revision());
+                    }
+                    None => damaged.extend(self.keys.of_data(found.key()).map(Arc::from)),
+                }
             }
-            let Some(last) = page.kvs().last().filter(|_| page.more()) else { break };
-            from = [last.key(), &[0]].concat();
+            if let Some(last) = page.kvs().last().filter(|_| page.more()) {
+                let from = [last.key(), &[0]].concat();
+                next = Some(self.get(from, range.clone().with_revision(revision)).await?);
+            }
         }
-        Ok((revision, Listing { transaction: head.transaction, records }, revisions))
+        let listing = Listing { transaction: head.transaction, records };
+        Ok(Listed { revision, listing, revisions, damaged })
     }
 
-    /// The segments that follow `prefix`, up to the next `/`, each once and sorted. It takes a question for each of them.
+    /// The segments that follow `prefix`, up to the next `/`, each once and sorted. What else lies in the last one of a page is
+    /// not looked at: there are no more questions than segments, nor than pages.
     pub(super) async fn segments(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
-        let mut segments = Vec::new();
+        let mut segments = BTreeSet::new();
         let end = prefix_end(&self.keys.data(prefix));
         let mut from = self.keys.data(prefix).into_bytes();
         loop {
-            let options = GetOptions::new().with_range(end.clone()).with_limit(1).with_keys_only();
-            let found = self.get(from, options).await?;
-            let Some(found) = found.kvs().first() else { break };
-            let key = self.keys.of_data(found.key()).and_then(|key| key.strip_prefix(prefix));
-            let Some(rest) = key else {
-                // nobody else writes here, and it is in nobody's way
-                from = [found.key(), &[0]].concat();
-                continue;
+            let options = GetOptions::new().with_range(end.clone()).with_limit(PAGE).with_keys_only();
+            let page = self.get(from, options).await?;
+            // what is no key of a record is nobody's, and in nobody's way
+            let rests =
+                page.kvs().iter().filter_map(|found| self.keys.of_data(found.key())?.strip_prefix(prefix));
+            segments.extend(rests.map(|rest| rest.split('/').next().unwrap_or(rest).to_owned()));
+            let Some(last) = page.kvs().last().filter(|_| page.more()) else { break };
+            let rest = self.keys.of_data(last.key()).and_then(|key| key.strip_prefix(prefix));
+            from = match rest.and_then(|rest| rest.split_once('/')) {
+                // after all that lies in it
+                Some((segment, _)) => self.keys.data(&[prefix, segment, "0"].concat()).into_bytes(),
+                None => [last.key(), &[0]].concat(),
             };
-            let segment = rest.split('/').next().unwrap_or(rest);
-            let is_whole_key = segment.len() == rest.len();
-            // the next is looked for after all that lies in this one
-            let after = [prefix, segment, if is_whole_key { "\0" } else { "0" }].concat();
-            from = self.keys.data(&after).into_bytes();
-            segments.push(segment.to_owned());
         }
-        segments.sort_unstable();
-        segments.dedup();
-        Ok(segments)
+        Ok(segments.into_iter().collect())
     }
 
     /// The keys under `prefix` as they were at `revision`.

@@ -8,6 +8,7 @@ use prost::Message;
 
 use super::keys::{Keys, Number};
 use crate::store::error::StoreError;
+use crate::store::metrics;
 use crate::store::record::{Record, is_definition, is_remembered};
 
 /// Bytes before the value of a derived record: the transaction that the store had reached when it was written. Its revision
@@ -106,6 +107,17 @@ pub(super) fn record(keys: &Keys, found: &KeyValue) -> Result<Record, StoreError
         .ok_or_else(|| damaged(found.key(), "has no transaction"))?;
     let value = Bytes::copy_from_slice(value);
     Ok(Record { key: key.into(), value, transaction: Transaction::from_be_bytes(*reached) })
+}
+
+/// The same, where one that is damaged is passed over: it harms nobody but who needs it.
+pub(super) fn undamaged(keys: &Keys, found: &KeyValue) -> Option<Record> {
+    record(keys, found).inspect_err(pass_over).ok()
+}
+
+/// Tells of a record that is passed over.
+pub(super) fn pass_over(error: &StoreError) {
+    tracing::error!(%error, "a record in etcd is passed over");
+    metrics::damaged();
 }
 
 /// How the value of a derived record stands in etcd.

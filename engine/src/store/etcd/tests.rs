@@ -5,6 +5,7 @@ mod cluster;
 mod commits;
 mod copies;
 mod costs;
+mod damage;
 mod keys;
 mod limits;
 mod link;

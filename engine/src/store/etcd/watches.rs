@@ -20,8 +20,8 @@ use tokio::time::{sleep, timeout};
 
 use super::ANSWER_BYTES_MAX;
 use super::followed::{Followed, Reload};
-use super::reads::Reader;
-use super::stored::{record, transaction};
+use super::reads::{Listed, Reader};
+use super::stored::{transaction, undamaged};
 use crate::store::error::StoreError;
 use crate::store::record::{Event, is_definition};
 use crate::store::watch::{KeysWatch, Queue, Watch};
@@ -369,13 +369,11 @@ impl Watched {
                 continue; // the same watch asked for twice
             }
             match event.event_type() {
-                EventType::Put => match record(&reader.keys, found) {
-                    Ok(record) => {
-                        self.known.insert(Arc::clone(&record.key), found.mod_revision());
-                        events.push(self.event(record.key, Some(record.value), record.transaction));
-                    }
-                    Err(error) => tracing::error!(%error, "a record in etcd is passed over"),
-                },
+                EventType::Put => {
+                    let Some(record) = undamaged(&reader.keys, found) else { continue };
+                    self.known.insert(Arc::clone(&record.key), found.mod_revision());
+                    events.push(self.event(record.key, Some(record.value), record.transaction));
+                }
                 EventType::Delete => {
                     let Some(key) = reader.keys.of_data(found.key()) else { continue };
                     let key: Arc<str> = key.into();
@@ -414,8 +412,8 @@ impl Watched {
 
 /// Tells a watch what has changed since it was told last, without what it was in between.
 async fn catch_up(reader: &Reader, watched: &mut Watched) {
-    let (revision, listing, revisions) = loop {
-        match reader.list_with_revisions(&watched.prefix).await {
+    let Listed { revision, listing, revisions, damaged } = loop {
+        match reader.list(&watched.prefix).await {
             Ok(listed) => break listed,
             Err(error) => {
                 tracing::warn!(%error, "cannot list again what etcd has forgotten the changes of");
@@ -432,6 +430,8 @@ async fn catch_up(reader: &Reader, watched: &mut Watched) {
             events.push(watched.event(record.key, Some(record.value), record.transaction));
         }
     }
+    // whoever knows what it was before keeps that
+    known.extend(damaged.iter().filter_map(|key| watched.known.remove_entry(key)));
     let gone = std::mem::replace(&mut watched.known, known);
     for key in gone.into_keys() {
         events.push(watched.event(key, None, listing.transaction));

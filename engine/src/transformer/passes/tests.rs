@@ -1,115 +1,25 @@
 //! Passes over a real store.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
-use async_trait::async_trait;
 use legation_proto::id::FragmentKind;
-use legation_proto::v1::JournalEntry;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use super::*;
 use crate::membership::{Member, Members};
 use crate::model::{Definition, Metadata, Spec};
 use crate::settings::Role;
-use crate::store::{At, EmbeddedStore, Kept, KeysWatch, LeaseId, Limits, Listing, Pruned, Reach, Record};
+use crate::store::contract::{Hooked, Slow};
+use crate::store::{At, EmbeddedStore, Limits, Record};
 use crate::transformer::linter::{Found, FoundByMesh};
-
-/// A store that takes fragments, but refuses some batches of them.
-struct Refusing {
-    store: EmbeddedStore,
-    /// How many batches of fragments it takes before it refuses one.
-    takes: AtomicUsize,
-}
-
-#[async_trait]
-impl Store for Refusing {
-    fn limits(&self) -> Limits {
-        self.store.limits()
-    }
-
-    fn reach(&self) -> Reach {
-        self.store.reach()
-    }
-
-    async fn newest(&self) -> Result<Transaction, StoreError> {
-        self.store.newest().await
-    }
-
-    async fn list(&self, prefix: &str, at: At) -> Result<Listing, StoreError> {
-        self.store.list(prefix, at).await
-    }
-
-    async fn get(&self, key: &str) -> Result<Option<Record>, StoreError> {
-        self.store.get(key).await
-    }
-
-    async fn commit(&self, batch: Batch) -> Result<Transaction, CommitError> {
-        let is_derived = format!("{batch:?}").contains("kind: Derived");
-        if is_derived && self.takes.fetch_sub(1, Ordering::Relaxed) == 0 {
-            return Err(CommitError::Store(StoreError::Closed));
-        }
-        self.store.commit(batch).await
-    }
-
-    async fn list_and_watch(&self, prefix: &str) -> Result<(Listing, Watch), StoreError> {
-        self.store.list_and_watch(prefix).await
-    }
-
-    async fn watch(&self, prefix: &str, after: Transaction) -> Result<Watch, StoreError> {
-        self.store.watch(prefix, after).await
-    }
-
-    fn watch_keys(&self) -> KeysWatch {
-        self.store.watch_keys()
-    }
-
-    async fn segments(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
-        self.store.segments(prefix).await
-    }
-
-    async fn journal(&self, after: Transaction, limit: usize) -> Result<Vec<JournalEntry>, StoreError> {
-        self.store.journal(after, limit).await
-    }
-
-    async fn journal_before(&self, _: Transaction, _: usize) -> Result<Vec<JournalEntry>, StoreError> {
-        unreachable!("no pass reads the journal backwards")
-    }
-
-    async fn journal_of(&self, _: &str, _: Transaction, _: usize) -> Result<Vec<JournalEntry>, StoreError> {
-        unreachable!("no pass reads the journal backwards")
-    }
-
-    async fn oldest(&self) -> Result<Transaction, StoreError> {
-        self.store.oldest().await
-    }
-
-    async fn prune(&self, kept: Kept) -> Result<Pruned, StoreError> {
-        self.store.prune(kept).await
-    }
-
-    async fn committed_at_ms(&self, transaction: Transaction) -> Result<Option<i64>, StoreError> {
-        self.store.committed_at_ms(transaction).await
-    }
-
-    async fn grant_lease(&self, time_to_live: Duration) -> Result<LeaseId, StoreError> {
-        self.store.grant_lease(time_to_live).await
-    }
-
-    async fn keep_alive(&self, lease: LeaseId) -> Result<(), StoreError> {
-        self.store.keep_alive(lease).await
-    }
-
-    async fn revoke(&self, lease: LeaseId) -> Result<(), StoreError> {
-        self.store.revoke(lease).await
-    }
-}
 
 struct Setup {
     store: Arc<dyn Store>,
     passes: Passes,
     changes: Watch,
     done: watch::Receiver<Transaction>,
-    _directory: tempfile::TempDir,
+    _directory: TempDir,
 }
 
 impl Setup {
@@ -121,7 +31,9 @@ impl Setup {
     async fn refusing_after(takes: usize) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = EmbeddedStore::open(directory.path()).unwrap();
-        let store: Arc<dyn Store> = Arc::new(Refusing { store, takes: AtomicUsize::new(takes) });
+        let hooks = Hooked::new(store);
+        hooks.takes.store(takes, Ordering::Relaxed);
+        let store: Arc<dyn Store> = Arc::new(hooks);
         let (passes, done) = Passes::new(Arc::clone(&store), Workers::start(2).unwrap());
         let (_, changes) = store.list_and_watch(DEFINITIONS).await.unwrap();
         Self { store, passes, changes, done, _directory: directory }
@@ -129,7 +41,7 @@ impl Setup {
 
     /// A pass over all meshes.
     async fn pass_over_all(&mut self) {
-        self.passes.survey().await.unwrap();
+        self.passes.know(meshes_in(self.store.as_ref()).await.unwrap());
         self.passes.pass_over(self.passes.meshes.keys().cloned().collect()).await;
     }
 
@@ -140,11 +52,8 @@ impl Setup {
     }
 
     async fn define(&self, id: ResourceId, spec: Value) -> Transaction {
-        let spec = Spec::parse(id.kind(), &spec).unwrap();
-        let metadata = Metadata::created("uid".to_owned(), "000000000000", 0);
-        let key = id.key();
-        let definition = Definition { id, spec, metadata };
-        self.store.commit(Batch::definitions("test", "Create").put(key, definition.encode())).await.unwrap()
+        let batch = Batch::definitions("test", "Create").put(id.key(), definition(id, &spec).encode());
+        self.store.commit(batch).await.unwrap()
     }
 
     async fn delete_mesh(&self) {
@@ -161,6 +70,11 @@ impl Setup {
         let records = self.store.list(keys::DERIVED, At::Newest).await.unwrap().records;
         records.into_iter().map(|record| (record.key, record.value)).collect()
     }
+}
+
+fn definition(id: ResourceId, spec: &Value) -> Definition {
+    let spec = Spec::parse(id.kind(), spec).unwrap();
+    Definition { id, spec, metadata: Metadata::created("uid".to_owned(), "000000000000", 0) }
 }
 
 fn service(mesh: &str, name: &str) -> FragmentKey {
@@ -431,6 +345,117 @@ async fn changes_that_are_told_late_or_in_part_are_taken_for_what_they_are() {
     }
 }
 
+fn listener(port: u16) -> Value {
+    json!({"listeners": [{"portMapping": {"port": port, "protocol": "http"}}]})
+}
+
+/// A store with meshes of one node each, and the passes over it.
+async fn many_meshes(count: usize) -> (Arc<Hooked>, Passes, TempDir) {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Arc::new(Hooked::new(EmbeddedStore::open(directory.path()).unwrap()));
+    for number in 0..count {
+        let mesh = format!("m{number:03}");
+        let batch = Batch::definitions("test", "Create");
+        let batch = [(ResourceId::mesh(&mesh), json!({})), (ResourceId::virtual_node(&mesh, "n"), json!({}))]
+            .into_iter()
+            .fold(batch, |batch, (id, spec)| batch.put(id.key(), definition(id, &spec).encode()));
+        store.commit(batch).await.unwrap();
+    }
+    let (passes, _) = Passes::new(Arc::clone(&store) as Arc<dyn Store>, Workers::start(1).unwrap());
+    (store, passes, directory)
+}
+
+/// Waits until there is such a record.
+async fn until(store: &dyn Store, key: &str, has: impl Fn(&Record) -> bool) {
+    let looking = async {
+        while store.get(key).await.unwrap().is_none_or(|record| !has(&record)) {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), looking).await.expect("it comes");
+}
+
+#[tokio::test]
+async fn a_change_waits_for_no_survey() {
+    let (store, passes, _directory) = many_meshes(1).await;
+    store.slow.send_replace(Slow::Segments);
+    tokio::spawn(passes.run());
+    // until it watches nobody tells it
+    let looking = async {
+        for port in 1.. {
+            let id = ResourceId::virtual_node("new", "n");
+            let batch = Batch::definitions("test", "Update")
+                .put(ResourceId::mesh("new").key(), definition(ResourceId::mesh("new"), &json!({})).encode())
+                .put(id.key(), definition(id, &listener(port)).encode());
+            store.commit(batch).await.unwrap();
+            sleep(Duration::from_millis(20)).await;
+            if store.get(&keys::transformed("new")).await.unwrap().is_some() {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), looking).await.expect("it is transformed");
+    assert!(
+        store.get(&keys::transformed("m000")).await.unwrap().is_none(),
+        "nobody has looked which there are"
+    );
+    store.slow.send_replace(Slow::Nothing);
+    until(store.as_ref(), &keys::transformed("m000"), |_| true).await;
+}
+
+#[tokio::test]
+async fn a_change_does_not_wait_for_all_that_is_due() {
+    const MESHES: usize = 200;
+    let (store, passes, _directory) = many_meshes(MESHES).await;
+    store.commits.lock().unwrap().clear();
+    // right after the first fragments
+    let id = ResourceId::virtual_node("m000", "n");
+    let change = Batch::definitions("test", "Update");
+    let change = change.put(id.key(), definition(id, &listener(80)).encode());
+    *store.commits_next.lock().unwrap() = Some(change);
+    tokio::spawn(passes.run());
+    until(store.as_ref(), &keys::transformed(&format!("m{:03}", MESHES - 1)), |_| true).await;
+    let node = FragmentKey { kind: FragmentKind::VirtualNode, ..service("m000", "n") };
+    let commits = store.commits.lock().unwrap();
+    let made = commits.iter().enumerate().filter(|(_, keys)| keys.contains(&keys::fragment(&node)));
+    let made: Vec<usize> = made.map(|(place, _)| place).collect();
+    assert_eq!(made.len(), 2, "at first, and after the change");
+    assert!(made[1] - made[0] <= 2 * LOOKS_AT_ONCE, "{made:?}");
+    assert!(commits.len() > MESHES, "and all that is due is done");
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_harms_no_other_mesh() {
+    let mut setup = Setup::new().await;
+    for mesh in ["bad", "good"] {
+        setup.define(ResourceId::mesh(mesh), json!({})).await;
+        setup.define(ResourceId::virtual_node(mesh, "n"), json!({})).await;
+    }
+    let damaged = Batch::definitions("test", "Damage")
+        .put(ResourceId::virtual_node("bad", "damaged").key(), "{")
+        .put("definitions/bad/nothing/that/is/known", "")
+        .put("definitions/%ff/mesh", "");
+    let newest = setup.store.commit(damaged).await.unwrap();
+    setup.pass_over_all().await;
+    let derived = setup.derived().await;
+    for mesh in ["bad", "good"] {
+        let node = FragmentKey { kind: FragmentKind::VirtualNode, ..service(mesh, "n") };
+        assert!(derived.contains_key(keys::fragment(&node).as_str()), "{derived:?}");
+    }
+    assert_eq!(derived[keys::transformed("bad").as_str()], newest.to_string());
+
+    // a mark that cannot be read is written again, or goes with its mesh
+    for mesh in ["bad", "good"] {
+        setup.store.commit(Batch::derived().put(keys::transformed(mesh), "?")).await.unwrap();
+    }
+    setup.pass_over_all().await;
+    assert_eq!(setup.derived().await, derived);
+    setup.store.commit(Batch::derived().put(keys::transformed("good"), "?")).await.unwrap();
+    setup.delete_mesh().await;
+    setup.pass_over_all().await;
+    assert_eq!(setup.derived().await, HashMap::new());
+}
+
 /// Two transformers on one store; each believes what it is told of who is alive.
 struct Two {
     setup: Setup,
@@ -473,7 +498,7 @@ impl Two {
     /// A pass of this one over all that it believes to be its share.
     async fn pass(&mut self, index: usize) {
         let host = &mut self.hosts[index];
-        host.survey().await.unwrap();
+        host.know(meshes_in(self.setup.store.as_ref()).await.unwrap());
         host.pass_over(host.meshes.keys().cloned().collect()).await;
     }
 

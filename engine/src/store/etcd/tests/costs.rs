@@ -1,10 +1,19 @@
 //! What a commit costs etcd, and whose keys are touched.
 
-use etcd_client::{Client, GetOptions};
+use std::cell::Cell;
 
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use etcd_client::{Client, GetOptions};
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+use super::ask::ASKED;
 use super::cluster::{Cluster, revision};
 use super::*;
+use crate::frontend::{Frontend, FrontendSettings, router};
 use crate::store::Family;
+use crate::transformer::progress::Progress;
 
 fn definitions() -> Batch {
     Batch::definitions("tester", "Test")
@@ -106,4 +115,115 @@ async fn keys_of_others_are_neither_seen_nor_touched() {
         let found = found.kvs().first().expect("it is there still");
         assert!(found.value() == b"of another still" && found.mod_revision() <= start);
     }
+}
+
+/// How many requests to etcd this takes.
+async fn requests<T>(asking: impl Future<Output = T>) -> usize {
+    ASKED
+        .scope(Cell::new(0), async {
+            asking.await;
+            ASKED.with(Cell::get)
+        })
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_read_takes_few_requests() {
+    let cluster = Cluster::start(1, &[]);
+    let store = cluster.open("test").await;
+    let mut transactions = Vec::new();
+    for number in 0..200 {
+        let key = format!("definitions/m{}/mesh", number % 50);
+        transactions.push(store.commit(definitions().put(key, number.to_string())).await.unwrap());
+    }
+    let put =
+        |batch: Batch, number| batch.put(format!("derived/transformed/m{number}"), u64::MAX.to_string());
+    store.commit((0..50).fold(Batch::derived(), put)).await.unwrap();
+    let newest = transactions[199];
+
+    assert_eq!(requests(store.get("definitions/m1/mesh")).await, 1);
+    let keys: Vec<Arc<str>> = (0..50).map(|number| format!("definitions/m{number}/mesh").into()).collect();
+    assert_eq!(requests(store.get_all(&keys)).await, 1);
+    assert_eq!(requests(store.list("definitions/", At::Newest)).await, 1);
+    assert_eq!(requests(store.segments("definitions/")).await, 1);
+    assert_eq!(requests(store.segments("derived/transformed/")).await, 1);
+
+    // when a commit was made: of the newest, of one that is new, and of any
+    assert_eq!(requests(store.committed_at_ms(newest)).await, 2);
+    assert_eq!(requests(store.committed_at_ms(transactions[150])).await, 3);
+    assert!(requests(store.committed_at_ms(transactions[10])).await <= 10);
+
+    // how far a transaction is transformed
+    let wait = async {
+        let mut progress = Progress::until(&store, newest).await.unwrap();
+        assert!(progress.is_done(&store).await.unwrap());
+    };
+    assert_eq!(requests(wait).await, 3, "the extent, the keys that changed, and the marks of their meshes");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn segments_take_a_request_for_each_page_and_no_more_than_there_are() {
+    let cluster = Cluster::start(1, &[]);
+    let store = cluster.open("test").await;
+    let mut expected = Vec::new();
+    let mut keys = Vec::new();
+    // three meshes are larger than a page, and the names of some begin like those of others
+    for (mesh, count) in [("a", 1500), ("a-b", 2), ("a.b", 1100), ("a0", 3), ("b", 1001), ("c", 1)] {
+        expected.push(mesh.to_owned());
+        keys.extend((0..count).map(|number| format!("derived/x/{mesh}/{number}")));
+    }
+    for mesh in 0..2100 {
+        expected.push(format!("m{mesh:04}"));
+        keys.push(format!("derived/x/m{mesh:04}"));
+    }
+    for keys in keys.chunks(100) {
+        let batch = keys.iter().fold(Batch::derived(), |batch, key| batch.put(key.as_str(), ""));
+        store.commit(batch).await.unwrap();
+    }
+    expected.sort();
+    assert_eq!(store.segments("derived/x/").await.unwrap(), expected);
+    let asked = requests(store.segments("derived/x/")).await;
+    assert!(asked <= 6, "{asked} requests");
+    let listed = store.list("derived/x/", At::Newest).await.unwrap().records;
+    let listed: Vec<&str> = listed.iter().map(|record| &*record.key).collect();
+    keys.sort();
+    assert_eq!(listed, keys);
+    assert_eq!(requests(store.list("derived/x/", At::Newest)).await, 6);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_update_of_a_route_takes_few_requests() {
+    let cluster = Cluster::start(1, &[]);
+    let store = Arc::new(cluster.open("test").await);
+    let api = router(Frontend::new(Arc::clone(&store) as _, FrontendSettings::default()));
+    let call = async |path: &str, body: Value| {
+        let request = Request::put(format!("/v20190125/meshes{path}")).body(Body::from(body.to_string()));
+        let answer = api.clone().oneshot(request.unwrap()).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+    };
+    let listeners = json!({"listeners": [{"portMapping": {"port": 80, "protocol": "http"}}]});
+    let route = |weight: u32, token: &str| {
+        let target = |node: &str| json!({"virtualNode": node, "weight": weight});
+        let action = json!({"weightedTargets": [target("a"), target("b")]});
+        let spec = json!({"httpRoute": {"match": {"prefix": "/"}, "action": action}});
+        json!({"spec": spec, "clientToken": token})
+    };
+    call("", json!({"meshName": "m", "spec": {}})).await;
+    for node in ["a", "b"] {
+        call("/m/virtualNodes", json!({"virtualNodeName": node, "spec": listeners})).await;
+    }
+    call("/m/virtualRouters", json!({"virtualRouterName": "r", "spec": listeners})).await;
+    let created = [("routeName".to_owned(), json!("x"))].into_iter();
+    let created: Value = created
+        .chain(route(1, "create").as_object().unwrap().clone())
+        .collect::<serde_json::Map<_, _>>()
+        .into();
+    call("/m/virtualRouter/r/routes", created).await;
+
+    // to write: what it relies on, what the commit does, the commit; to warn, meanwhile: the router, its routes, their targets
+    let path = "/m/virtualRouter/r/routes/x";
+    assert_eq!(requests(call(path, route(2, "first"))).await, 3 + 3);
+    // without a warning to find, and nothing that changes
+    assert_eq!(requests(call(path, route(2, "second"))).await, 1 + 3);
+    assert_eq!(requests(call(path, route(2, "first"))).await, 1 + 3, "as it was done before");
 }

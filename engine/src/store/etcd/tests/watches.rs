@@ -10,7 +10,7 @@ use super::link::{Link, State};
 use super::*;
 use crate::store::Event;
 
-type Told = Vec<(String, Option<String>, Transaction)>;
+pub(super) type Told = Vec<(String, Option<String>, Transaction)>;
 
 async fn next(watch: &mut Watch) -> Vec<Event> {
     let events = tokio::time::timeout(PATIENCE, watch.next()).await;
@@ -18,7 +18,7 @@ async fn next(watch: &mut Watch) -> Vec<Event> {
 }
 
 /// Events until that of `last`, whatever it became.
-async fn until(watch: &mut Watch, last: &str) -> Told {
+pub(super) async fn until(watch: &mut Watch, last: &str) -> Told {
     let mut told = Told::new();
     while !told.iter().any(|(key, ..)| key == last) {
         let events = next(watch).await.into_iter();
