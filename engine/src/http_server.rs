@@ -278,7 +278,10 @@ mod tests {
             shutdown.cancel();
             server.await.unwrap();
             let after = told.elapsed();
-            assert!(after >= expected && after < expected + DRAIN_HEAD_TIMEOUT / 2, "{beginning:?}: {after:?}");
+            assert!(
+                after >= expected && after < expected + DRAIN_HEAD_TIMEOUT / 2,
+                "{beginning:?}: {after:?}"
+            );
         }
     }
 

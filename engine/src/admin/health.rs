@@ -24,6 +24,12 @@ fn why_not(admin: &Admin) -> Option<String> {
         let since = humantime::format_rfc3339_seconds(since);
         return Some(format!("the store has not answered since {since}: this host goes on with what it has"));
     }
+    if let Some(since) = admin.store.reach().unwatched_since {
+        let since = humantime::format_rfc3339_seconds(since);
+        return Some(format!(
+            "the store has told of no changes since {since}: this host goes on with what it has"
+        ));
+    }
     if admin.transformer.as_ref().is_some_and(|transformer| transformer.transformed.has_changed().is_err()) {
         return Some("the transformer has ended".to_owned());
     }

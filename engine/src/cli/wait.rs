@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::admin::AdminArgs;
 use super::failure::{Failure, print};
+use super::hosts::lost;
 
 /// Wait until every connected Envoy has accepted a change
 ///
@@ -33,6 +34,9 @@ pub(super) fn run(args: &WaitArgs) -> Result<(), Failure> {
         path += &format!("&transaction={transaction}");
     }
     let answer = args.admin.get(&path, args.timeout)?;
+    for host in answer["lost"].as_array().into_iter().flatten() {
+        eprintln!("warning: {}", lost(host, &answer["now"]));
+    }
     let transaction = &answer["transaction"];
     if answer["done"] == true {
         return print(&format!("every envoy that transaction {transaction} concerns has accepted it\n"));
