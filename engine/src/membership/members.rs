@@ -59,7 +59,7 @@ impl Members {
         self.moves
     }
 
-    fn apply(&mut self, Event { key, value, .. }: Event) {
+    pub(super) fn apply(&mut self, Event { key, value, .. }: Event) {
         let outcome = if let Some(id) = key.strip_prefix(ALIVE) {
             self.moves += 1;
             put(&mut self.alive, id.into(), value.as_ref(), |member, _| member)

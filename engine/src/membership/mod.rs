@@ -16,6 +16,8 @@ mod member;
 pub mod members;
 pub mod registration;
 pub mod sharing;
+#[cfg(test)]
+mod tests;
 
 pub use self::losses::Losses;
 pub use self::member::{KnownMember, Member, MemberId};
