@@ -200,6 +200,7 @@ def test_a_host_that_is_cut_off_is_asked_still_and_one_that_died_holds_up_nobody
     frontend, _ = start("frontend", ["frontend"]), start("transformer", ["transformer"])
     managements = [start(f"management-{n}", ["management"]) for n in range(2)]
     lost, other = managements
+    without_envoys = start("without-envoys", ["management"])
     frontend.apply_example("bookshop")
     admin = f"http://{frontend.admin}"
     with SimulatedEnvoys(lost.xds) as first, SimulatedEnvoys(other.xds) as second:
@@ -209,9 +210,11 @@ def test_a_host_that_is_cut_off_is_asked_still_and_one_that_died_holds_up_nobody
         wait_for_all(frontend)
         name = host_of(frontend, lost)["host"]
 
-        lost.cut_off()
-        wait_until(lambda: is_lost(frontend, lost), "taken for lost", 30)
-        wait_until(lambda: "store has not answered" in not_ready(lost), "it knows", 30)
+        for host in (lost, without_envoys):
+            host.cut_off()
+        for host in (lost, without_envoys):
+            wait_until(lambda: is_lost(frontend, host), "taken for lost", 30)
+            wait_until(lambda: "store has not answered" in not_ready(host), "it knows", 30)
         told = host_of(frontend, lost)
         assert told["envoys"] == 10 and told["store"]["reachable"] is False and "error" not in told
         assert f"lost since {told['lostSince']}, cut off from the store since" in frontend.command("hosts", "--admin", admin).stdout
@@ -220,6 +223,7 @@ def test_a_host_that_is_cut_off_is_asked_still_and_one_that_died_holds_up_nobody
         waited = frontend.command("wait", "--admin", admin, "--timeout", "3s")
         assert waited.returncode == 1 and f"host {name}: it is cut off from the store since" in waited.stderr, waited.stderr
         assert waited.stderr.count(CHECKOUT) == 10, waited.stderr
+        assert waited.stderr.count("cut off") == 1, "nobody is behind at the other: " + waited.stderr
         shown = frontend.command("status", "--admin", admin).stdout
         assert "20 envoys connected" in shown and f"{name} is cut off from the store since" in shown, shown
         (tmp_path / "route.json").write_text(json.dumps({
@@ -227,8 +231,10 @@ def test_a_host_that_is_cut_off_is_asked_still_and_one_that_died_holds_up_nobody
         planned = frontend.command("plan", "-f", tmp_path / "route.json", "-o", "json", "--endpoint", frontend.endpoint)
         assert {node["node"]: node["envoys"] for node in json.loads(planned.stdout)["nodes"]}[CHECKOUT] == 20
         assert lost.admin in [target["targets"][0] for target in json.loads(frontend.get("/fleet/targets"))]
-        lost.mend()
-        wait_until(lambda: not is_lost(frontend, lost), "back", 30)
+        for host in (lost, without_envoys):
+            host.mend()
+        for host in (lost, without_envoys):
+            wait_until(lambda: not is_lost(frontend, host), "back", 30)
         wait_for_all(frontend)
         assert first.report()["received"]["delta"]["rds"] >= 5, "it has caught up"
 
@@ -248,9 +254,9 @@ def test_a_host_that_is_cut_off_is_asked_still_and_one_that_died_holds_up_nobody
         lost.restart()
         wait_until(lambda: lost.connected() == 10, "its Envoys again", 40)
         now = hosts(frontend)
-        assert len(now) == 4 and not [one for one in now if "lostSince" in one], "it replaces the one that died there"
+        assert len(now) == 5 and not [one for one in now if "lostSince" in one], "it replaces the one that died there"
         Legation.stop(lost)
-        assert len(now := hosts(frontend)) == 3 and not [one for one in now if "lostSince" in one], "it ended in order"
+        assert len(now := hosts(frontend)) == 4 and not [one for one in now if "lostSince" in one], "it ended in order"
         waited = frontend.command("wait", "--admin", admin, "--timeout", "40s")
         assert waited.returncode == 0 and not waited.stderr, waited.stderr
 
@@ -281,7 +287,7 @@ def test_a_wait_over_several_hosts_names_an_envoy_that_rejects_the_change(start)
         envoy.nack(envoy.receive(), "not mine")
         waited = frontend.command("wait", "--admin", admin, "--timeout", "2s")
         assert waited.returncode == 1, waited.stdout
-        assert waited.stderr.count(CHECKOUT) == 1, "it alone is behind: " + waited.stderr
+        assert waited.stderr.count(CHECKOUT) == 1 and "which rejected RDS: not mine" in waited.stderr, waited.stderr
         update_route(frontend.client(), 1235)
         envoy.ack(envoy.receive())
         wait_for_all(frontend)
@@ -313,10 +319,16 @@ def test_a_wait_ends_when_a_host_does(start, how):
             waiting = wait(frontend)
             time.sleep(2)
             assert not waiting.done(), waiting.result().stderr
-            started = time.monotonic()
+            # as one that came from the host that ends: the other had said that all of its Envoys are done
+            came = AdsStream(other_connection).ask(CHECKOUT, type_url=ROUTE_CONFIGURATION, names=ROUTES)
+            response = came.receive()
             end(ending, how)
+            time.sleep(LEASE_SECONDS + 5)
+            assert not waiting.done(), "one is behind still: " + waiting.result().stdout
+            started = time.monotonic()
+            came.ack(response)
             done = waiting.result()
-            print(f"\nafter its host was told to {how} the wait went on for {time.monotonic() - started:.1f} s")
+            print(f"\n{how}: the wait ended {time.monotonic() - started:.1f} s after the last Envoy had the change")
             assert done.returncode == 0, done.stderr
             assert ("has been lost for" in done.stderr) == (how == "kill"), done.stderr
 

@@ -137,3 +137,89 @@ fn is_of(answer: &Value, member: &Member) -> bool {
     let host = if answer["host"].is_object() { &answer["host"]["host"] } else { &answer["host"] };
     host.as_str() == Some(member.id.as_str())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use axum::Router;
+    use axum::routing::get;
+    use futures_util::future::join_all;
+    use serde_json::json;
+    use tokio::net::TcpListener;
+    use tokio::time::sleep;
+
+    use super::*;
+
+    /// A host of that name, with these pages.
+    async fn host(name: &str, pages: Router) -> Member {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let admin = listener.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(listener, pages).await.unwrap() });
+        Member {
+            id: name.into(),
+            roles: Vec::new(),
+            version: String::new(),
+            admin,
+            xds: None,
+            api: None,
+            started_at_ms: 0,
+        }
+    }
+
+    async fn answer(body: Vec<u8>) -> Result<Value, PeerError> {
+        let member = host("a", Router::new().route("/host", get(async || body))).await;
+        Peers::default().ask(&member, "/host", Duration::ZERO).await
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_taken_from_the_host_that_is_meant() {
+        for body in [json!({"host": "a"}), json!({"host": {"host": "a"}})] {
+            assert_eq!(answer(body.to_string().into()).await.unwrap(), body);
+        }
+        for body in [json!({"host": "b"}), json!({"host": {"host": "b"}}), json!({}), json!([])] {
+            assert!(matches!(answer(body.to_string().into()).await, Err(PeerError::Another)), "{body}");
+        }
+    }
+
+    #[tokio::test]
+    async fn whatever_else_comes_is_an_error_that_says_so() {
+        assert!(matches!(answer(b"ok".to_vec()).await, Err(PeerError::Broken { .. })));
+        assert!(matches!(answer(vec![b' '; ANSWER_BYTES_MAX + 1]).await, Err(PeerError::Broken { .. })));
+        let member = host("a", Router::new()).await;
+        let refused = Peers::default().ask(&member, "/host", Duration::ZERO).await;
+        assert!(matches!(refused, Err(PeerError::Refused { status: StatusCode::NOT_FOUND, .. })));
+        let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let gone = Member { admin: closed, ..member };
+        let unreachable = Peers::default().ask(&gone, "/host", Duration::ZERO).await;
+        assert!(matches!(unreachable, Err(PeerError::Unreachable { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_host_that_is_silent_is_not_waited_for() {
+        let never = async || pending::<String>().await;
+        let member = host("a", Router::new().route("/host", get(never))).await;
+        let silent = Peers::default().ask(&member, "/host", Duration::ZERO).await;
+        assert!(matches!(silent, Err(PeerError::Silent { within, .. }) if within == TIMEOUTS.answer));
+    }
+
+    #[tokio::test]
+    async fn so_many_are_asked_at_once_and_the_others_wait() {
+        const BOUND: usize = 4;
+        let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (asked, most_asked) = (Arc::clone(&now), Arc::clone(&most));
+        let slow = async move || {
+            most_asked.fetch_max(asked.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            sleep(Duration::from_millis(50)).await;
+            asked.fetch_sub(1, Ordering::SeqCst);
+            json!({"host": "a"}).to_string()
+        };
+        let member = host("a", Router::new().route("/host", get(slow))).await;
+        let peers = Peers(Arc::new(Semaphore::new(BOUND)));
+        let questions = (0..20).map(|_| peers.ask(&member, "/host", Duration::ZERO));
+        let answers = join_all(questions).await;
+        assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+        assert_eq!(most.load(Ordering::SeqCst), BOUND);
+    }
+}

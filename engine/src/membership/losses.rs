@@ -64,7 +64,7 @@ impl Losses {
     }
 
     /// Whether there is something to note of a host that is gone, and it is for this one to do.
-    fn is_mine(&self, gone: &KnownMember, members: &Members) -> bool {
+    pub(super) fn is_mine(&self, gone: &KnownMember, members: &Members) -> bool {
         let is_to_note = gone.lost_at_ms.is_none() || members.is_replaced(&gone.member);
         let id = gone.member.id.as_str();
         is_to_note && heaviest(id, members.all()).is_some_and(|keeper| keeper.id == self.me)

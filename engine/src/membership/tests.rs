@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use super::members::Follower;
-use super::{Losses, Member, Members, Registration, Sharing, sharing};
+use super::{KnownMember, Losses, Member, Members, Registration, Sharing, sharing};
 use crate::settings::Role;
 use crate::store::{At, EmbeddedStore, Event, Record, Store};
 
@@ -215,4 +216,39 @@ async fn transformers_are_woken_by_who_comes_and_goes_and_not_by_what_is_noted()
     timeout(PATIENCE, share.changed()).await.expect("one went");
     tell("members/known/b", None);
     assert!(timeout(SHORT, share.changed()).await.is_err(), "it had gone before");
+}
+
+#[tokio::test]
+async fn one_of_all_notes_a_loss_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = store(&directory);
+    let mut members = Members::default();
+    for port in 1..=9 {
+        let host = member(&format!("alive-{port}"), port);
+        tell(&mut members, &format!("members/alive/{}", host.id), Some(&host));
+        tell(&mut members, &format!("members/known/{}", host.id), Some(&host));
+    }
+    let noted_by = |members: &Members| {
+        let (_, receiver) = watch::channel(Arc::new(members.clone()));
+        let notes = |me: &Member| {
+            let losses = Losses::new(Arc::clone(&store), me.id.clone(), receiver.clone(), LEASE);
+            members.gone().filter(|gone| losses.is_mine(gone, members)).count()
+        };
+        members.all().map(notes).collect::<Vec<_>>()
+    };
+    assert_eq!(noted_by(&members), [0; 9], "nobody is lost");
+    tell(&mut members, "members/known/lost", Some(&member("lost", 10)));
+    assert_eq!(noted_by(&members).into_iter().sum::<usize>(), 1);
+    let lost = KnownMember { member: member("lost", 10), lost_at_ms: Some(1), record: Bytes::new() };
+    let noted = serde_json::to_vec(&lost).unwrap().into();
+    members.apply(Event { key: "members/known/lost".into(), value: Some(noted), transaction: 0 });
+    assert_eq!(members.lost().map(|known| known.lost_at_ms).collect::<Vec<_>>(), [Some(1)]);
+    assert_eq!(noted_by(&members), [0; 9], "it is noted");
+    tell(&mut members, "members/alive/again", Some(&member("again", 10)));
+    assert_eq!(lost_names(&members), [""; 0], "another is at its address");
+    assert_eq!(noted_by(&members).into_iter().sum::<usize>(), 1, "it is to be forgotten");
+}
+
+fn lost_names(members: &Members) -> Vec<&str> {
+    members.lost().map(|known| known.member.id.as_str()).collect()
 }
