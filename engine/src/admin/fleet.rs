@@ -239,11 +239,6 @@ impl Admin {
         waiting: &Waiting,
     ) -> Vec<(Peer, Result<Value, PeerError>)> {
         let questions = asked.into_iter().map(|peer| async move {
-            if peer.is_lost()
-                && let Err(error) = self.peers.ask(&peer.member, "/host", Duration::ZERO).await
-            {
-                return (peer, Err(error));
-            }
             let slice = waiting.left().min(WAIT_SLICE);
             let path = format!("/wait?transaction={}&timeoutMs={}", waiting.transaction, slice.as_millis());
             let answer = self.peers.ask(&peer.member, &path, slice).await;
