@@ -1,6 +1,7 @@
 //! All hosts: each is asked for what it tells of itself, those that are lost as well. One that is cut off from the store is lost to the
 //! others, and yet has Envoys.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,6 +10,7 @@ use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::host::member_json;
 use super::peers::{PeerError, Peers};
@@ -27,6 +29,9 @@ const ASKED_AT_ONCE: usize = 64;
 /// How long a host waits for its Envoys before it is asked again: so that nobody keeps the others from asking, and that who comes
 /// and goes meanwhile is seen.
 const WAIT_SLICE: Duration = Duration::from_secs(5);
+
+/// Answers that come within this time are taken to be of the same moment.
+const AT_ONCE: Duration = Duration::from_millis(500);
 
 /// A host that can be asked.
 #[derive(Clone)]
@@ -177,13 +182,16 @@ struct Answers {
 
 impl Admin {
     /// Has all hosts wait, again and again until all are done or time runs out; whether they are. Who does not answer is behind for as
-    /// long as it has its lease. When it has lost that, its Envoys have gone to others or are going to: all are asked again.
+    /// long as it has its lease. Envoys move from host to host meanwhile, all of them where a host ends: so unless all were done
+    /// at once, all are asked again in the end.
     async fn until_all_have(&self, waiting: &Waiting) -> (bool, Answers) {
-        let mut asked = self.with_envoys_if_lost();
+        let (mut asked, mut is_everybody) = (self.with_envoys_if_lost(), true);
+        let mut is_again = false;
         let mut lost: Vec<Value> = Vec::new();
         loop {
+            let started = Instant::now();
             let mut answers = Answers::default();
-            let (mut behind, mut has_failed) = (Vec::new(), false);
+            let (mut behind, mut has_failed) = (HashSet::new(), false);
             for (peer, answer) in self.have_all_wait(asked, waiting).await {
                 let mut host = json!({ "host": peer.member.id, "admin": peer.member.admin });
                 peer.mark(&mut host);
@@ -210,25 +218,28 @@ impl Admin {
                         has_failed = true;
                     }
                 }
-                behind.push(peer);
+                behind.insert(peer.member.id);
             }
-            let is_done = behind.is_empty();
-            let goes_on =
-                if has_failed { waiting.pause_for(ASKED_AGAIN).await } else { !waiting.left().is_zero() };
-            if is_done || !goes_on {
-                return (is_done, Answers { lost, ..answers });
-            }
-            let there = self.with_envoys_if_lost();
-            let is_as_it_was = |peer: &Peer| {
-                let same = there.iter().find(|one| one.member.id == peer.member.id);
-                same.is_some_and(|same| same.is_lost() == peer.is_lost())
-            };
-            asked = if behind.iter().all(is_as_it_was) {
-                behind
+            if behind.is_empty() {
+                if is_everybody && (is_again || started.elapsed() < AT_ONCE) {
+                    return (true, Answers { lost, ..answers });
+                }
+                is_again = true;
             } else {
+                let goes_on =
+                    if has_failed { waiting.pause_for(ASKED_AGAIN).await } else { !waiting.left().is_zero() };
+                if !goes_on {
+                    return (false, Answers { lost, ..answers });
+                }
+                is_again = false;
+            }
+            asked = self.with_envoys_if_lost();
+            is_everybody = !asked.iter().any(|peer| behind.contains(&peer.member.id));
+            if is_everybody {
                 lost.clear();
-                there
-            };
+            } else {
+                asked.retain(|peer| behind.contains(&peer.member.id));
+            }
         }
     }
 
