@@ -162,6 +162,9 @@ mod tests {
              b-2   management            0.1.0    10.0.0.7:8081  10s  998     41           ok
              b-2   management            0.1.0    10.0.0.7:8081  1d   998     41           draining
              b-2   management            0.1.0    10.0.0.7:8081  10s  998     41           cut off from the store since 2026-01-02T03:04:05.000Z
+             b-2   management            0.1.0    10.0.0.7:8081  10s  998     41           lost since 2026-01-02T03:04:15.000Z, cut off from the store since 2026-01-02T03:04:05.000Z
+             b-2   management            0.1.0    10.0.0.7:8081  10s  998     41           not told of changes by the store since 2026-01-02T03:04:05.000Z
+             c-4   management            0.1.0    10.0.0.9:8081  16m  -       -            lost since 2026-01-02T03:04:15.000Z, no answer: cannot reach it
              c-3   transformer           0.1.0    10.0.0.8:8081  16m  -       -            no answer: cannot reach it
         "#]]
         .assert_eq(&render(&json!({"transaction": 42, "hosts": hosts}), now));
