@@ -3,22 +3,30 @@
 import http.client
 import itertools
 import json
+import os
+import signal
 import statistics
 import threading
 import time
+import urllib.error
 from base64 import b64decode, b64encode
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from harness import xds
+from harness.ads import AdsStream
 from harness.balancer import Balancer
 from harness.etcd import Etcd
-from harness.hosts import RoleHost
+from harness.hosts import LEASE_SECONDS, RoleHost
 from harness.legation import Legation
 from harness.shop import CHECKOUT, PROTOCOLS, ROUTES
 from harness.simulated import SimulatedEnvoys
 from harness.waiting import wait_until
 
 ROLES = ["frontend", "transformer", "management"]
+
+_, _, ROUTE_CONFIGURATION = xds.SEPARATE["rds"]
 
 # passes over a mesh come in this time
 PASS_SECONDS = 30
@@ -155,7 +163,8 @@ def test_all_hosts_are_seen_from_each(start, tmp_path):
         counts = {name: sum(envoy["host"] == name for envoy in status["envoys"]) for name in of_host}
         assert sorted(counts.values()) == [0, 0, 10, 20]
         assert all(of_host[name].get("envoys", 0) == count for name, count in counts.items())
-        assert status["transaction"] == frontend.transaction()
+        # what a host says of itself alone may be a few seconds old
+        wait_until(lambda: status["transaction"] == frontend.transaction(), "the same of one as of all")
         (tmp_path / "route.json").write_text(json.dumps({
             "meshName": "bookshop", "virtualRouterName": "books", "routeName": "split", "spec": route(4321)}))
         planned = frontend.command("plan", "-f", tmp_path / "route.json", "-o", "json", "--endpoint", frontend.endpoint)
@@ -171,11 +180,176 @@ def test_all_hosts_are_seen_from_each(start, tmp_path):
         told = frontend.command("status", "--admin", f"http://{frontend.admin}").stdout
         managements[1].go_on()
         assert "20 envoys connected" in told and "does not tell of its envoys" in told, told
-        wait_until(lambda: len(hosts(frontend)) == 4, "four hosts again")
+        wait_until(lambda: len(now := hosts(frontend)) == 4 and not [one for one in now if "lostSince" in one], "four hosts again")
         managements[1].pause()
         waited = frontend.command("wait", "--admin", f"http://{frontend.admin}", "--timeout", "1s")
         managements[1].go_on()
         assert waited.returncode == 1 and "those of host" in waited.stderr, waited.stderr
+
+
+def host_of(asked, host):
+    """What is told of `host` by one that is asked for all."""
+    return next((one for one in hosts(asked) if one["admin"] == host.admin), None)
+
+
+def is_lost(asked, host):
+    return "lostSince" in (host_of(asked, host) or {})
+
+
+@pytest.mark.timeout(240)
+def test_a_host_that_is_cut_off_is_asked_still_and_one_that_died_holds_up_nobody(start, etcd, tmp_path):
+    frontend, _ = start("frontend", ["frontend"]), start("transformer", ["transformer"])
+    managements = [start(f"management-{n}", ["management"]) for n in range(2)]
+    lost, other = managements
+    without_envoys = start("without-envoys", ["management"])
+    frontend.apply_example("bookshop")
+    admin = f"http://{frontend.admin}"
+    with SimulatedEnvoys(lost.xds) as first, SimulatedEnvoys(other.xds) as second:
+        add_consumers(first, 10)
+        add_consumers(second, 10)
+        wait_until(lambda: lost.connected() == other.connected() == 10, "20 Envoys")
+        wait_for_all(frontend)
+        name = host_of(frontend, lost)["host"]
+
+        for host in (lost, without_envoys):
+            host.cut_off()
+        for host in (lost, without_envoys):
+            wait_until(lambda: is_lost(frontend, host), "taken for lost", 30)
+            wait_until(lambda: "store has not answered" in not_ready(host), "it knows", 30)
+        told = host_of(frontend, lost)
+        assert told["envoys"] == 10 and told["store"]["reachable"] is False and "error" not in told
+        assert f"lost since {told['lostSince']}, cut off from the store since" in frontend.command("hosts", "--admin", admin).stdout
+        update_route(frontend.client(), 1234)
+        wait_until(lambda: second.report()["received"]["delta"]["rds"] >= 5, "the change at the others")
+        waited = frontend.command("wait", "--admin", admin, "--timeout", "3s")
+        assert waited.returncode == 1 and f"host {name}: it is cut off from the store since" in waited.stderr, waited.stderr
+        assert waited.stderr.count(CHECKOUT) == 10, waited.stderr
+        assert waited.stderr.count("cut off") == 1, "nobody is behind at the other: " + waited.stderr
+        shown = frontend.command("status", "--admin", admin).stdout
+        assert "20 envoys connected" in shown and f"{name} is cut off from the store since" in shown, shown
+        (tmp_path / "route.json").write_text(json.dumps({
+            "meshName": "bookshop", "virtualRouterName": "books", "routeName": "split", "spec": route(4321)}))
+        planned = frontend.command("plan", "-f", tmp_path / "route.json", "-o", "json", "--endpoint", frontend.endpoint)
+        assert {node["node"]: node["envoys"] for node in json.loads(planned.stdout)["nodes"]}[CHECKOUT] == 20
+        assert lost.admin in [target["targets"][0] for target in json.loads(frontend.get("/fleet/targets"))]
+        for host in (lost, without_envoys):
+            host.mend()
+        for host in (lost, without_envoys):
+            wait_until(lambda: not is_lost(frontend, host), "back", 30)
+        wait_for_all(frontend)
+        assert first.report()["received"]["delta"]["rds"] >= 5, "it has caught up"
+
+        lost.kill()
+        wait_until(lambda: is_lost(frontend, lost), "lost again", 30)
+        update_route(frontend.client(), 1235)
+        waited = frontend.command("wait", "--admin", admin, "--timeout", "40s")
+        assert waited.returncode == 0 and f"{name} has been lost for " in waited.stderr, waited.stderr
+        shown = frontend.command("status", "--admin", admin).stdout
+        assert "10 envoys connected" in shown and f"{name} has been lost for " in shown, shown
+        planned = frontend.command("plan", "-f", tmp_path / "route.json", "-o", "json", "--endpoint", frontend.endpoint)
+        assert {node["node"]: node["envoys"] for node in json.loads(planned.stdout)["nodes"]}[CHECKOUT] == 10
+        noted = revision(etcd)
+        time.sleep(LEASE_SECONDS + 2)
+        assert revision(etcd) == noted, "that a host is lost is noted once"
+
+        lost.restart()
+        wait_until(lambda: lost.connected() == 10, "its Envoys again", 40)
+        now = hosts(frontend)
+        assert len(now) == 5 and not [one for one in now if "lostSince" in one], "it replaces the one that died there"
+        Legation.stop(lost)
+        assert len(now := hosts(frontend)) == 4 and not [one for one in now if "lostSince" in one], "it ended in order"
+        waited = frontend.command("wait", "--admin", admin, "--timeout", "40s")
+        assert waited.returncode == 0 and not waited.stderr, waited.stderr
+
+
+def not_ready(host):
+    """Why a host says that it should be sent nothing, if it says so."""
+    try:
+        host.get("/readyz")
+    except urllib.error.HTTPError as refusal:
+        return refusal.read().decode()
+    return ""
+
+
+@pytest.mark.timeout(120)
+def test_a_wait_over_several_hosts_names_an_envoy_that_rejects_the_change(start):
+    frontend, _ = start("frontend", ["frontend"]), start("transformer", ["transformer"])
+    managements = [start(f"management-{n}", ["management"]) for n in range(2)]
+    frontend.apply_example("bookshop")
+    wait_for_all(frontend)
+    admin = f"http://{frontend.admin}"
+    with SimulatedEnvoys(managements[0].xds) as swarm, xds.connect(managements[1]) as connection:
+        add_consumers(swarm, 4)
+        wait_until(lambda: managements[0].connected() == 4, "4 Envoys")
+        envoy = AdsStream(connection).ask(CHECKOUT, type_url=ROUTE_CONFIGURATION, names=ROUTES)
+        envoy.ack(envoy.receive())
+        wait_for_all(frontend)
+        update_route(frontend.client(), 1234)
+        envoy.nack(envoy.receive(), "not mine")
+        waited = frontend.command("wait", "--admin", admin, "--timeout", "2s")
+        assert waited.returncode == 1, waited.stdout
+        assert waited.stderr.count(CHECKOUT) == 1 and "which rejected RDS: not mine" in waited.stderr, waited.stderr
+        update_route(frontend.client(), 1235)
+        envoy.ack(envoy.receive())
+        wait_for_all(frontend)
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("how", ["kill", "terminate"])
+def test_a_wait_ends_when_a_host_does(start, how):
+    frontend, _ = start("frontend", ["frontend"]), start("transformer", ["transformer"])
+    asked = start("asked", ["frontend"])
+    managements = [start(f"management-{n}", ["management"]) for n in range(2)]
+    ending, other = managements
+    frontend.apply_example("bookshop")
+    wait_for_all(frontend)
+    with xds.connect(ending) as connection, xds.connect(other) as other_connection:
+        def behind(connection):
+            """An Envoy that does not answer a change."""
+            envoy = AdsStream(connection).ask(CHECKOUT, type_url=ROUTE_CONFIGURATION, names=ROUTES)
+            envoy.ack(envoy.receive())
+            return envoy
+
+        def wait(host):
+            return pool.submit(host.command, "wait", "--admin", f"http://{host.admin}", "--timeout", "60s", timeout_seconds=90)
+
+        with ThreadPoolExecutor() as pool:
+            behind(connection)
+            wait_for_all(frontend)
+            update_route(frontend.client(), 1234)
+            waiting = wait(frontend)
+            time.sleep(2)
+            assert not waiting.done(), waiting.result().stderr
+            # as one that came from the host that ends: the other had said that all of its Envoys are done
+            came = AdsStream(other_connection).ask(CHECKOUT, type_url=ROUTE_CONFIGURATION, names=ROUTES)
+            response = came.receive()
+            end(ending, how)
+            time.sleep(LEASE_SECONDS + 5)
+            assert not waiting.done(), "one is behind still: " + waiting.result().stdout
+            started = time.monotonic()
+            came.ack(response)
+            done = waiting.result()
+            print(f"\n{how}: the wait ended {time.monotonic() - started:.1f} s after the last Envoy had the change")
+            assert done.returncode == 0, done.stderr
+            assert ("has been lost for" in done.stderr) == (how == "kill"), done.stderr
+
+            # and when the one ends that was asked for all
+            envoy = behind(other_connection)
+            wait_for_all(frontend)
+            update_route(frontend.client(), 1235)
+            waiting = wait(asked)
+            time.sleep(2)
+            assert not waiting.done(), waiting.result().stderr
+            started = time.monotonic()
+            end(asked, how)
+            done = waiting.result()
+            assert time.monotonic() - started < 30
+            assert done.returncode == 1 and "cannot reach" in done.stderr, done.stderr
+            envoy.ack(envoy.receive())
+
+
+def end(host, how):
+    os.kill(host.pid, {"kill": signal.SIGKILL, "terminate": signal.SIGTERM}[how])
 
 
 @pytest.mark.timeout(180)

@@ -1,4 +1,4 @@
-//! Asks the admin endpoints of a host.
+//! Asks the admin endpoints of a host, for the commands. It blocks.
 
 use std::time::Duration;
 

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::Json;
@@ -13,6 +12,7 @@ use legation_proto::id::NodeId;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use super::peers::Peers;
 use super::{Admin, fleet};
 use crate::frontend::ConnectedEnvoys;
 use crate::membership::Members;
@@ -37,18 +37,26 @@ impl ConnectedEnvoys for ConnectedHere {
 }
 
 /// The Envoys of all hosts, each of which is asked.
-pub struct ConnectedEverywhere(pub watch::Receiver<Arc<Members>>);
+pub struct ConnectedEverywhere {
+    /// All hosts.
+    pub hosts: watch::Receiver<Arc<Members>>,
+    /// How they are asked.
+    pub peers: Peers,
+}
 
 #[async_trait]
 impl ConnectedEnvoys for ConnectedEverywhere {
     async fn by_node(&self) -> Option<HashMap<NodeId, usize>> {
-        let members = self.0.borrow().with(Role::Management).cloned().collect();
+        let mut asked = fleet::peers(&self.hosts.borrow());
+        asked.retain(|peer| peer.member.has(Role::Management));
         let mut sum: HashMap<NodeId, usize> = HashMap::new();
-        for (member, answer) in fleet::ask_all(members, "/host/nodes", Duration::ZERO).await {
+        for (peer, answer) in fleet::ask_all(&self.peers, asked, "/host/nodes").await {
             let mut answer = match answer {
                 Ok(answer) => answer,
+                // most likely it is dead, and its Envoys are with others
+                Err(_) if peer.lost_since.is_some() => continue,
                 Err(error) => {
-                    tracing::warn!(host = %member.id, %error, "a plan cannot tell how many envoys are connected");
+                    tracing::warn!(host = %peer.member.id, %error, "a plan cannot tell how many envoys are connected");
                     return None;
                 }
             };

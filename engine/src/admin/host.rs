@@ -68,11 +68,11 @@ pub(super) fn host_json(admin: &Admin) -> Value {
     let reach = admin.store.reach();
     let mut host = member_json(&admin.me);
     host["transaction"] = reach.transaction.into();
-    host["store"] = match reach.cut_off_since {
-        None => json!({"reachable": true}),
-        Some(since) => {
-            json!({"reachable": false, "since": humantime::format_rfc3339_millis(since).to_string()})
-        }
+    let time = |since| humantime::format_rfc3339_millis(since).to_string();
+    host["store"] = match (reach.cut_off_since, reach.unwatched_since) {
+        (None, None) => json!({"reachable": true}),
+        (None, Some(since)) => json!({"reachable": true, "unwatchedSince": time(since)}),
+        (Some(since), _) => json!({"reachable": false, "since": time(since)}),
     };
     if let Some(transformer) = &admin.transformer {
         host["transformed"] = (*transformer.transformed.borrow()).into();

@@ -10,7 +10,8 @@
 //! | `connected` | how many Envoys of each node are connected |
 //! | `config` | what the Envoys of a node should have |
 //! | `csds` | what each connected Envoy should have and how far that has come: the client status discovery service |
-//! | [`client`] | asks such endpoints |
+//! | `peers` | asks other hosts |
+//! | [`client`] | asks such endpoints for the commands |
 
 pub mod client;
 mod config;
@@ -19,6 +20,7 @@ mod csds;
 mod fleet;
 mod health;
 mod host;
+mod peers;
 mod status;
 mod wait;
 
@@ -42,6 +44,7 @@ use crate::transformer::linter::FoundByMesh;
 
 pub use self::config::{NodeConfig, ResourceConfig, TypeConfig};
 pub use self::connected::{ConnectedEverywhere, ConnectedHere};
+pub use self::peers::{PeerError, Peers};
 
 /// What the admin endpoints tell of.
 #[derive(Clone)]
@@ -50,6 +53,8 @@ pub struct Admin {
     pub me: Member,
     /// All hosts, where there may be several.
     pub hosts: Option<watch::Receiver<Arc<Members>>>,
+    /// How other hosts are asked.
+    pub peers: Peers,
     /// The store, for its transaction.
     pub store: Arc<dyn Store>,
     /// The transformer, if this host has one.

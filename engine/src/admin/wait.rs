@@ -10,12 +10,12 @@ use legation_actors::fleet::Fleet;
 use legation_actors::status::EnvoyStatus;
 use legation_proto::version::Transaction;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::status::envoy_json;
 use super::{Admin, no_answer};
-use crate::store::StoreError;
+use crate::store::{Reach, StoreError};
 use crate::transformer::progress::Progress;
 
 /// Longest time to wait for Envoys.
@@ -23,6 +23,9 @@ const WAIT_MAX: Duration = Duration::from_secs(10 * 60);
 
 /// How long to wait before looking again.
 const WAIT_PAUSE: Duration = Duration::from_millis(20);
+
+/// How long a look may take in any case, also where there is no time to wait.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What to wait for.
 #[derive(Debug, Deserialize)]
@@ -41,14 +44,25 @@ pub(super) async fn wait(State(admin): State<Admin>, Query(wait_for): Query<Wait
         Ok(waiting) => waiting,
         Err(refusal) => return refusal,
     };
-    let (mut done, mut envoys) = (admin.is_transformed(&waiting).await, None);
-    if done {
+    let (mut done, mut envoys) = (admin.has_no_envoys_and_is_cut_off(), None);
+    if !done && admin.is_transformed(&waiting).await {
         (done, envoys) = admin.until_accepted(&waiting).await;
     }
-    let envoys: Vec<Value> = envoys.iter().flatten().map(envoy_json).collect();
-    let host = &admin.me.id;
-    Json(json!({ "transaction": waiting.transaction, "done": done, "waiting": envoys, "host": host }))
-        .into_response()
+    let mut answer = json!({ "transaction": waiting.transaction, "host": admin.me.id });
+    if let Some(since) = admin.store.reach().cut_off_since
+        && !done
+    {
+        // what concerns which of them is not known here
+        done = admin.has_no_envoys_and_is_cut_off();
+        envoys = match &admin.management {
+            Some(management) => Some(management.fleet.status().await),
+            None => None,
+        };
+        answer["cutOffSince"] = humantime::format_rfc3339_seconds(since).to_string().into();
+    }
+    answer["done"] = done.into();
+    answer["waiting"] = envoys.iter().flatten().map(envoy_json).collect();
+    Json(answer).into_response()
 }
 
 /// What is waited for, and until when.
@@ -78,26 +92,45 @@ impl Waiting {
 impl WaitFor {
     /// What this asks for; or why that cannot be.
     pub(super) async fn begin(&self, admin: &Admin) -> Result<Waiting, Response> {
-        let newest = admin.transaction().await.ok_or_else(no_answer)?;
-        let transaction = self.transaction.unwrap_or(newest);
-        if transaction > newest {
-            let problem = format!("transaction {transaction} was not made yet; the newest is {newest}\n");
-            return Err((StatusCode::BAD_REQUEST, problem).into_response());
-        }
         let timeout = self.timeout_ms.map_or(WAIT_MAX, Duration::from_millis).min(WAIT_MAX);
-        Ok(Waiting { transaction, deadline: Instant::now() + timeout })
+        let deadline = Instant::now() + timeout;
+        let transaction = match (self.transaction, admin.store.reach()) {
+            // it is known to be made; or nobody can be asked, and who asks may know more
+            (Some(asked), reach) if asked <= reach.transaction || reach.cut_off_since.is_some() => asked,
+            (None, Reach { cut_off_since: Some(_), .. }) => return Err(no_answer()),
+            (asked, _) => {
+                let newest = admin.transaction().await.ok_or_else(no_answer)?;
+                let transaction = asked.unwrap_or(newest);
+                if transaction > newest {
+                    let problem =
+                        format!("transaction {transaction} was not made yet; the newest is {newest}\n");
+                    return Err((StatusCode::BAD_REQUEST, problem).into_response());
+                }
+                transaction
+            }
+        };
+        Ok(Waiting { transaction, deadline })
     }
 }
 
 impl Admin {
+    /// Whether nobody here is behind, whatever happened: so that a host without Envoys that does not reach the store delays nobody.
+    fn has_no_envoys_and_is_cut_off(&self) -> bool {
+        let is_cut_off = self.store.reach().cut_off_since.is_some();
+        is_cut_off
+            && self.management.as_ref().is_none_or(|management| management.fleet.envoys_connected() == 0)
+    }
+
     /// Waits until everything is transformed. Whether it is when time runs out.
     pub(super) async fn is_transformed(&self, waiting: &Waiting) -> bool {
         let mut progress = None;
         loop {
-            match self.has_transformed(waiting.transaction, &mut progress).await {
-                Ok(true) => return true,
-                Ok(false) => {}
-                Err(error) => tracing::warn!(%error, "cannot tell what is transformed"),
+            let looking = self.has_transformed(waiting.transaction, &mut progress);
+            match timeout(waiting.left().max(LOOK), looking).await {
+                Ok(Ok(true)) => return true,
+                Ok(Ok(false)) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "cannot tell what is transformed"),
+                Err(_) => return false,
             }
             if !waiting.pause().await {
                 return false;
@@ -133,7 +166,7 @@ impl Admin {
         let Some(management) = &self.management else {
             return (true, None);
         };
-        while !matches!(timeout(waiting.left(), management.feed.settle()).await, Ok(true)) {
+        while !matches!(timeout(waiting.left().max(LOOK), management.feed.settle()).await, Ok(true)) {
             if !waiting.pause().await {
                 return (false, None);
             }

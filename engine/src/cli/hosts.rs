@@ -11,8 +11,8 @@ use super::failure::{Failure, print};
 
 /// Show which hosts there are, what they do, and how far each has come
 ///
-/// With one process on the embedded store there is one. Over etcd, every host that is alive is asked; one that does not
-/// answer is shown with the reason.
+/// With one process on the embedded store there is one. Over etcd, every host is asked; one that does not
+/// answer is shown with the reason. A host that went without a farewell is shown as lost for an hour.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  legation hosts --admin http://10.0.0.7:8081")]
 pub(super) struct HostsArgs {
@@ -79,12 +79,34 @@ fn up(host: &Value, now: SystemTime) -> String {
     age(now.duration_since(started).unwrap_or_default())
 }
 
+/// What is told of a host that is lost and does not answer; `now` by the clock of those who lost it.
+pub(super) fn lost(host: &Value, now: &Value) -> String {
+    let word = |member: &str| host[member].as_str().unwrap_or("-");
+    let time = |value: &Value| humantime::parse_rfc3339(value.as_str()?).ok();
+    let since = match (time(&host["lostSince"]), time(now)) {
+        (Some(since), Some(now)) => age(now.duration_since(since).unwrap_or_default()),
+        _ => "some time".to_owned(),
+    };
+    let (name, error) = (word("host"), word("error"));
+    format!("{name} has been lost for {since}; its envoys, if it still runs, are not counted: {error}")
+}
+
 fn state(host: &Value) -> String {
+    match host["lostSince"].as_str() {
+        Some(since) => format!("lost since {since}, {}", state_by_itself(host)),
+        None => state_by_itself(host),
+    }
+}
+
+fn state_by_itself(host: &Value) -> String {
     if let Some(error) = host["error"].as_str() {
         return format!("no answer: {error}");
     }
     if host["store"]["reachable"] == false {
         return format!("cut off from the store since {}", host["store"]["since"].as_str().unwrap_or("?"));
+    }
+    if let Some(since) = host["store"]["unwatchedSince"].as_str() {
+        return format!("not told of changes by the store since {since}");
     }
     if host["draining"] == true {
         return "draining".to_owned();
@@ -113,17 +135,36 @@ mod tests {
         draining["startedAtMs"] = 1.into();
         let mut cut_off = management.clone();
         cut_off["store"] = json!({"reachable": false, "since": "2026-01-02T03:04:05.000Z"});
+        let mut found = cut_off.clone();
+        found["lostSince"] = json!("2026-01-02T03:04:15.000Z");
+        let mut deaf = management.clone();
+        deaf["store"] = json!({"reachable": true, "unwatchedSince": "2026-01-02T03:04:05.000Z"});
+        let mut lost = json!({"host": "c-4", "roles": ["management"], "version": "0.1.0", "admin": "10.0.0.9:8081",
+            "startedAtMs": 99_000_000, "error": "cannot reach it"});
+        lost["lostSince"] = json!("2026-01-02T03:04:15.000Z");
         let gone = json!({"host": "c-3", "roles": ["transformer"], "version": "0.1.0", "admin": "10.0.0.8:8081",
             "startedAtMs": 99_000_000, "error": "cannot reach it"});
-        let hosts = [host("a-1", &["frontend", "transformer"]), management, draining, cut_off, gone];
+        let hosts = [
+            host("a-1", &["frontend", "transformer"]),
+            management,
+            draining,
+            cut_off,
+            found,
+            deaf,
+            lost,
+            gone,
+        ];
         expect![[r#"
-            transaction 42, 5 hosts
+            transaction 42, 8 hosts
 
              HOST  ROLES                 VERSION  ADMIN          UP   ENVOYS  TRANSACTION  STATE
              a-1   frontend,transformer  0.1.0    10.0.0.7:8081  10s  -       41           ok
              b-2   management            0.1.0    10.0.0.7:8081  10s  998     41           ok
              b-2   management            0.1.0    10.0.0.7:8081  1d   998     41           draining
              b-2   management            0.1.0    10.0.0.7:8081  10s  998     41           cut off from the store since 2026-01-02T03:04:05.000Z
+             b-2   management            0.1.0    10.0.0.7:8081  10s  998     41           lost since 2026-01-02T03:04:15.000Z, cut off from the store since 2026-01-02T03:04:05.000Z
+             b-2   management            0.1.0    10.0.0.7:8081  10s  998     41           not told of changes by the store since 2026-01-02T03:04:05.000Z
+             c-4   management            0.1.0    10.0.0.9:8081  16m  -       -            lost since 2026-01-02T03:04:15.000Z, no answer: cannot reach it
              c-3   transformer           0.1.0    10.0.0.8:8081  16m  -       -            no answer: cannot reach it
         "#]]
         .assert_eq(&render(&json!({"transaction": 42, "hosts": hosts}), now));

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::admin::AdminArgs;
 use super::age::age;
 use super::failure::{Failure, print};
+use super::hosts::lost;
 use super::lint::finding_line;
 
 /// Show which Envoys are connected, and whether they are in sync
@@ -59,8 +60,18 @@ fn render(status: &Value) -> String {
         envoys.len()
     );
     for host in status["hosts"].as_array().into_iter().flatten() {
-        if let (Some(name), Some(error)) = (host["host"].as_str(), host["error"].as_str()) {
-            text += &format!("{name} does not tell of its envoys: {error}\n");
+        let name = host["host"].as_str().unwrap_or("-");
+        if let Some(error) = host["error"].as_str() {
+            text += &match host["lostSince"].as_str() {
+                Some(_) => format!("{}\n", lost(host, &status["now"])),
+                None => format!("{name} does not tell of its envoys: {error}\n"),
+            };
+        } else if let (Some(since), false) =
+            (host["store"]["since"].as_str(), host["store"]["reachable"] == true)
+        {
+            text += &format!(
+                "{name} is cut off from the store since {since}: its envoys have what was known there then\n"
+            );
         }
     }
     if envoys.is_empty() {

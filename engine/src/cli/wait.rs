@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::admin::AdminArgs;
 use super::failure::{Failure, print};
+use super::hosts::lost;
 
 /// Wait until every connected Envoy has accepted a change
 ///
@@ -33,6 +34,9 @@ pub(super) fn run(args: &WaitArgs) -> Result<(), Failure> {
         path += &format!("&transaction={transaction}");
     }
     let answer = args.admin.get(&path, args.timeout)?;
+    for host in answer["lost"].as_array().into_iter().flatten() {
+        eprintln!("warning: {}", lost(host, &answer["now"]));
+    }
     let transaction = &answer["transaction"];
     if answer["done"] == true {
         return print(&format!("every envoy that transaction {transaction} concerns has accepted it\n"));
@@ -47,11 +51,21 @@ fn names(answer: &Value) -> String {
         return " anybody: it is still being transformed".to_owned();
     }
     let word = |envoy: &Value, member: &str| envoy[member].as_str().unwrap_or("-").to_owned();
-    let envoys =
-        waiting.iter().map(|envoy| format!("\n  {} at {}", word(envoy, "node"), word(envoy, "peer")));
+    let envoys = waiting
+        .iter()
+        .map(|envoy| format!("\n  {} at {}{}", word(envoy, "node"), word(envoy, "peer"), rejections(envoy)));
     let hosts =
         hosts.iter().map(|host| format!("\n  those of host {}: {}", word(host, "host"), word(host, "error")));
     envoys.chain(hosts).collect()
+}
+
+/// What an Envoy has rejected, and why.
+fn rejections(envoy: &Value) -> String {
+    let of_type = |(kind, state): (&String, &Value)| {
+        let message = state["nacked"]["message"].as_str()?;
+        Some(format!(", which rejected {}: {message}", kind.to_uppercase()))
+    };
+    envoy["types"].as_object().into_iter().flatten().filter_map(of_type).collect()
 }
 
 #[cfg(test)]
@@ -65,5 +79,8 @@ mod tests {
         let answer = json!({"waiting": [{"node": "mesh/m/virtualNode/a", "peer": "10.0.0.1:5"}, {"node": "b", "peer": null}]});
         assert_eq!(names(&answer), "\n  mesh/m/virtualNode/a at 10.0.0.1:5\n  b at -");
         assert!(names(&json!({"waiting": []})).contains("transformed"));
+        let types = json!({"cds": {"nacked": null}, "lds": {"nacked": {"message": "no"}}});
+        let answer = json!({"waiting": [{"node": "a", "peer": "10.0.0.1:5", "types": types}]});
+        assert_eq!(names(&answer), "\n  a at 10.0.0.1:5, which rejected LDS: no");
     }
 }

@@ -4,9 +4,10 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::MEMBERS;
+use super::{ALIVE, KNOWN};
 use crate::settings::Role;
 
 /// Names one run of one process: what starts again is another member.
@@ -27,8 +28,14 @@ impl MemberId {
         &self.0
     }
 
-    pub(super) fn key(&self) -> String {
-        [MEMBERS, &self.0].concat()
+    /// The key of its record under a lease.
+    pub(super) fn alive_key(&self) -> String {
+        [ALIVE, &self.0].concat()
+    }
+
+    /// The key of its record that stays.
+    pub(super) fn known_key(&self) -> String {
+        [KNOWN, &self.0].concat()
     }
 }
 
@@ -48,6 +55,21 @@ impl fmt::Display for MemberId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
+}
+
+/// What stays of a host when its lease ends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KnownMember {
+    /// The host, as it told of itself.
+    #[serde(flatten)]
+    pub member: Member,
+    /// When it was found to be lost, in milliseconds since the Unix epoch, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost_at_ms: Option<i64>,
+    /// How it stands in the store.
+    #[serde(skip)]
+    pub(super) record: Bytes,
 }
 
 /// A host, as it tells of itself.

@@ -21,12 +21,13 @@ pub struct Registration {
     member: Member,
     time_to_live: Duration,
     lease: Option<LeaseId>,
+    is_known: bool,
 }
 
 impl Registration {
     /// The record of `member`, which others believe for `time_to_live` after they heard of it last.
     pub fn new(store: Arc<dyn Store>, member: Member, time_to_live: Duration) -> Self {
-        Self { store, member, time_to_live, lease: None }
+        Self { store, member, time_to_live, lease: None, is_known: false }
     }
 
     /// Keeps the record there. What fails is tried again.
@@ -47,7 +48,7 @@ impl Registration {
         let record = serde_json::to_vec(&self.member).unwrap_or_default(); // it has nothing that JSON has not
         if let Some(lease) = self.lease {
             match self.store.keep_alive(lease).await {
-                Ok(()) => match self.store.get(&self.member.id.key()).await {
+                Ok(()) => match self.store.get(&self.member.id.alive_key()).await {
                     Ok(Some(found)) if found.value == record => return Ok(()),
                     Ok(_) | Err(StoreError::Damaged { .. }) => {
                         tracing::warn!("the record of this host is gone, or is another; it registers again");
@@ -62,20 +63,32 @@ impl Registration {
             }
         }
         let lease = self.store.grant_lease(self.time_to_live).await?;
-        let batch = Batch::derived().put_with_lease(self.member.id.key(), record, lease);
+        let id = &self.member.id;
+        let batch = Batch::derived()
+            .put_with_lease(id.alive_key(), record.clone(), lease)
+            .put(id.known_key(), record);
+        self.is_known = true; // maybe, whatever comes of it
         self.store.commit(batch).await?;
         self.lease = Some(lease);
         tracing::info!(host = %self.member.id, "registered");
         Ok(())
     }
 
-    /// Takes the record away, so that nobody has to wait for the lease to end.
+    /// Takes the records away, so that nobody has to wait for the lease to end, nor takes this host for lost.
     pub async fn end(self) {
-        let Some(lease) = self.lease else {
-            return;
-        };
-        if let Err(error) = self.store.revoke(lease).await {
-            tracing::warn!(%error, "the others learn of the end of this host only when its lease ends");
+        if let Err(error) = self.farewell().await {
+            tracing::warn!(%error, "the others learn of the end of this host only when its lease ends, and take it for lost");
         }
+    }
+
+    async fn farewell(&self) -> Result<(), CommitError> {
+        if self.is_known {
+            let id = &self.member.id;
+            self.store.commit(Batch::derived().delete(id.alive_key()).delete(id.known_key())).await?;
+        }
+        if let Some(lease) = self.lease {
+            self.store.revoke(lease).await?;
+        }
+        Ok(())
     }
 }

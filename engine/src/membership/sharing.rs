@@ -14,12 +14,14 @@ use crate::settings::Role;
 pub struct Sharing {
     me: MemberId,
     members: watch::Receiver<Arc<Members>>,
+    moves: u64,
 }
 
 impl Sharing {
     /// The share of `me` among `members`.
     pub fn new(me: MemberId, members: watch::Receiver<Arc<Members>>) -> Self {
-        Self { me, members }
+        let moves = members.borrow().moves();
+        Self { me, members, moves }
     }
 
     /// Whose share this is.
@@ -34,18 +36,27 @@ impl Sharing {
 
     /// Waits until hosts have come or gone.
     pub async fn changed(&mut self) {
-        if self.members.changed().await.is_err() {
-            std::future::pending::<()>().await; // nobody follows them any more: the process ends
+        // what is noted of lost hosts is nothing to transformers
+        while self.moves == self.members.borrow_and_update().moves() {
+            if self.members.changed().await.is_err() {
+                std::future::pending::<()>().await; // nobody follows them any more: the process ends
+            }
         }
+        self.moves = self.members.borrow().moves();
     }
 }
 
 /// The transformer that a mesh belongs to; nobody where there is none.
 pub fn owner<'a>(mesh: &str, members: &'a Members) -> Option<&'a Member> {
+    heaviest(mesh, members.with(Role::Transformer))
+}
+
+/// The one of `members` with the highest weight for this.
+pub(super) fn heaviest<'a>(name: &str, members: impl Iterator<Item = &'a Member>) -> Option<&'a Member> {
     let weight = |member: &Member| {
-        xxh3_64_with_seed(mesh.as_bytes(), xxh3_64_with_seed(member.id.as_str().as_bytes(), 0))
+        xxh3_64_with_seed(name.as_bytes(), xxh3_64_with_seed(member.id.as_str().as_bytes(), 0))
     };
-    members.with(Role::Transformer).max_by_key(|member| (weight(member), &member.id))
+    members.max_by_key(|member| (weight(member), &member.id))
 }
 
 #[cfg(test)]

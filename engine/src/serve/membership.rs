@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::ServeError;
 use super::process::Process;
 use crate::membership::members::Follower;
-use crate::membership::{Member, MemberId, Members, Registration};
+use crate::membership::{Losses, Member, MemberId, Members, Registration, losses};
 use crate::settings::ServeSettings;
 use crate::store::Store;
 
@@ -68,6 +68,8 @@ pub(super) async fn start(
     }
     let (follower, members) = Follower::new(store.as_ref()).await?;
     process.run(async move { Ok(follower.run().await?) });
+    let mut losses = Losses::new(Arc::clone(store), me.id.clone(), members.clone(), losses::KNOWN_FOR);
+    process.run(async move { match losses.keep().await {} });
     let mut registration = Registration::new(Arc::clone(store), me, process.settings.lease_time);
     let ending = CancellationToken::new();
     let ended = ending.clone();

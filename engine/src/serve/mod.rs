@@ -22,7 +22,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::process::Process;
-use crate::admin::{self, Admin, ConnectedEverywhere, ConnectedHere};
+use crate::admin::{self, Admin, ConnectedEverywhere, ConnectedHere, Peers};
 use crate::frontend::ConnectedEnvoys;
 use crate::management::server;
 use crate::settings::{Role, ServeSettings, StoreSettings};
@@ -113,9 +113,12 @@ pub async fn serve(settings: ServeSettings) -> Result<(), ServeError> {
         Some(listener) => Some(management::start(&mut process, &store, listener)?),
         None => None,
     };
+    let peers = Peers::default();
     if let Some(listener) = api {
         let connected: Option<Arc<dyn ConnectedEnvoys>> = match (&hosts, &management) {
-            (Some(hosts), _) => Some(Arc::new(ConnectedEverywhere(hosts.clone()))),
+            (Some(hosts), _) => {
+                Some(Arc::new(ConnectedEverywhere { hosts: hosts.clone(), peers: peers.clone() }))
+            }
             (None, Some(management)) => Some(Arc::new(ConnectedHere(Arc::clone(&management.fleet)))),
             (None, None) => None,
         };
@@ -124,6 +127,7 @@ pub async fn serve(settings: ServeSettings) -> Result<(), ServeError> {
     let admin_router = admin::router(Admin {
         me,
         hosts,
+        peers,
         store: Arc::clone(&store),
         transformer,
         management,

@@ -237,6 +237,9 @@ async fn compare(source: &dyn Store, target: &dyn Store) -> Result<usize, CopyEr
 
 #[cfg(test)]
 mod tests {
+    use tokio::runtime::Handle;
+    use tokio::task::block_in_place;
+
     use super::*;
     use crate::store::{EmbeddedStore, Kept};
 
@@ -318,7 +321,9 @@ mod tests {
         assert_eq!((journal[0].author.as_str(), journal[0].operation.as_str()), (AUTHOR, OPERATION));
         let told = [&stores.source, &stores.target].map(Stores::told);
         let [source, target] = told;
-        assert_eq!(source.await, target.await[1..]);
+        let (source, target) = (source.await, target.await);
+        assert_eq!(source, target[1..]);
+        assert_eq!(target[0].committed_at_ms, source[0].committed_at_ms, "no earlier than it is known");
         assert_eq!(stores.copy().await.unwrap().found, 11, "and it is known again");
     }
 
@@ -334,6 +339,24 @@ mod tests {
         assert!(matches!(refused, CopyError::OtherPast { transaction } if transaction == own), "{refused}");
         stores.target.prune(Kept { entries_max: 1, since_ms: i64::MIN }).await.unwrap();
         assert!(matches!(stores.copy().await, Err(CopyError::Pruned)));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_target_that_somebody_writes_to_meanwhile_is_left_alone() {
+        let stores = Stores::new();
+        stores.write(0, 5).await;
+        let own = || Batch::definitions("somebody", "Else").put("definitions/own", "1");
+        let outcome = copy(&stores.source, &stores.target, |transaction, _| {
+            if transaction == 2 {
+                let writing = stores.target.commit(own());
+                block_in_place(|| Handle::current().block_on(writing)).unwrap();
+            }
+        });
+        let refused = outcome.await.unwrap_err();
+        let CopyError::Refused { transaction: 3, source: CommitError::Conflict { .. }, .. } = refused else {
+            panic!("{refused:?}");
+        };
+        assert_eq!(Stores::told(&stores.target).await.len(), 3, "nothing came after what somebody wrote");
     }
 
     #[tokio::test]

@@ -10,6 +10,7 @@ use super::error::CommitError;
 const TRANSACTION: &str = "legation_store_transaction";
 const OLDEST: &str = "legation_store_oldest_transaction";
 const REACHABLE: &str = "legation_store_reachable";
+const WATCHED: &str = "legation_store_watched";
 const COMMIT_SECONDS: &str = "legation_store_commit_seconds";
 const COMMITS_TOTAL: &str = "legation_store_commits_total";
 const DAMAGED_TOTAL: &str = "legation_store_damaged_total";
@@ -19,6 +20,8 @@ pub(super) fn describe() {
     describe_gauge!(TRANSACTION, "the newest durable transaction");
     describe_gauge!(REACHABLE, "whether the store answers this host: 1, or 0");
     gauge!(REACHABLE).set(1.0);
+    describe_gauge!(WATCHED, "whether the store tells this host of changes: 1, or 0");
+    gauge!(WATCHED).set(1.0);
     describe_gauge!(OLDEST, "the oldest transaction whose state is known");
     describe_histogram!(
         COMMIT_SECONDS,
@@ -45,6 +48,11 @@ pub(super) fn oldest(oldest: Transaction) {
 /// Whether the store answers.
 pub(super) fn reachable(answers: bool) {
     gauge!(REACHABLE).set(f64::from(u8::from(answers)));
+}
+
+/// Whether the store tells of changes.
+pub(super) fn watched(tells: bool) {
+    gauge!(WATCHED).set(f64::from(u8::from(tells)));
 }
 
 /// A batch of definitions became durable.

@@ -11,4 +11,6 @@ pub struct Reach {
     pub transaction: Transaction,
     /// Since when the store has not answered, where it does not.
     pub cut_off_since: Option<SystemTime>,
+    /// Since when the store has told of no changes, although it answers or because it does not.
+    pub unwatched_since: Option<SystemTime>,
 }

@@ -177,7 +177,7 @@ impl Store for EmbeddedStore {
     }
 
     fn reach(&self) -> Reach {
-        Reach { transaction: self.shared.lock().transaction(), cut_off_since: None }
+        Reach { transaction: self.shared.lock().transaction(), ..Reach::default() }
     }
 
     async fn newest(&self) -> Result<Transaction, StoreError> {

@@ -17,6 +17,7 @@
 //! | `preconditions`, `commits` | what may be committed, and how |
 //! | `journal` | the entries, the past, and pruning |
 //! | `leases`, `watches` | those of etcd, as the trait has them |
+//! | `interruption` | since when nothing could be watched |
 //!
 //! **A transaction is the revision** that etcd gave a commit of definitions. Derived data and leases take revisions as well, so that
 //! transactions have gaps here.
@@ -25,6 +26,7 @@ mod ask;
 mod commits;
 pub mod failure;
 mod followed;
+mod interruption;
 mod journal;
 mod keys;
 mod leases;
@@ -177,7 +179,7 @@ impl Store for EtcdStore {
     }
 
     fn reach(&self) -> Reach {
-        self.probe.reach()
+        Reach { unwatched_since: self.watches.interrupted_since(), ..self.probe.reach() }
     }
 
     async fn newest(&self) -> Result<Transaction, StoreError> {

@@ -24,7 +24,7 @@ pub(super) struct Probe {
 impl Probe {
     pub(super) fn start(reader: Reader, transaction: Transaction) -> Self {
         metrics::reachable(true);
-        let reach = Arc::new(Mutex::new(Reach { transaction, cut_off_since: None }));
+        let reach = Arc::new(Mutex::new(Reach { transaction, ..Reach::default() }));
         let task = tokio::spawn(run(reader, Arc::clone(&reach)));
         Self { reach, task }
     }
@@ -58,7 +58,7 @@ async fn run(reader: Reader, reach: Arc<Mutex<Reach>>) {
                 }
                 metrics::reachable(true);
                 metrics::transaction(seen.head.transaction);
-                *lock(&reach) = Reach { transaction: seen.head.transaction, cut_off_since: None };
+                *lock(&reach) = Reach { transaction: seen.head.transaction, ..Reach::default() };
             }
             failed => {
                 if before.cut_off_since.is_none() {

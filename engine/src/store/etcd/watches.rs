@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use etcd_client::{
@@ -20,6 +20,7 @@ use tokio::time::{sleep, timeout};
 
 use super::ANSWER_BYTES_MAX;
 use super::followed::{Followed, Reload};
+use super::interruption::{Interruption, PATIENCE};
 use super::reads::{Listed, Reader};
 use super::stored::{transaction, undamaged};
 use crate::store::error::StoreError;
@@ -36,6 +37,7 @@ const TOKEN_TIMEOUT: Duration = Duration::from_secs(3);
 pub(super) struct Watches {
     commands: UnboundedSender<Command>,
     reader: Reader,
+    interruption: Interruption,
     task: JoinHandle<()>,
 }
 
@@ -96,8 +98,22 @@ impl Watches {
     pub(super) fn start(client: Client, reader: Reader) -> Self {
         let (commands, receiver) = unbounded_channel();
         let (watched, settling) = (HashMap::new(), Vec::new());
-        let hub = Hub { client, reader: reader.clone(), watched, commands: receiver, settling };
-        Self { commands, reader, task: tokio::spawn(hub.run()) }
+        let interruption = Interruption::default();
+        let hub = Hub {
+            client,
+            reader: reader.clone(),
+            watched,
+            commands: receiver,
+            settling,
+            created: HashSet::new(),
+            interruption: interruption.clone(),
+        };
+        Self { commands, reader, interruption, task: tokio::spawn(hub.run()) }
+    }
+
+    /// Since when changes are not told of, if that is for longer than opening a stream may take.
+    pub(super) fn interrupted_since(&self) -> Option<SystemTime> {
+        self.interruption.since()
     }
 
     pub(super) fn begin(&self, beginning: Beginning) -> Watch {
@@ -133,6 +149,9 @@ struct Hub {
     watched: HashMap<i64, Watched>,
     commands: UnboundedReceiver<Command>,
     settling: Vec<Settling>,
+    /// The watches that etcd has taken on the stream that there is.
+    created: HashSet<i64>,
+    interruption: Interruption,
 }
 
 /// What watches are yet to be told of, and who waits for that.
@@ -161,7 +180,9 @@ impl Hub {
             let (requests, responses) = stream.split();
             if let Err(error) = self.follow(id, requests, responses).await {
                 if let Error::WatchError(reason) = &error {
-                    tracing::warn!(reason, "the watches of etcd begin again");
+                    tracing::debug!(reason, "the watches of etcd begin again");
+                    self.interruption.begin();
+                    self.interruption.go_on(reason);
                     // it tells of an expired token in the stream, where the library does not look for that
                     let renewed = timeout(TOKEN_TIMEOUT, self.client.refresh_token()).await;
                     if !matches!(renewed, Ok(Ok(()))) {
@@ -188,15 +209,18 @@ impl Hub {
             };
             let id = *id;
             let options = options(id, watched);
+            self.created.clear();
+            self.interruption.begin();
             // etcd answers when it has a leader; until then others may come and go
             let mut client = self.client.watch_client().max_decoding_message_size(ANSWER_BYTES_MAX);
-            match client.watch(self.reader.keys.data(&watched.prefix), Some(options)).await {
-                Ok(stream) => return Some((id, stream)),
-                Err(error) => {
-                    tracing::debug!(%error, "etcd cannot be watched");
-                    sleep(PAUSE).await;
-                }
-            }
+            let opening = client.watch(self.reader.keys.data(&watched.prefix), Some(options));
+            let reason = match timeout(PATIENCE, opening).await {
+                Ok(Ok(stream)) => return Some((id, stream)),
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => "no answer in time".to_owned(),
+            };
+            self.interruption.go_on(&reason);
+            sleep(PAUSE).await;
         }
     }
 
@@ -275,6 +299,8 @@ impl Hub {
             }
             Command::End(id) => {
                 self.watched.remove(&id);
+                self.created.remove(&id);
+                self.end_interruption();
                 self.settle(id);
             }
             Command::Settle(mut missing, answer) => {
@@ -286,6 +312,13 @@ impl Hub {
                     self.settling.push(Settling { missing, answer });
                 }
             }
+        }
+    }
+
+    /// An interruption is over when etcd has taken every watch on the stream.
+    fn end_interruption(&self) {
+        if self.created.len() == self.watched.len() {
+            self.interruption.end();
         }
     }
 
@@ -318,6 +351,10 @@ impl Hub {
             return Err(Error::WatchError(response.cancel_reason().to_owned()));
         }
         let id = response.watch_id();
+        if response.created() && !response.canceled() && self.watched.contains_key(&id) {
+            self.created.insert(id);
+            self.end_interruption();
+        }
         let Some(watched) = self.watched.get_mut(&id) else {
             return Ok(None);
         };

@@ -164,3 +164,42 @@ async fn reconnects_lose_and_double_nothing() {
         assert_eq!(state, listed);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_cannot_be_opened_is_told_although_etcd_answers() {
+    let cluster = Cluster::start(1, &[]);
+    let link = Link::to(cluster.port(0)).await;
+    let mut store = cluster.open("test").await;
+    let (client, ..) = EtcdStore::reach(&link.settings("test")).await.unwrap().unwrap();
+    store.watches = Watches::start(client, store.reader.clone());
+    let (_, mut watch) = store.list_and_watch("definitions/").await.unwrap();
+    let keys = store.watch_keys();
+    keys.add("derived/key");
+    for broken in [State::Cut, State::Paused] {
+        put(&store, "definitions/", "before", "1").await;
+        until(&mut watch, "definitions/before").await;
+        link.set(State::Cut);
+        sleep(Duration::from_millis(500)).await;
+        link.set(broken);
+        until_reach(&store, |reach| reach.unwatched_since.is_some()).await;
+        assert_eq!(store.reach().cut_off_since, None, "it answers");
+        put(&store, "definitions/", "after", "1").await;
+        link.set(State::Open);
+        until(&mut watch, "definitions/after").await;
+        until_reach(&store, |reach| reach.unwatched_since.is_none()).await;
+    }
+    // who watches nothing misses nothing
+    link.set(State::Cut);
+    drop((watch, keys));
+    sleep(interruption::PATIENCE * 3 / 2).await;
+    assert_eq!(store.reach().unwatched_since, None);
+}
+
+async fn until_reach(store: &EtcdStore, is_so: impl Fn(Reach) -> bool) {
+    let waited = tokio::time::timeout(PATIENCE, async {
+        while !is_so(store.reach()) {
+            sleep(Duration::from_millis(20)).await;
+        }
+    });
+    waited.await.expect("it becomes so");
+}
