@@ -10,7 +10,15 @@ use super::numbers::{measure_name, phase_numbers};
 use crate::run::Run;
 
 /// Numbers below the latencies, in their order. What a run has not measured has no row.
-const ROWS: [&str; 18] = [
+const ROWS: [&str; 26] = [
+    "call_by_etcd_put",
+    "last_receipt_by_etcd_put",
+    "last_ack_by_etcd_put",
+    "mean_request_ms",
+    "mean_commit_ms",
+    "mean_pass_ms",
+    "mean_push_to_ack_ms",
+    "mean_propagation_ms",
     "seconds",
     "envoys",
     "changes",

@@ -27,6 +27,11 @@ const COSTS: [&str; 6] = [
     "resident_kib_per_envoy",
 ];
 const FAULTS: [&str; 5] = ["lost", "misdirected", "redundant", "disconnects", "rejected"];
+/// What is over etcd.
+const BESIDE_ETCD: [&str; 3] = ["call_by_etcd_put", "last_receipt_by_etcd_put", "last_ack_by_etcd_put"];
+/// What Legation says itself.
+const PARTS: [&str; 5] =
+    ["mean_request_ms", "mean_commit_ms", "mean_pass_ms", "mean_push_to_ack_ms", "mean_propagation_ms"];
 /// Of these there should be none at all.
 const BAD: [&str; 2] = ["lost", "misdirected"];
 
@@ -44,6 +49,8 @@ pub(super) fn tables(group: &Group<'_>) -> Markup {
         @if !measures.is_empty() {
             div class="scroll" { (latencies(group, &measures)) }
         }
+        div class="scroll" { (flat(group, "Beside etcd", &BESIDE_ETCD)) }
+        div class="scroll" { (flat(group, "By its metrics", &PARTS)) }
         div class="scroll" { (flat(group, "Received", &COUNTS)) }
         div class="scroll" { (flat(group, "Cost", &COSTS)) }
         div class="scroll" { (flat(group, "Faults", &FAULTS)) }
