@@ -4,6 +4,13 @@ use std::collections::BTreeMap;
 
 use crate::run::{Measure, Part, Phase, Run};
 
+/// What a change takes over what etcd takes for a put by itself, by medians.
+pub const BESIDE_ETCD: [&str; 3] = ["call_by_etcd_put", "last_receipt_by_etcd_put", "last_ack_by_etcd_put"];
+
+/// What parts of a change take, as Legation says itself.
+pub const PARTS: [&str; 5] =
+    ["mean_request_ms", "mean_commit_ms", "mean_pass_ms", "mean_push_to_ack_ms", "mean_propagation_ms"];
+
 /// Every figure of a run by its name, which ends in its unit.
 ///
 /// Where a run has several phases, each name begins with that of its phase: `1000 envoys/last_ack_ms.p50`. What was not

@@ -6,19 +6,11 @@ use std::fmt::Write;
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 
 use super::figures::{digits, label, machine, measure_label, quantity};
-use super::numbers::{measure_name, phase_numbers};
+use super::numbers::{BESIDE_ETCD, PARTS, measure_name, phase_numbers};
 use crate::run::Run;
 
 /// Numbers below the latencies, in their order. What a run has not measured has no row.
-const ROWS: [&str; 26] = [
-    "call_by_etcd_put",
-    "last_receipt_by_etcd_put",
-    "last_ack_by_etcd_put",
-    "mean_request_ms",
-    "mean_commit_ms",
-    "mean_pass_ms",
-    "mean_push_to_ack_ms",
-    "mean_propagation_ms",
+const ROWS: [&str; 18] = [
     "seconds",
     "envoys",
     "changes",
@@ -68,7 +60,7 @@ pub fn table(run: &Run) -> String {
         table.add_row(row);
     }
     let numbers: Vec<BTreeMap<String, f64>> = run.phases.iter().map(phase_numbers).collect();
-    for name in ROWS {
+    for name in BESIDE_ETCD.into_iter().chain(PARTS).chain(ROWS) {
         if numbers.iter().all(|numbers| !numbers.contains_key(name)) {
             continue;
         }
