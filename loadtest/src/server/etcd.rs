@@ -18,7 +18,7 @@ const ROOT: &str = "legation";
 /// A key that is nobody's.
 const BARE: &str = "bare";
 
-/// How long a cluster may take until a majority answers.
+/// How long a member may take until it answers.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -30,11 +30,11 @@ pub struct Cluster {
     runtime: Runtime,
     client: Client,
     endpoints: Vec<String>,
-    members: Vec<ServerProcess>,
+    _members: Vec<ServerProcess>,
 }
 
 impl Cluster {
-    /// Starts so many members, with their data in `parent`, and waits until a majority answers.
+    /// Starts so many members, with their data in `parent`, and waits until all of them answer.
     pub fn start(program: &Path, members: usize, parent: &Path, cpu: Option<usize>) -> anyhow::Result<Self> {
         let ports = free_ports(2 * members)?;
         let (clients, peers) = ports.split_at(members);
@@ -52,13 +52,13 @@ impl Cluster {
             command.env("ETCD_UNSUPPORTED_ARCH", std::env::consts::ARCH);
             ServerProcess::spawn(&mut command, cpu, Some(parent)).map_err(how_to_install)
         };
-        let processes = (0..members).map(start).collect::<anyhow::Result<Vec<_>>>()?;
+        let mut processes = (0..members).map(start).collect::<anyhow::Result<Vec<_>>>()?;
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-        let options = ConnectOptions::new().with_timeout(TIMEOUT);
-        let client = runtime.block_on(Client::connect(&endpoints, Some(options)))?;
-        let mut cluster = Self { runtime, client, endpoints, members: processes };
-        cluster.wait_until_ready()?;
-        Ok(cluster)
+        for endpoint in &endpoints {
+            wait_until_ready(&runtime, endpoint, &mut processes)?;
+        }
+        let client = runtime.block_on(client(&endpoints))?;
+        Ok(Self { runtime, client, endpoints, _members: processes })
     }
 
     /// What `legation serve --store` takes.
@@ -80,21 +80,24 @@ impl Cluster {
         let definition = found.kvs().first();
         definition.map(|definition| definition.value().len()).with_context(|| format!("etcd has no {key}"))
     }
+}
 
-    /// A read that takes a majority.
-    fn wait_until_ready(&mut self) -> anyhow::Result<()> {
-        let deadline = Instant::now() + READY_TIMEOUT;
-        while let Err(error) = self.runtime.block_on(self.client.get(BARE, None)) {
-            for member in &mut self.members {
-                member.check()?;
-            }
-            if Instant::now() > deadline {
-                bail!("etcd did not answer within {} s: {error}", READY_TIMEOUT.as_secs());
-            }
-            std::thread::sleep(PAUSE);
+async fn client(endpoints: &[String]) -> Result<Client, etcd_client::Error> {
+    Client::connect(endpoints, Some(ConnectOptions::new().with_timeout(TIMEOUT))).await
+}
+
+/// Waits until a member answers a read, which takes a majority.
+fn wait_until_ready(runtime: &Runtime, endpoint: &str, members: &mut [ServerProcess]) -> anyhow::Result<()> {
+    let deadline = Instant::now() + READY_TIMEOUT;
+    let read = async || client(&[endpoint.to_owned()]).await?.get(BARE, None).await;
+    while let Err(error) = runtime.block_on(read()) {
+        members.iter_mut().try_for_each(ServerProcess::check)?;
+        if Instant::now() > deadline {
+            bail!("etcd did not answer within {} s: {error}", READY_TIMEOUT.as_secs());
         }
-        Ok(())
+        std::thread::sleep(PAUSE);
     }
+    Ok(())
 }
 
 fn how_to_install(error: anyhow::Error) -> anyhow::Error {
