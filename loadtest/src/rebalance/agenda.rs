@@ -119,6 +119,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_added_to_a_slot_that_has_begun_comes_between_what_was_there() {
+        let mut agenda = Agenda::default();
+        [30, 10, 20].map(|at| agenda.add(SLOT + at, "before"));
+        assert_eq!(agenda.next(SECOND), Some((SLOT + 10, "before")));
+        [30, 15, 25].map(|at| agenda.add(SLOT + at, "after"));
+        let rest: Vec<_> = std::iter::from_fn(|| agenda.next(SECOND)).collect();
+        let expected = [(15, "after"), (20, "before"), (25, "after"), (30, "before"), (30, "after")];
+        assert_eq!(rest, expected.map(|(at, what)| (SLOT + at, what)));
+    }
+
+    #[test]
     fn what_is_added_meanwhile_is_not_passed_over() {
         let mut agenda = Agenda::default();
         agenda.add(10 * SECOND, "late");
