@@ -121,9 +121,9 @@ mod tests {
     #[test]
     fn what_is_added_to_a_slot_that_has_begun_comes_between_what_was_there() {
         let mut agenda = Agenda::default();
-        [30, 10, 20].map(|at| agenda.add(SLOT + at, "before"));
+        [30, 10, 20].into_iter().for_each(|at| agenda.add(SLOT + at, "before"));
         assert_eq!(agenda.next(SECOND), Some((SLOT + 10, "before")));
-        [30, 15, 25].map(|at| agenda.add(SLOT + at, "after"));
+        [30, 15, 25].into_iter().for_each(|at| agenda.add(SLOT + at, "after"));
         let rest: Vec<_> = std::iter::from_fn(|| agenda.next(SECOND)).collect();
         let expected = [(15, "after"), (20, "before"), (25, "after"), (30, "before"), (30, "after")];
         assert_eq!(rest, expected.map(|(at, what)| (SLOT + at, what)));
