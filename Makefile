@@ -22,7 +22,7 @@ export PATH := $(PATH):/usr/sbin:/sbin:/usr/local/go/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help build loadtest-build prepare prepare-build prepare-tests test test-rust test-e2e test-envoys demo bench peers test-peers go load \
-	compare rebalance lint docs audit fuzz \
+	compare etcd-change rebalance lint docs audit fuzz \
 	fuzz-keep
 
 help: ## list these commands
@@ -108,8 +108,9 @@ fuzz-keep: prepare-build target/tools/bin/cargo-fuzz ## add what fuzzing has fou
 LOADTEST := target/release/legation-loadtest
 # what make load runs: a scenario of legation-loadtest with its flags
 SCENARIO ?= hot-change --pin
-# more flags of legation-loadtest compare
+# more flags of legation-loadtest compare, and of etcd-change: --store-in /dev/shm leaves the disk out
 COMPARE ?=
+ETCD_CHANGE ?=
 
 $(LOADTEST): loadtest-build
 loadtest-build: prepare-build
@@ -122,8 +123,13 @@ compare: $(LOADTEST) peers ## Legation beside servers without logic and go-contr
 	$(LOADTEST) compare --pin --store-in /dev/shm --check loadtest/budgets.toml --markdown docs/performance.md --html target/compare.html \
 		--json target/compare.json $(COMPARE)
 
+etcd-change: $(LOADTEST) ## a change over etcd beside etcd's own put, into docs/performance.md; installs etcd
+	@tools/prepare-build.sh etcd
+	$(LOADTEST) etcd-change --markdown docs/performance.md --html target/etcd-change.html --json target/etcd-change.json $(ETCD_CHANGE)
+
 rebalance: $(LOADTEST) ## simulate how a fleet reconnects over many hosts, into docs/scaling.md
-	$(LOADTEST) rebalance --markdown docs/scaling.md --html target/rebalance.html --json target/rebalance.json
+	@# a million Envoys, looked at in no order: huge pages take a fifth off
+	_RJEM_MALLOC_CONF=thp:always $(LOADTEST) rebalance --markdown docs/scaling.md --html target/rebalance.html --json target/rebalance.json
 
 # Go is needed for nothing else
 go:

@@ -64,6 +64,41 @@ def test_churn_reaches_everybody(protocol):
     assert phase["samples"][-1]["outstanding"] == 0
 
 
+def test_changes_over_etcd_stand_beside_its_own_puts(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("before\n\n<!-- begin etcd-change -->\n<!-- end etcd-change -->\n\nafter\n")
+    html = tmp_path / "page.html"
+    [measured] = run("etcd-change", *SMALL, "--changes", "5", "--store-in", "/dev/shm", "--markdown", page, "--html", html)
+    assert measured["failures"] == [] and measured["parameters"]["store"] == "in memory"
+    embedded, one, three = measured["phases"]
+    assert [phase["name"] for phase in (embedded, one, three)] == ["embedded store", "etcd, 1 member", "etcd, 3 members"]
+    parts = {"request", "commit", "pass", "push_to_ack", "propagation"}
+    for phase in (embedded, one, three):
+        assert phase["changes"] == 5 and phase["latencies"]["receipt"]["count"] == 5 * 30
+        assert phase["received"]["lost"] == phase["received"]["redundant"] == 0
+        assert set(phase["parts"]) == parts and all(mean > 0 for mean in phase["parts"].values())
+        assert phase["parts"]["request"] > phase["parts"]["commit"]
+    assert "etcd_put" not in embedded["latencies"]
+    for phase in (one, three):
+        latencies = phase["latencies"]
+        assert latencies["etcd_put"]["count"] == latencies["last_ack"]["count"] == 5
+        # a change is a commit, a pass and another commit, of which each is no less than a put
+        assert latencies["last_ack"]["p50"] > latencies["etcd_put"]["p50"]
+    text = page.read_text()
+    assert text.startswith("before\n") and text.endswith("after\n")
+    ratio = three["latencies"]["last_ack"]["p50"] / three["latencies"]["etcd_put"]["p50"]
+    [row] = [line for line in text.splitlines() if line.startswith("| last ACK p50, by etcd put p50 |")]
+    assert float(row.split("|")[-2]) == pytest.approx(ratio, rel=0.01)
+    assert "etcd put" in html.read_text()
+
+
+def test_who_has_no_etcd_is_told_what_to_install():
+    program = locate.legation_binary().with_name("legation-loadtest")
+    command = [program, "etcd-change", *SMALL, "--changes", "1", "--quiet", "--etcd", "/nowhere/etcd"]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert finished.returncode == 2 and "apt-get install etcd-server" in finished.stderr
+
+
 def test_servers_are_compared(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("before\n\n<!-- begin compare -->\n<!-- end compare -->\n\nafter\n")

@@ -16,7 +16,7 @@ use crate::scenario::spread_change::SpreadChange;
 use crate::scenario::stalled_readers::StalledReaders;
 use crate::server::ServerKind;
 
-/// What is run against which servers, and how often.
+/// Run scenarios against several servers, one after the other, and all of it again
 #[derive(Clone, Debug, clap::Args)]
 pub struct Comparison {
     /// The servers [default: all]

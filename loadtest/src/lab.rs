@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use legation_proto::response::Protocol;
 
 use crate::arguments::protocol_parser;
@@ -16,7 +16,7 @@ use crate::record::Recordings;
 use crate::run::{Machine, Run};
 use crate::server::api::Api;
 use crate::server::hook::Hook;
-use crate::server::{Control, Programs, Server, ServerKind, pin};
+use crate::server::{Control, Programs, Server, ServerKind, Store, pin};
 use crate::site::{Site, SiteSettings};
 use crate::{machine, open_files};
 
@@ -121,6 +121,16 @@ impl Lab {
         self.args.protocol
     }
 
+    /// Where stores are that are started, if that was said.
+    pub fn store_in(&self) -> Option<&Path> {
+        self.args.programs.store_in.as_deref()
+    }
+
+    /// The CPU of the server, where it has one of its own.
+    pub fn server_cpu(&self) -> Option<usize> {
+        self.cpus.map(|(server, _)| server)
+    }
+
     /// A bar for so many steps.
     pub fn progress(&self, what: &str, steps: u64) -> Progress {
         Progress::new(!self.args.quiet, what, steps)
@@ -150,17 +160,14 @@ impl Lab {
         let (server, mesh, recorded) = match (self.args.xds, &self.args.hook, &self.args.content) {
             (None, ..) if self.args.server.serves_content() => {
                 let protocol = self.protocol();
-                let cpu = self.cpus.map(|(server, _)| server);
+                let cpu = self.server_cpu();
                 let LabArgs { server, programs, node_id, .. } = &self.args;
                 let (path, recorded) = self.recordings.of(programs, &mesh, changed, node_id)?;
                 let server = Server::start_with_content(*server, programs, path, protocol, cpu)?;
                 (server, mesh, recorded.clone())
             }
             (None, ..) => {
-                let server =
-                    Server::start_legation(&self.args.programs, self.cpus.map(|(server, _)| server))?;
-                self.define(&server, &mesh)?;
-                (server, mesh, BTreeMap::new())
+                return self.open_legation(mesh, Store::Embedded(self.store_in()));
             }
             (Some(xds), Some(hook), Some(content)) => {
                 let recorded = Content::read(content)?.changes_of_services();
@@ -178,6 +185,19 @@ impl Lab {
                 (server, mesh, BTreeMap::new())
             }
         };
+        self.site(server, mesh, recorded)
+    }
+
+    /// Puts a mesh on a Legation that is started for it, with a store of the caller's choice.
+    pub fn open_legation(&self, mesh: Mesh, store: Store<'_>) -> anyhow::Result<Site> {
+        let is_ours = self.args.xds.is_none() && self.args.server == ServerKind::Legation;
+        ensure!(is_ours, "this starts a legation of its own: leave out --server and --xds");
+        let server = Server::start_legation(&self.args.programs, self.server_cpu(), store)?;
+        self.define(&server, &mesh)?;
+        self.site(server, mesh, BTreeMap::new())
+    }
+
+    fn site(&self, server: Server, mesh: Mesh, recorded: BTreeMap<u32, usize>) -> anyhow::Result<Site> {
         let settings = SiteSettings {
             protocol: self.protocol(),
             cpu: self.cpus.map(|(_, fleet)| fleet),

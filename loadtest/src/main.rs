@@ -17,6 +17,7 @@ use legation_loadtest::scenario::Scenario;
 use legation_loadtest::scenario::backends::Backends;
 use legation_loadtest::scenario::churn::Churn;
 use legation_loadtest::scenario::connect_storm::ConnectStorm;
+use legation_loadtest::scenario::etcd_change::EtcdChange;
 use legation_loadtest::scenario::hot_change::HotChange;
 use legation_loadtest::scenario::irrelevant_envoys::IrrelevantEnvoys;
 use legation_loadtest::scenario::irrelevant_services::IrrelevantServices;
@@ -58,23 +59,25 @@ enum Subcommands {
     MassReconnect(Command<MassReconnect>),
     Nackers(Command<Nackers>),
     Soak(Command<Soak>),
+    EtcdChange(Command<EtcdChange>),
     Compare(Command<Comparison>),
     Rebalance(Simulation),
     Floor(Floor),
     Report(Report),
 }
 
-/// A scenario or a comparison, where it happens, and what becomes of what it measures.
+// A scenario or a comparison, where it happens, and what becomes of what it measures. What `--help` says of it is what `W` says of
+// itself: this must have no doc comment, and of the parts the last one counts.
 #[derive(Debug, clap::Args)]
 struct Command<W: clap::Args> {
-    #[command(flatten)]
-    what: W,
-
     #[command(flatten)]
     lab: LabArgs,
 
     #[command(flatten)]
     output: Output,
+
+    #[command(flatten)]
+    what: W,
 }
 
 /// Make reports of runs that were written with --json
@@ -88,12 +91,9 @@ struct Report {
     output: Output,
 }
 
-/// A simulation, and what becomes of what it shows.
+// A simulation, and what becomes of what it shows. As above.
 #[derive(Debug, clap::Args)]
 struct Simulation {
-    #[command(flatten)]
-    what: Rebalance,
-
     /// Write what was seen as JSON; - is standard output, which has no tables then
     #[arg(long, value_name = "FILE", help_heading = "Reports")]
     json: Option<PathBuf>,
@@ -105,6 +105,9 @@ struct Simulation {
     /// Write tables into a page in Markdown, between its markers, and plots into the directory of its name
     #[arg(long, value_name = "FILE", help_heading = "Reports")]
     markdown: Option<PathBuf>,
+
+    #[command(flatten)]
+    what: Rebalance,
 }
 
 /// What becomes of what was measured.
@@ -152,6 +155,7 @@ fn run(cli: Cli) -> anyhow::Result<bool> {
         Subcommands::MassReconnect(command) => command.run_scenario(),
         Subcommands::Nackers(command) => command.run_scenario(),
         Subcommands::Soak(command) => command.run_scenario(),
+        Subcommands::EtcdChange(command) => command.run_scenario(),
         Subcommands::Compare(command) => {
             let mut lab = Lab::new(command.lab)?;
             command.output.write(&command.what.run(&mut lab)?)
@@ -225,5 +229,28 @@ impl Output {
         }
         let kept = verdicts.is_none_or(|verdicts| verdicts.all_within());
         Ok(kept && runs.iter().all(|run| run.failures.is_empty()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn every_command_says_something_of_its_own() {
+        let command = Cli::command();
+        let said = |command: &clap::Command| command.get_about().map(ToString::to_string);
+        let mut all: Vec<String> =
+            command.get_subcommands().map(|command| said(command).unwrap_or_default()).collect();
+        let count = all.len();
+        assert!(all.iter().all(|sentence| !sentence.is_empty()), "{all:#?}");
+        all.sort();
+        all.dedup();
+        assert_eq!(all.len(), count, "{all:#?}");
+
+        let hot_change = command.find_subcommand("hot-change").and_then(said).unwrap();
+        assert!(hot_change.starts_with("Change one service that all Envoys consume"), "{hot_change}");
     }
 }

@@ -121,6 +121,11 @@ impl Mesh {
         }
     }
 
+    /// Where Legation's store has the route of a service, below the definitions of all meshes.
+    pub fn route_key(&self, service: u32) -> String {
+        format!("{}/route/{}/route", self.name, service_name(service))
+    }
+
     fn define_node(&self, number: usize) -> Call {
         let backends = self.nodes.get(number).map_or(&[][..], Vec::as_slice);
         let backends: Vec<Value> = backends

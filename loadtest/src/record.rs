@@ -13,7 +13,7 @@ use crate::fleet::{Behaviour, Change, Fleet, FleetSettings, Simulated};
 use crate::mesh::Mesh;
 use crate::progress::Progress;
 use crate::server::api::Api;
-use crate::server::{Control, Programs, Server};
+use crate::server::{Control, Programs, Server, Store};
 
 /// How long anything may take until it has reached everybody.
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -70,7 +70,7 @@ impl Recordings {
 /// Records what Legation makes of a mesh, and of a change of each of these services. The nodes have the node ids that the
 /// template gives.
 pub fn record(programs: &Programs, mesh: &Mesh, changed: &[u32], template: &str) -> anyhow::Result<Content> {
-    let server = Server::start_legation(programs, None)?;
+    let server = Server::start_legation(programs, None, Store::Embedded(programs.store_in.as_deref()))?;
     let Control::Api(api) = &server.control else {
         bail!("legation has an API");
     };

@@ -59,12 +59,17 @@ pub struct Phase {
     pub fleet_cpu_seconds: f64,
     /// Things as they went, one after the other, where they are of interest.
     pub samples: Vec<Sample>,
+    /// What parts of a change took on average by Legation's own metrics, in milliseconds, where they were asked for.
+    #[serde(default)]
+    pub parts: BTreeMap<Part, f64>,
 }
 
 /// What is timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Measure {
+    /// A put of etcd's by itself, until it is answered.
+    EtcdPut,
     /// From the call that makes a change until it is answered.
     Call,
     /// From the call that makes a change until a consumer has received it, for each consumer.
@@ -79,6 +84,27 @@ pub enum Measure {
     Sync,
     /// From the first connection of many until the last of their Envoys has everything that it asked for.
     LastSync,
+}
+
+/// A part of a change that Legation's metrics time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// The request to the API, with its reads, its checks and its commit.
+    Request,
+    /// The commit of the definition, with the reads that it takes.
+    Commit,
+    /// The pass of the transformer, with the commit of what it has made.
+    Pass,
+    /// From a response to the ACK of an Envoy, for each Envoy.
+    PushToAck,
+    /// From the commit to the ACK of the last consumer.
+    Propagation,
+}
+
+impl Part {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Request, Self::Commit, Self::Pass, Self::PushToAck, Self::Propagation];
 }
 
 /// How long something took each time.

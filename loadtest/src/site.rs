@@ -13,6 +13,7 @@ use crate::mesh::Mesh;
 use crate::run::{Latency, Measure, Phase, Received, Sample, ServerCost};
 use crate::server::api::Api;
 use crate::server::process::Process;
+use crate::server::timings::Timings;
 use crate::server::{Control, Server};
 
 /// How long a fleet may take to be in sync.
@@ -171,6 +172,11 @@ impl Site {
         }
     }
 
+    /// What parts of changes took so far, by the server's own metrics.
+    pub fn timings(&self) -> anyhow::Result<Timings> {
+        Timings::read(self.server.admin.context("it is not known where the server tells its metrics")?)
+    }
+
     /// Begins to count.
     pub fn begin(&mut self) -> anyhow::Result<PhaseStart> {
         self.fleet.reset();
@@ -225,6 +231,7 @@ impl Site {
             server,
             fleet_cpu_seconds: tally.cpu.saturating_sub(start.fleet_cpu).as_secs_f64(),
             samples,
+            parts: BTreeMap::new(),
         })
     }
 

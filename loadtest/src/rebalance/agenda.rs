@@ -15,11 +15,14 @@ const SLOT: Micros = SECOND / 16;
 /// Events by time; those of the same time in the order in which they were added.
 ///
 /// Nearly a million ends of lives wait at a time, most of them far away: they lie unsorted in the sixteenth of a second that
-/// they belong to until it begins.
+/// they belong to until it begins, and are sorted then. What is added to a slot that has begun is soon: of that there is
+/// little at a time, so that a heap of it is small.
 #[derive(Debug)]
 pub(super) struct Agenda<E> {
     slot: usize,
-    near: BinaryHeap<Reverse<Entry<E>>>,
+    /// What was added before the slot began, the next one last.
+    near: Vec<Entry<E>>,
+    soon: BinaryHeap<Reverse<Entry<E>>>,
     far: Vec<Vec<Entry<E>>>,
     added: u64,
 }
@@ -32,7 +35,7 @@ struct Entry<E> {
 
 impl<E> Default for Agenda<E> {
     fn default() -> Self {
-        Self { slot: 0, near: BinaryHeap::new(), far: Vec::new(), added: 0 }
+        Self { slot: 0, near: Vec::new(), soon: BinaryHeap::new(), far: Vec::new(), added: 0 }
     }
 }
 
@@ -43,7 +46,7 @@ impl<E> Agenda<E> {
         self.added += 1;
         let slot = slot_of(at);
         if slot <= self.slot {
-            self.near.push(Reverse(entry));
+            self.soon.push(Reverse(entry));
             return;
         }
         if self.far.len() <= slot {
@@ -54,15 +57,19 @@ impl<E> Agenda<E> {
 
     /// Takes the next event that is before `end`.
     pub(super) fn next(&mut self, end: Micros) -> Option<(Micros, E)> {
-        while self.near.is_empty() && self.slot < slot_of(end) {
+        while self.near.is_empty() && self.soon.is_empty() && self.slot < slot_of(end) {
             self.slot += 1;
-            let begun = self.far.get_mut(self.slot).map(std::mem::take).unwrap_or_default();
-            self.near.extend(begun.into_iter().map(Reverse));
+            self.near = self.far.get_mut(self.slot).map(std::mem::take).unwrap_or_default();
+            self.near.sort_unstable_by_key(|entry| Reverse(entry.key));
         }
-        if self.near.peek()?.0.key.0 >= end {
+        let near = self.near.last().map(|entry| entry.key);
+        let soon = self.soon.peek().map(|Reverse(entry)| entry.key);
+        let is_soon = soon.is_some_and(|soon| near.is_none_or(|near| soon < near));
+        if (if is_soon { soon } else { near })?.0 >= end {
             return None;
         }
-        self.near.pop().map(|Reverse(entry)| (entry.key.0, entry.event))
+        let next = if is_soon { self.soon.pop().map(|Reverse(entry)| entry) } else { self.near.pop() };
+        next.map(|entry| (entry.key.0, entry.event))
     }
 }
 
@@ -109,6 +116,17 @@ mod tests {
         assert!(found.iter().all(|(at, _)| *at < 3 * SECOND));
         found.extend(std::iter::from_fn(|| agenda.next(5 * SECOND)));
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn what_is_added_to_a_slot_that_has_begun_comes_between_what_was_there() {
+        let mut agenda = Agenda::default();
+        [30, 10, 20].into_iter().for_each(|at| agenda.add(SLOT + at, "before"));
+        assert_eq!(agenda.next(SECOND), Some((SLOT + 10, "before")));
+        [30, 15, 25].into_iter().for_each(|at| agenda.add(SLOT + at, "after"));
+        let rest: Vec<_> = std::iter::from_fn(|| agenda.next(SECOND)).collect();
+        let expected = [(15, "after"), (20, "before"), (25, "after"), (30, "before"), (30, "after")];
+        assert_eq!(rest, expected.map(|(at, what)| (SLOT + at, what)));
     }
 
     #[test]

@@ -159,9 +159,8 @@ impl Balancer {
             .collect();
         self.candidates =
             if fit.len() * 100 < self.known { known().map(|(host, _)| host).collect() } else { fit };
-        if self.balancing.counts() {
-            let views: Vec<u32> = self.hosts.iter().map(|seen| seen.view).collect();
-            self.ranking = Ranking::of(&self.candidates, &views);
+        if matches!(self.balancing, Balancing::Least | Balancing::LeastStale) {
+            self.ranking.rank(&self.candidates, self.hosts.len(), |host| self.hosts[host].view);
         }
     }
 }

@@ -14,13 +14,14 @@ pub(super) struct Ranking {
 }
 
 impl Ranking {
-    /// These hosts, where `counts` has the connections of all hosts.
-    pub(super) fn of(hosts: &[usize], counts: &[u32]) -> Self {
-        let mut ranking = Self { by_count: Vec::new(), places: vec![None; counts.len()], least: 0 };
-        for &host in hosts {
-            ranking.put(host, counts[host] as usize);
-        }
-        ranking
+    /// Ranks these hosts and no others, of so many that there are. It takes no new memory but the first time: a balancer may
+    /// do this a hundred times a second.
+    pub(super) fn rank(&mut self, hosts: &[usize], all: usize, count: impl Fn(usize) -> u32) {
+        self.by_count.iter_mut().for_each(Vec::clear);
+        self.places.clear();
+        self.places.resize(all, None);
+        self.least = 0;
+        hosts.iter().for_each(|&host| self.put(host, count(host) as usize));
     }
 
     /// One of the hosts has another number of connections. Those that are not ranked are passed over.
@@ -60,7 +61,9 @@ mod tests {
         let mut chance = Rng::with_seed(1);
         let mut counts: Vec<u32> = (0..50).map(|_| chance.u32(0..100)).collect();
         let ranked: Vec<usize> = (0..50).filter(|host| host % 3 != 0).collect();
-        let mut ranking = Ranking::of(&ranked, &counts);
+        let mut ranking = Ranking::default();
+        ranking.rank(&[0, 3], 50, |_| 7);
+        ranking.rank(&ranked, 50, |host| counts[host]);
         for _ in 0..10_000 {
             let host = chance.usize(..50);
             counts[host] = chance.u32(0..100);
@@ -69,6 +72,7 @@ mod tests {
             assert!(ranked.contains(&found));
             assert_eq!(Some(counts[found]), ranked.iter().map(|host| counts[*host]).min());
         }
-        assert_eq!(Ranking::of(&[], &counts).least(&mut chance), None);
+        ranking.rank(&[], 50, |host| counts[host]);
+        assert_eq!(ranking.least(&mut chance), None);
     }
 }

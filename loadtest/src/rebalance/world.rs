@@ -423,7 +423,7 @@ impl World {
                     self.balancer.add(host);
                 }
             }
-            Incident::Leave(hosts) => hosts.iter().for_each(|&host| self.leave(host)),
+            Incident::Leave(hosts) => self.leave(hosts),
             Incident::BalancerEnds => {
                 self.balancer_is_up = false;
                 self.cut(|_| true);
@@ -452,23 +452,33 @@ impl World {
         }
     }
 
-    /// Sends one Envoy away after the other, those that came first at first; those that wait are told at once.
-    fn leave(&mut self, host: usize) {
-        self.hosts[host].standing = Standing::Leaving;
-        let waiting = std::mem::take(&mut self.hosts[host].backlog);
-        for (envoy, connection) in waiting {
-            if self.is_current(envoy, connection) {
-                self.wait(envoy);
+    /// Each host sends one Envoy away after the other, those that came first at first; those that wait are told at once.
+    fn leave(&mut self, hosts: &[usize]) {
+        // one look at all Envoys for all of these hosts
+        let mut on_host: Vec<Option<Vec<usize>>> = vec![None; self.hosts.len()];
+        hosts.iter().for_each(|&host| on_host[host] = Some(Vec::new()));
+        for (number, envoy) in self.envoys.iter().enumerate() {
+            if let State::Opening(host) | State::Connected(host) = envoy.state
+                && let Some(here) = &mut on_host[host]
+            {
+                here.push(number);
             }
         }
-        let is_here = |envoy: &Envoy| matches!(envoy.state, State::Opening(here) | State::Connected(here) if here == host);
-        let mut here: Vec<usize> =
-            (0..self.envoys.len()).filter(|&envoy| is_here(&self.envoys[envoy])).collect();
-        here.sort_by_key(|&envoy| self.envoys[envoy].connected_at);
-        let pause = (DRAIN / here.len().max(1) as Micros).min(DRAIN_PAUSE_MAX);
-        for (turn, envoy) in here.into_iter().enumerate() {
-            let at = self.now + pause * turn as Micros;
-            self.plan_for(envoy, at, |envoy, connection| Event::End(envoy, connection, false));
+        for &host in hosts {
+            self.hosts[host].standing = Standing::Leaving;
+            let waiting = std::mem::take(&mut self.hosts[host].backlog);
+            for (envoy, connection) in waiting {
+                if self.is_current(envoy, connection) {
+                    self.wait(envoy);
+                }
+            }
+            let mut here = on_host[host].take().unwrap_or_default();
+            here.sort_by_key(|&envoy| self.envoys[envoy].connected_at);
+            let pause = (DRAIN / here.len().max(1) as Micros).min(DRAIN_PAUSE_MAX);
+            for (turn, envoy) in here.into_iter().enumerate() {
+                let at = self.now + pause * turn as Micros;
+                self.plan_for(envoy, at, |envoy, connection| Event::End(envoy, connection, false));
+            }
         }
     }
 

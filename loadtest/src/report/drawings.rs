@@ -12,8 +12,14 @@ use crate::run::{Latency, Measure, Phase, Sample};
 
 /// Measures that are plotted by percentile, the one that matters most first. Receipts of all are in the table only: they
 /// are next to the last ACK.
-pub(super) const PLOTTED: [Measure; 5] =
-    [Measure::LastAck, Measure::Receipt, Measure::Sync, Measure::LastAckAfterCall, Measure::Call];
+pub(super) const PLOTTED: [Measure; 6] = [
+    Measure::LastAck,
+    Measure::Receipt,
+    Measure::Sync,
+    Measure::LastAckAfterCall,
+    Measure::Call,
+    Measure::EtcdPut,
+];
 
 /// Above this ratio of the greatest time to the least, a scale from zero would show the greatest only.
 const WIDE: f64 = 25.0;

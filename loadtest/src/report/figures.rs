@@ -72,6 +72,14 @@ pub fn label(number: &str) -> String {
         "resident_mib" => "resident memory",
         "resident_growth_mib" => "growth of memory",
         "resident_kib_per_envoy" => "memory an Envoy",
+        "call_by_etcd_put" => "API call p50, by etcd put p50",
+        "last_receipt_by_etcd_put" => "last receipt p50, by etcd put p50",
+        "last_ack_by_etcd_put" => "last ACK p50, by etcd put p50",
+        "mean_request_ms" => "API request, mean",
+        "mean_commit_ms" => "its commit, mean",
+        "mean_pass_ms" => "pass, mean",
+        "mean_push_to_ack_ms" => "push to ACK, mean",
+        "mean_propagation_ms" => "commit to last ACK, mean",
         other => return other.replace('_', " "),
     };
     known.to_owned()
@@ -80,6 +88,7 @@ pub fn label(number: &str) -> String {
 /// What people call a measure: `last ACK`.
 pub fn measure_label(measure: &str) -> Cow<'_, str> {
     Cow::Borrowed(match measure {
+        "etcd_put" => "etcd put",
         "call" => "API call",
         "receipt" => "receipt",
         "last_receipt" => "last receipt",
@@ -193,6 +202,9 @@ pub fn question(scenario: &str) -> &'static str {
             "Ten times the Envoys that do not consume the changed service: does a change cost more?"
         }
         "irrelevant-services" => "A hundred times the services that nobody uses: does a change cost more?",
+        "etcd-change" => {
+            "One service that every Envoy consumes is changed, in turn with bare puts to etcd: when has the last of them ACKed it?"
+        }
         "backends" => "Ten times the backends of each node: does a change cost more?",
         "churn" => "Changes all the time, at a steady rate: does every Envoy keep up?",
         "stalled-readers" => "Some Envoys stop reading: do the others notice?",

@@ -38,6 +38,7 @@ pub(super) fn phase(name: &str) -> Builder {
         server: Some(ServerCost { cpu_seconds: 2.0, resident_before: 20 << 20, resident_after: 70 << 20 }),
         fleet_cpu_seconds: 1.0,
         samples: Vec::new(),
+        parts: BTreeMap::new(),
     })
 }
 

@@ -10,13 +10,12 @@ use thiserror::Error;
 use super::check::{Verdict, Verdicts};
 use super::figures::{capitalised, digits, label, machine, quantity, question, range};
 use super::groups::{Group, Row, groups};
+use super::numbers::{BESIDE_ETCD, PARTS};
 use super::plots::PlotFile;
 use crate::run::Run;
 
-/// Where the part of a page begins that is ours.
-pub const BEGIN: &str = "<!-- begin compare -->";
-/// Where it ends.
-pub const END: &str = "<!-- end compare -->";
+/// The part of a page that comparisons are written into.
+pub const COMPARE: Part<'_> = Part("compare");
 
 /// The main figures of a scenario, of which less is better.
 const COLUMNS: [&str; 7] = [
@@ -31,6 +30,21 @@ const COLUMNS: [&str; 7] = [
 /// Those of a scenario in which nothing should be sent.
 const RECONNECT_COLUMNS: [&str; 5] =
     ["resources_received", "bytes_received", "last_sync_ms.p50", "sync_ms.p99", "server_cpu_seconds"];
+/// Those of a change over etcd, before what it takes by a put's time, and its parts.
+const ETCD_ROWS: [&str; 12] = [
+    "etcd_put_ms.p50",
+    "etcd_put_ms.p90",
+    "etcd_put_ms.p99",
+    "call_ms.p50",
+    "call_ms.p90",
+    "call_ms.p99",
+    "last_receipt_ms.p50",
+    "last_receipt_ms.p90",
+    "last_receipt_ms.p99",
+    "last_ack_ms.p50",
+    "last_ack_ms.p90",
+    "last_ack_ms.p99",
+];
 /// The server that others are better than.
 const OURS: &str = "legation";
 
@@ -44,13 +58,45 @@ pub enum MarkdownError {
     #[error("the page needs the lines `{begin}` and `{end}`, once each and in this order")]
     Markers {
         /// The first of them.
-        begin: &'static str,
+        begin: String,
         /// The other.
-        end: &'static str,
+        end: String,
     },
 }
 
-/// Writes the comparison into a page, between [`BEGIN`] and [`END`].
+/// A part of a page, by its name, which stands in the comments around it. What is outside is somebody else's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part<'a>(pub &'a str);
+
+impl Part<'_> {
+    /// The comment before it.
+    pub fn begin(self) -> String {
+        format!("<!-- begin {} -->", self.0)
+    }
+
+    /// The comment after it.
+    pub fn end(self) -> String {
+        format!("<!-- end {} -->", self.0)
+    }
+
+    /// The page with another text in this part.
+    pub fn replace(self, page: &str, text: &str) -> Result<String, MarkdownError> {
+        let (begin, end) = (self.begin(), self.end());
+        let missing = || MarkdownError::Markers { begin: begin.clone(), end: end.clone() };
+        let once = |marker: &str| {
+            let mut places = page.match_indices(marker);
+            let place = places.next().map(|(place, _)| place).ok_or_else(missing)?;
+            if places.next().is_some() { Err(missing()) } else { Ok(place) }
+        };
+        let (from, to) = (once(&begin)? + begin.len(), once(&end)?);
+        if from > to {
+            return Err(missing());
+        }
+        Ok(format!("{}\n\n{}\n\n{}", &page[..from], text.trim(), &page[to..]))
+    }
+}
+
+/// Writes runs into a page: those of one scenario into the part of its name, if the page has that, and else into [`COMPARE`].
 pub fn write(
     page: &Path,
     runs: &[Run],
@@ -58,33 +104,20 @@ pub fn write(
     plots: &[PlotFile],
 ) -> Result<(), MarkdownError> {
     let directory = page.parent().unwrap_or(Path::new(""));
-    let part = comparison(runs, verdicts, plots, directory);
-    fs::write(page, replace(&fs::read_to_string(page)?, &part)?)?;
+    let text = comparison(runs, verdicts, plots, directory);
+    let before = fs::read_to_string(page)?;
+    fs::write(page, part_for(runs, &before).replace(&before, &text)?)?;
     Ok(())
 }
 
-/// The page with another part between its markers.
-pub fn replace(page: &str, part: &str) -> Result<String, MarkdownError> {
-    replace_between(page, (BEGIN, END), part)
-}
-
-/// The page with another part between these markers.
-pub(super) fn replace_between(
-    page: &str,
-    (begin, end): (&'static str, &'static str),
-    part: &str,
-) -> Result<String, MarkdownError> {
-    let missing = || MarkdownError::Markers { begin, end };
-    let once = |marker: &str| {
-        let mut places = page.match_indices(marker);
-        let place = places.next().map(|(place, _)| place).ok_or_else(missing)?;
-        if places.next().is_some() { Err(missing()) } else { Ok(place) }
-    };
-    let (from, to) = (once(begin)? + begin.len(), once(end)?);
-    if from > to {
-        return Err(missing());
+fn part_for<'a>(runs: &'a [Run], page: &str) -> Part<'a> {
+    match runs {
+        [first, others @ ..] if others.iter().all(|run| run.scenario == first.scenario) => {
+            let own = Part(&first.scenario);
+            if page.contains(&own.begin()) { own } else { COMPARE }
+        }
+        _ => COMPARE,
     }
-    Ok(format!("{}\n\n{}\n\n{}", &page[..from], part.trim(), &page[to..]))
 }
 
 /// Budgets, then a section for each scenario. Links to plots are relative to the directory of the page.
@@ -128,26 +161,21 @@ fn budgets(text: &mut String, verdicts: &Verdicts) {
 }
 
 fn scenario(text: &mut String, group: &Group<'_>) {
-    let columns: &[&str] = if group.scenario == "mass-reconnect" { &RECONNECT_COLUMNS } else { &COLUMNS };
-    let columns: Vec<&str> = columns.iter().copied().filter(|number| group.has(number)).collect();
+    let numbers = match group.scenario {
+        "mass-reconnect" => RECONNECT_COLUMNS.to_vec(),
+        "etcd-change" => [&ETCD_ROWS[..], &BESIDE_ETCD, &PARTS].concat(),
+        _ => COLUMNS.to_vec(),
+    };
+    let numbers: Vec<&str> = numbers.into_iter().filter(|number| group.has(number)).collect();
 
     paragraph(text, &format!("### {}", escaped(group.scenario)));
     paragraph(text, question(group.scenario));
-    line(
-        text,
-        &format!("| | {} |", columns.iter().map(|number| label(number)).collect::<Vec<_>>().join(" | ")),
-    );
-    line(text, &format!("|---{}|", "|---".repeat(columns.len())));
-    for row in &group.rows {
-        let mut cells = vec![escaped(&group.row_label(row))];
-        if failed(group, row) {
-            cells[0].push_str(" (failed)");
-        }
-        cells.extend(columns.iter().map(|number| cell(group, row, number)));
-        line(text, &format!("| {} |", cells.join(" | ")));
+    if group.scenario == "etcd-change" {
+        numbers_by_row(text, group, &numbers);
+    } else {
+        rows_by_number(text, group, &numbers);
     }
-    text.push('\n');
-    paragraph(text, &better(group, &columns));
+    paragraph(text, &better(group, &numbers));
     for failure in &group.failures {
         let (server, sentence) = (escaped(failure.server), escaped(failure.sentence));
         line(text, &format!("* Failed: {server}, repetition {}: {sentence}", failure.repetition));
@@ -156,6 +184,38 @@ fn scenario(text: &mut String, group: &Group<'_>) {
         text.push('\n');
     }
     paragraph(text, &escaped(&facts(group)));
+}
+
+/// A column for each server and phase.
+fn numbers_by_row(text: &mut String, group: &Group<'_>, numbers: &[&str]) {
+    let told = |cells: Vec<String>| format!("| {} |", cells.join(" | "));
+    line(text, &format!("| {}", told(group.rows.iter().map(|row| row_name(group, row)).collect())));
+    line(text, &format!("|---{}|", "|---".repeat(group.rows.len())));
+    for number in numbers {
+        let cells = group.rows.iter().map(|row| cell(group, row, number)).collect();
+        line(text, &format!("| {} {}", label(number), told(cells)));
+    }
+    text.push('\n');
+}
+
+/// A row for each server and phase.
+fn rows_by_number(text: &mut String, group: &Group<'_>, columns: &[&str]) {
+    line(
+        text,
+        &format!("| | {} |", columns.iter().map(|number| label(number)).collect::<Vec<_>>().join(" | ")),
+    );
+    line(text, &format!("|---{}|", "|---".repeat(columns.len())));
+    for row in &group.rows {
+        let mut cells = vec![row_name(group, row)];
+        cells.extend(columns.iter().map(|number| cell(group, row, number)));
+        line(text, &format!("| {} |", cells.join(" | ")));
+    }
+    text.push('\n');
+}
+
+fn row_name(group: &Group<'_>, row: &Row<'_>) -> String {
+    let name = escaped(&group.row_label(row));
+    if failed(group, row) { format!("{name} (failed)") } else { name }
 }
 
 fn cell(group: &Group<'_>, row: &Row<'_>, number: &str) -> String {
@@ -259,17 +319,17 @@ mod tests {
     fn only_what_is_between_the_markers_is_replaced() {
         #[track_caller]
         fn check(page: &str, expected: Option<&str>) {
-            assert_eq!(replace(page, "new\n").ok().as_deref(), expected);
+            assert_eq!(COMPARE.replace(page, "new\n").ok().as_deref(), expected);
         }
-        let (begin, end) = (BEGIN, END);
+        let (begin, end) = (COMPARE.begin(), COMPARE.end());
         check(
             &format!("before\n{begin}\nold\n{end}\nafter\n"),
             Some(&format!("before\n{begin}\n\nnew\n\n{end}\nafter\n")),
         );
         check(&format!("{begin}{end}"), Some(&format!("{begin}\n\nnew\n\n{end}")));
         check("nothing", None);
-        check(begin, None);
-        check(end, None);
+        check(&begin, None);
+        check(&end, None);
         check(&format!("{end}{begin}"), None);
         check(&format!("{begin}{end}{begin}{end}"), None);
         check(&format!("{begin}{begin}{end}"), None);
@@ -277,28 +337,66 @@ mod tests {
 
     #[test]
     fn twice_is_once() {
-        let page = format!("a\n{BEGIN}\n{END}\nb");
+        let (begin, end) = (COMPARE.begin(), COMPARE.end());
+        let page = format!("a\n{begin}\n{end}\nb");
         let mut bad = timed("legation", 0, 1.0);
-        bad.failures.push(format!("{END} | {BEGIN}"));
+        bad.failures.push(format!("{end} | {begin}"));
         let part = comparison(&[bad], None, &[], Path::new(""));
-        let once = replace(&page, &part).unwrap();
-        assert_eq!(replace(&once, &part).unwrap(), once);
+        let once = COMPARE.replace(&page, &part).unwrap();
+        assert_eq!(COMPARE.replace(&once, &part).unwrap(), once);
     }
 
     #[test]
     fn a_page_is_written_and_others_parts_stay() {
         let directory = tempfile::tempdir().unwrap();
         let page = directory.path().join("page.md");
-        fs::write(&page, format!("# Ours\n{BEGIN}\n{END}\nTheirs\n")).unwrap();
+        let (begin, end) = (COMPARE.begin(), COMPARE.end());
+        fs::write(&page, format!("# Ours\n{begin}\n{end}\nTheirs\n")).unwrap();
         let runs = [timed("legation", 0, 1.0)];
         let path = directory.path().join("plots/x y.svg");
         let plots = [PlotFile { scenario: "hot-change".to_owned(), title: "Last ACK".to_owned(), path }];
         write(&page, &runs, None, &plots).unwrap();
         let text = fs::read_to_string(&page).unwrap();
-        assert!(text.starts_with(&format!("# Ours\n{BEGIN}\n\n### hot-change\n")), "{text}");
-        assert!(text.ends_with(&format!("{END}\nTheirs\n")), "{text}");
+        assert!(text.starts_with(&format!("# Ours\n{begin}\n\n### hot-change\n")), "{text}");
+        assert!(text.ends_with(&format!("{end}\nTheirs\n")), "{text}");
         assert!(text.contains("![hot-change: Last ACK](<plots/x y.svg>)"), "{text}");
         assert!(write(&directory.path().join("none.md"), &runs, None, &plots).is_err());
+    }
+
+    #[test]
+    fn runs_of_one_scenario_go_to_its_own_part() {
+        let part = |runs: &[Run], page: &str| part_for(runs, page).0.to_owned();
+        let (one, other) = (timed("legation", 0, 1.0), run("churn", "legation", 0, vec![]));
+        let page = Part("hot-change").begin() + &COMPARE.begin();
+        assert_eq!(part(&[one.clone(), one.clone()], &page), "hot-change");
+        assert_eq!(part(&[one.clone(), other.clone()], &page), "compare");
+        assert_eq!(part(&[other], &page), "compare");
+        assert_eq!(part(&[], &page), "compare");
+    }
+
+    #[test]
+    fn numbers_over_etcd_stand_below_each_other_with_their_ratio() {
+        let timed = |name, put: &[f64], ack: f64| {
+            let mut phase =
+                phase(name).latency(Measure::EtcdPut, put).latency(Measure::LastAck, &[ack; 10]).phase();
+            phase.server = None;
+            phase
+        };
+        let phases = vec![
+            timed("embedded store", &[], 1.5),
+            timed("etcd, 1 member", &[2.0], 9.0),
+            timed("etcd, 3 members", &[4.0], 10.0),
+        ];
+        check(
+            &[run("etcd-change", "legation", 0, phases)],
+            &[
+                "| | embedded store | etcd, 1 member | etcd, 3 members |",
+                "|---|---|---|---|",
+                "| etcd put p50 |  | 2 ms | 4 ms |",
+                "| last ACK p99 | 1.50 ms | 9 ms | 10 ms |",
+                "| last ACK p50, by etcd put p50 |  | 4.50 | 2.50 |",
+            ],
+        );
     }
 
     #[track_caller]

@@ -12,7 +12,8 @@
 //! | [`rebalance`] | all of this for simulations |
 //!
 //! Beneath them: [`figures`] knows how a number is called and written, [`groups`] puts repetitions together, [`spread`]
-//! sums them up, and `chart` draws.
+//! sums them up, `page` is what pages have in common, and `chart`
+//! draws.
 
 mod chart;
 pub mod check;
@@ -23,6 +24,7 @@ pub mod html;
 pub mod json;
 pub mod markdown;
 pub mod numbers;
+mod page;
 pub mod plots;
 pub mod rebalance;
 pub mod spread;

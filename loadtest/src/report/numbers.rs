@@ -2,7 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use crate::run::{Measure, Phase, Run};
+use crate::run::{Measure, Part, Phase, Run};
+
+/// What a change takes over what etcd takes for a put by itself, by medians.
+pub const BESIDE_ETCD: [&str; 3] = ["call_by_etcd_put", "last_receipt_by_etcd_put", "last_ack_by_etcd_put"];
+
+/// What parts of a change take, as Legation says itself.
+pub const PARTS: [&str; 5] =
+    ["mean_request_ms", "mean_commit_ms", "mean_pass_ms", "mean_push_to_ack_ms", "mean_propagation_ms"];
 
 /// Every figure of a run by its name, which ends in its unit.
 ///
@@ -34,6 +41,17 @@ pub fn phase_numbers(phase: &Phase) -> BTreeMap<String, f64> {
         put(&format!("{name}_ms.p90"), latency.p90);
         put(&format!("{name}_ms.p99"), latency.p99);
         put(&format!("{name}_ms.max"), latency.max);
+    }
+
+    // by medians: what a change takes over what a put takes by itself
+    let put_p50 = phase.latencies.get(&Measure::EtcdPut).map_or(f64::NAN, |latency| latency.p50);
+    for measure in [Measure::Call, Measure::LastReceipt, Measure::LastAck] {
+        if let Some(latency) = phase.latencies.get(&measure) {
+            put(&format!("{}_by_etcd_put", measure_name(measure)), latency.p50 / put_p50);
+        }
+    }
+    for (&part, &mean) in &phase.parts {
+        put(part_number(part), mean);
     }
 
     let received = phase.received;
@@ -74,6 +92,7 @@ pub fn phase_numbers(phase: &Phase) -> BTreeMap<String, f64> {
 /// How the numbers of a measure begin.
 pub fn measure_name(measure: Measure) -> &'static str {
     match measure {
+        Measure::EtcdPut => "etcd_put",
         Measure::Call => "call",
         Measure::Receipt => "receipt",
         Measure::LastReceipt => "last_receipt",
@@ -81,6 +100,17 @@ pub fn measure_name(measure: Measure) -> &'static str {
         Measure::LastAckAfterCall => "last_ack_after_call",
         Measure::Sync => "sync",
         Measure::LastSync => "last_sync",
+    }
+}
+
+/// The number of what a part took on average.
+fn part_number(part: Part) -> &'static str {
+    match part {
+        Part::Request => "mean_request_ms",
+        Part::Commit => "mean_commit_ms",
+        Part::Pass => "mean_pass_ms",
+        Part::PushToAck => "mean_push_to_ack_ms",
+        Part::Propagation => "mean_propagation_ms",
     }
 }
 
@@ -112,6 +142,7 @@ mod tests {
     #[test]
     fn every_measure_has_the_name_that_json_has() {
         for measure in [
+            Measure::EtcdPut,
             Measure::Call,
             Measure::Receipt,
             Measure::LastReceipt,

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 
 use super::figures::{digits, label, machine, measure_label, quantity};
-use super::numbers::{measure_name, phase_numbers};
+use super::numbers::{BESIDE_ETCD, PARTS, measure_name, phase_numbers};
 use crate::run::Run;
 
 /// Numbers below the latencies, in their order. What a run has not measured has no row.
@@ -60,7 +60,7 @@ pub fn table(run: &Run) -> String {
         table.add_row(row);
     }
     let numbers: Vec<BTreeMap<String, f64>> = run.phases.iter().map(phase_numbers).collect();
-    for name in ROWS {
+    for name in BESIDE_ETCD.into_iter().chain(PARTS).chain(ROWS) {
         if numbers.iter().all(|numbers| !numbers.contains_key(name)) {
             continue;
         }

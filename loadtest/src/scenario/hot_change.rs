@@ -12,7 +12,7 @@ use crate::site::Site;
 pub(super) const HOT: u32 = 0;
 
 /// Changes that are made before anything is measured.
-const WARM_UP: usize = 3;
+pub(super) const WARM_UP: usize = 3;
 
 /// Change one service that all Envoys consume, again and again, each time after all have the change before
 #[derive(Clone, Debug, clap::Args)]

@@ -3,6 +3,7 @@
 pub mod backends;
 pub mod churn;
 pub mod connect_storm;
+pub mod etcd_change;
 pub mod hot_change;
 pub mod irrelevant_envoys;
 pub mod irrelevant_services;

@@ -19,6 +19,8 @@ const READY_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long it may take to end when it is told to.
 const END_TIMEOUT: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(5);
+/// Where its standard error is kept, in its directory.
+const LOG: &str = "log";
 
 /// A process that has told that it is ready; it ends when this is dropped.
 #[derive(Debug)]
@@ -26,27 +28,30 @@ pub struct ServerProcess {
     child: Child,
     /// The line in which it told its addresses.
     ready: String,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl ServerProcess {
-    /// Starts a command, on one CPU only if told so, and waits for the line of its standard error that says `ready`. It runs
-    /// in a new directory, in `parent` or where temporary ones are.
+    /// Starts a command and waits for the line of its standard error that says `ready`.
     pub fn start(command: &mut Command, cpu: Option<usize>, parent: Option<&Path>) -> anyhow::Result<Self> {
+        let mut process = Self::spawn(command, cpu, parent)?;
+        process.ready = process.wait_until_ready()?;
+        Ok(process)
+    }
+
+    /// Starts a command, on one CPU only if told so. It runs in a new directory, in `parent` or where temporary ones are.
+    pub fn spawn(command: &mut Command, cpu: Option<usize>, parent: Option<&Path>) -> anyhow::Result<Self> {
         let directory = match parent {
             Some(parent) => tempfile::tempdir_in(parent)
                 .with_context(|| format!("cannot make a directory in {}", parent.display()))?,
             None => tempfile::tempdir()?,
         };
-        let log = directory.path().join("log");
         command.current_dir(directory.path()).stdin(Stdio::null()).stdout(Stdio::null());
-        command.stderr(File::create(&log)?);
+        command.stderr(File::create(directory.path().join(LOG))?);
         let program = command.get_program().to_owned();
         let child = pinned(cpu, || command.spawn())?
             .with_context(|| format!("cannot start {}", program.display()))?;
-        let mut process = Self { child, ready: String::new(), _directory: directory };
-        process.ready = process.wait_until_ready(&log)?;
-        Ok(process)
+        Ok(Self { child, ready: String::new(), directory })
     }
 
     /// The address that it told as `name=ADDRESS`.
@@ -63,18 +68,29 @@ impl ServerProcess {
         self.child.id()
     }
 
-    fn wait_until_ready(&mut self, log: &Path) -> anyhow::Result<String> {
+    /// Fails with its last words if it has ended by itself.
+    pub fn check(&mut self) -> anyhow::Result<()> {
+        if let Some(status) = self.child.try_wait()? {
+            bail!("the server ended with {status} before it was ready:\n{}", self.log()?);
+        }
+        Ok(())
+    }
+
+    /// What it has written to its standard error.
+    fn log(&self) -> io::Result<String> {
+        std::fs::read_to_string(self.directory.path().join(LOG))
+    }
+
+    fn wait_until_ready(&mut self) -> anyhow::Result<String> {
         let deadline = Instant::now() + READY_TIMEOUT;
         loop {
-            let text = std::fs::read_to_string(log)?;
+            let text = self.log()?;
             let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
             if let Some(line) = whole.map(str::trim).find(|line| line.contains("ready") && line.contains('='))
             {
                 return Ok(line.to_owned());
             }
-            if let Some(status) = self.child.try_wait()? {
-                bail!("the server ended with {status} before it was ready:\n{text}");
-            }
+            self.check()?;
             if Instant::now() > deadline {
                 bail!("the server was not ready within {} s:\n{text}", READY_TIMEOUT.as_secs());
             }

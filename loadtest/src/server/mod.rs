@@ -4,15 +4,19 @@
 //! |---|---|
 //! | [`api`] | App Mesh's API, by which Legation is told what to serve |
 //! | [`hook`] | the hook by which servers of recorded content are told to change it |
+//! | [`timings`] | how long parts of a change took by its own metrics |
+//! | [`etcd`] | a cluster of etcd, where the store of a server is to be in one |
 //! | [`child`] | a server that is started for a run, and ended after it |
 //! | [`process`] | what a process uses: CPU time and memory |
 //! | [`pin`] | CPUs |
 
 pub mod api;
 pub mod child;
+pub mod etcd;
 pub mod hook;
 pub mod pin;
 pub mod process;
+pub mod timings;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -78,7 +82,7 @@ pub struct Programs {
 
     /// Where a Legation that is started has its store, for example a tmpfs [default: where temporary files are]
     #[arg(long, value_name = "DIRECTORY")]
-    store_in: Option<PathBuf>,
+    pub(crate) store_in: Option<PathBuf>,
 
     /// More flags for `legation serve`, for example --serve-flag=--stall-timeout=5s
     #[arg(long = "serve-flag", value_name = "FLAG", allow_hyphen_values = true)]
@@ -90,12 +94,23 @@ pub struct Programs {
 pub struct Server {
     /// Where Envoys connect.
     pub xds: SocketAddr,
+    /// Where it tells its metrics, where that is known.
+    pub admin: Option<SocketAddr>,
     /// How it is told to change something.
     pub control: Control,
     /// Its process, where it is known.
     pub process: Option<Process>,
     /// Ends the process, where it was started for the run.
     _child: Option<ServerProcess>,
+}
+
+/// Where a Legation that is started has its store.
+#[derive(Clone, Copy, Debug)]
+pub enum Store<'a> {
+    /// In files of its own, below this directory, or where temporary files are.
+    Embedded(Option<&'a Path>),
+    /// In etcd, as `--store` names it.
+    Etcd(&'a str),
 }
 
 /// How a server is told to change something.
@@ -109,20 +124,24 @@ pub enum Control {
 
 impl Server {
     /// Legation, with an empty store.
-    pub fn start_legation(programs: &Programs, cpu: Option<usize>) -> anyhow::Result<Self> {
+    pub fn start_legation(programs: &Programs, cpu: Option<usize>, store: Store<'_>) -> anyhow::Result<Self> {
         let program = match &programs.legation {
             Some(program) => absolute(program)?,
             None => beside_this("legation")?,
         };
         let mut command = Command::new(program);
-        command.args(["serve", "--data-dir", "data"]);
+        let (place, parent) = match store {
+            Store::Embedded(parent) => (["--data-dir", "data"], parent),
+            Store::Etcd(address) => (["--store", address], None),
+        };
+        command.arg("serve").args(place);
         for flag in ["--api-addr", "--xds-addr", "--admin-addr"] {
             command.args([flag, "127.0.0.1:0"]);
         }
         // how many it takes is not what is measured, and who connects again may come before the old connection is gone
         command.args(["--max-envoys", "100000"]);
         command.args(&programs.serve_flags);
-        let child = ServerProcess::start(&mut command, cpu, programs.store_in.as_deref())?;
+        let child = ServerProcess::start(&mut command, cpu, parent)?;
         let control = Control::Api(Api::new(&format!("http://{}", child.address("api")?)));
         Self::of(child, control)
     }
@@ -152,12 +171,13 @@ impl Server {
 
     /// One that runs already.
     pub fn running(xds: SocketAddr, control: Control, pid: Option<u32>) -> Self {
-        Self { xds, control, process: pid.map(Process::new), _child: None }
+        Self { xds, admin: None, control, process: pid.map(Process::new), _child: None }
     }
 
     fn of(child: ServerProcess, control: Control) -> anyhow::Result<Self> {
         let xds = child.address("xds")?.parse().context("the server told an address that is none")?;
-        Ok(Self { xds, control, process: Some(Process::new(child.pid())), _child: Some(child) })
+        let admin = child.address("admin").ok().and_then(|address| address.parse().ok());
+        Ok(Self { xds, admin, control, process: Some(Process::new(child.pid())), _child: Some(child) })
     }
 }
 

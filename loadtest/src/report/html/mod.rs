@@ -1,4 +1,4 @@
-//! A page to look at: one file that needs nothing else, light or dark as its reader likes it.
+//! A page to look at.
 
 mod tables;
 
@@ -6,12 +6,12 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 
-use super::chart::STYLE;
 use super::drawings::{Course, PLOTTED, bar_chart, course, latency};
 use super::figures::{label, machine, quantity, question};
-use super::groups::{Group, groups};
+use super::groups::{Failure, Group, groups};
+use super::page::{self, Link, failures, links, plots};
 use crate::run::Run;
 
 /// Numbers that are drawn as bars. A last sync happens once a run, so it has no percentiles to plot.
@@ -48,44 +48,26 @@ pub fn page(runs: &[Run]) -> String {
         _ => "Load test".to_owned(),
     };
     let failed = runs.iter().filter(|run| !run.failures.is_empty()).count();
-    html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { (title) }
-                style { (PreEscaped(STYLE)) (PreEscaped(include_str!("page.css"))) }
-            }
-            body {
-                @if groups.len() > 1 {
-                    header {
-                        h1 { (title) }
-                        p class="lead" {
-                            (runs.len()) " runs of " (groups.len()) " scenarios. "
-                            @if failed > 0 { strong class="bad" { (failed) " of them failed." } } @else { "None failed." }
-                        }
-                        nav {
-                            ul {
-                                @for (position, group) in groups.iter().enumerate() {
-                                    li {
-                                        a href=(format!("#scenario-{position}")) { (group.scenario) }
-                                        @if !group.failures.is_empty() { " " span class="bad" { "failed" } }
-                                    }
-                                }
-                            }
-                        }
-                    }
-                }
-                main {
-                    @for (position, group) in groups.iter().enumerate() { (section(group, position)) }
-                    @if groups.is_empty() { p class="lead" { "There are no runs." } }
-                }
-            }
+    let heading = html! {
+        p class="lead" {
+            (runs.len()) " runs of " (groups.len()) " scenarios. "
+            @if failed > 0 { strong class="bad" { (failed) " of them failed." } } @else { "None failed." }
         }
-    }
-    .into_string()
+        (links(groups.iter().enumerate().map(|(position, group)| link(group, position))))
+    };
+    let sections = html! {
+        @for (position, group) in groups.iter().enumerate() { (section(group, position)) }
+        @if groups.is_empty() { p class="lead" { "There are no runs." } }
+    };
+    page::page(&title, (groups.len() > 1).then_some(&heading), &sections)
+}
+
+fn link<'a>(group: &Group<'a>, position: usize) -> Link<'a> {
+    Link { id: id(position), name: group.scenario, bad: (!group.failures.is_empty()).then_some("failed") }
+}
+
+fn id(position: usize) -> String {
+    format!("scenario-{position}")
 }
 
 fn section(group: &Group<'_>, position: usize) -> Markup {
@@ -94,31 +76,22 @@ fn section(group: &Group<'_>, position: usize) -> Markup {
         BARS.into_iter().filter(|number| shown(group, number)).filter_map(|number| bar_chart(group, number));
     let compared: Vec<_> = latencies.chain(bars).collect();
     let courses: Vec<_> = Course::ALL.into_iter().flat_map(|kind| course(group, kind)).collect();
+    let failed = |failure: &Failure<'_>| {
+        html! {
+            b { (failure.server) }
+            @if group.repetitions() > 1 { ", repetition " (failure.repetition) }
+            ": " (failure.sentence)
+        }
+    };
     html! {
-        section id=(format!("scenario-{position}")) {
+        section id=(id(position)) {
             h2 { (group.scenario) }
             p class="lead" { (question(group.scenario)) }
             p class="facts" { (facts(group)) }
-            @if !group.failures.is_empty() {
-                div class="failures" {
-                    h3 { "Failed" }
-                    ul {
-                        @for failure in &group.failures {
-                            li {
-                                b { (failure.server) }
-                                @if group.repetitions() > 1 { ", repetition " (failure.repetition) }
-                                ": " (failure.sentence)
-                            }
-                        }
-                    }
-                }
-            }
+            (failures(&group.failures.iter().map(failed).collect::<Vec<_>>()))
             @if group.servers.len() == 1 { (headlines(group)) }
-            @for plots in [compared, courses] {
-                @if !plots.is_empty() {
-                    div class="plots" { @for plot in plots { figure { (plot.inline()) } } }
-                }
-            }
+            (plots(compared.iter()))
+            (plots(courses.iter()))
             (tables::tables(group))
         }
     }

@@ -4,7 +4,8 @@ use maud::{Markup, html};
 
 use crate::report::figures::{label, measure_label, quantity, range};
 use crate::report::groups::{Group, Row};
-use crate::report::numbers::measure_name;
+use crate::report::numbers::{BESIDE_ETCD, PARTS, measure_name};
+use crate::report::page::table;
 use crate::run::Measure;
 
 const QUANTILES: [&str; 4] = ["p50", "p90", "p99", "max"];
@@ -44,9 +45,11 @@ pub(super) fn tables(group: &Group<'_>) -> Markup {
         @if !measures.is_empty() {
             div class="scroll" { (latencies(group, &measures)) }
         }
-        div class="scroll" { (flat(group, "Received", &COUNTS)) }
-        div class="scroll" { (flat(group, "Cost", &COSTS)) }
-        div class="scroll" { (flat(group, "Faults", &FAULTS)) }
+        (flat(group, "Beside etcd", &BESIDE_ETCD))
+        (flat(group, "By its metrics", &PARTS))
+        (flat(group, "Received", &COUNTS))
+        (flat(group, "Cost", &COSTS))
+        (flat(group, "Faults", &FAULTS))
     }
 }
 
@@ -73,21 +76,19 @@ fn latencies(group: &Group<'_>, measures: &[Measure]) -> Markup {
 
 fn flat(group: &Group<'_>, title: &str, numbers: &[&str]) -> Markup {
     let known: Vec<&str> = numbers.iter().copied().filter(|number| group.has(number)).collect();
-    html! {
-        @if !known.is_empty() {
-            table {
-                thead { tr { th class="name" { (title) } @for number in &known { th { (label(number)) } } } }
-                tbody {
-                    @for row in &group.rows {
-                        tr {
-                            th class="name" { (group.row_label(row)) }
-                            @for number in &known { (cell(row, number)) }
-                        }
-                    }
-                }
+    if known.is_empty() {
+        return Markup::default();
+    }
+    let head = html! { tr { th class="name" { (title) } @for number in &known { th { (label(number)) } } } };
+    let body = html! {
+        @for row in &group.rows {
+            tr {
+                th class="name" { (group.row_label(row)) }
+                @for number in &known { (cell(row, number)) }
             }
         }
-    }
+    };
+    table(&head, &body)
 }
 
 fn cell(row: &Row<'_>, number: &str) -> Markup {

@@ -8,14 +8,12 @@ use super::drawings::plots;
 use super::figures::{bound, facts, statement, statements, told};
 use crate::rebalance::outcome::{Outcome, Statement};
 use crate::report::figures::digits;
-use crate::report::markdown::{MarkdownError, escaped, line, paragraph, replace_between};
+use crate::report::markdown::{MarkdownError, Part, escaped, line, paragraph};
 
-/// Where the part of a page begins that is ours.
-pub const BEGIN: &str = "<!-- begin rebalance -->";
-/// Where it ends.
-pub const END: &str = "<!-- end rebalance -->";
+/// The part of a page that outcomes are written into.
+pub const REBALANCE: Part<'_> = Part("rebalance");
 
-/// Writes outcomes into a page, between [`BEGIN`] and [`END`], and their plots into the directory of its name.
+/// Writes outcomes into [`REBALANCE`] of a page, and their plots into the directory of its name.
 pub fn write(page: &Path, outcomes: &[Outcome], command: &str) -> Result<(), MarkdownError> {
     let directory = page.with_extension("");
     fs::create_dir_all(&directory)?;
@@ -31,7 +29,7 @@ pub fn write(page: &Path, outcomes: &[Outcome], command: &str) -> Result<(), Mar
             paragraph(&mut text, &format!("![{title}](<{}>)", shown.display()));
         }
     }
-    fs::write(page, replace_between(&fs::read_to_string(page)?, (BEGIN, END), &text)?)?;
+    fs::write(page, REBALANCE.replace(&fs::read_to_string(page)?, &text)?)?;
     Ok(())
 }
 

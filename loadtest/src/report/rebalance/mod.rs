@@ -7,7 +7,7 @@ mod markdown;
 mod table;
 
 pub use html::page;
-pub use markdown::{BEGIN, END, write};
+pub use markdown::{REBALANCE, write};
 pub use table::table;
 
 use crate::rebalance::outcome::Outcome;
@@ -107,7 +107,8 @@ mod tests {
 
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("scaling.md");
-        std::fs::write(&path, format!("before\n{BEGIN}\nyesterday\n{END}\nafter\n")).unwrap();
+        let (begin, end) = (REBALANCE.begin(), REBALANCE.end());
+        std::fs::write(&path, format!("before\n{begin}\nyesterday\n{end}\nafter\n")).unwrap();
         for _ in 0..2 {
             write(&path, &outcomes, "the command").unwrap();
             let text = std::fs::read_to_string(&path).unwrap();
