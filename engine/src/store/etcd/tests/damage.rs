@@ -147,15 +147,15 @@ async fn a_host_whose_record_is_damaged_hides_no_other() {
     let cluster = Cluster::start(1, &[]);
     let store = Arc::new(cluster.open("test").await);
     let mut client = cluster.client(0).await;
-    damage(&mut client, "members/damaged").await;
-    put(&store, "members/newer", "{}").await;
-    put(&store, "members/good", &serde_json::to_string(&member("good")).unwrap()).await;
+    damage(&mut client, "members/alive/damaged").await;
+    put(&store, "members/alive/newer", "{}").await;
+    put(&store, "members/alive/good", &serde_json::to_string(&member("good")).unwrap()).await;
     let (follower, mut members) = Follower::new(store.as_ref()).await.unwrap();
     tokio::spawn(follower.run());
     let names =
         |members: &Members| -> Vec<String> { members.all().map(|member| member.id.to_string()).collect() };
     assert_eq!(names(&members.borrow()), ["good"]);
-    damage(&mut client, "members/good").await;
+    damage(&mut client, "members/alive/good").await;
 
     // one that finds its own record damaged writes it again
     let mut registration = Registration::new(Arc::clone(&store) as _, member("mine"), SHORT_LEASE);
@@ -164,9 +164,9 @@ async fn a_host_whose_record_is_damaged_hides_no_other() {
     let both = timeout(PATIENCE, members.wait_for(|members| names(members) == expected)).await;
     both.expect("the other is told of, and the one that was known is known still").unwrap();
     for record in [DAMAGED, "a record of another"] {
-        client.put("test/data/members/mine", record, None).await.unwrap();
+        client.put("test/data/members/alive/mine", record, None).await.unwrap();
         let mended = async {
-            while !matches!(store.get("members/mine").await, Ok(Some(record)) if record.value.starts_with(b"{"))
+            while !matches!(store.get("members/alive/mine").await, Ok(Some(record)) if record.value.starts_with(b"{"))
             {
                 sleep(Duration::from_millis(50)).await;
             }
