@@ -36,12 +36,11 @@ pub(super) fn sent(before: Option<&Arc<Snapshot>>, after: &Arc<Snapshot>, contro
 }
 
 /// An Envoy and its session. It asks as Envoys do: for all clusters and listeners, and for the endpoints and routes that
-/// those name. It stops asking for endpoints once their cluster is gone, and goes on asking for routes: listeners that are
-/// replaced live until their connections were drained.
+/// those name. It stops asking for endpoints once their cluster is gone, or is one that looks them up itself, and goes on asking
+/// for routes: listeners that are replaced live until their connections were drained.
 struct Envoy<'a> {
     session: Session,
     control_plane: &'a str,
-    clusters: BTreeSet<Arc<str>>,
     endpoints: BTreeSet<Arc<str>>,
     routes: BTreeSet<Arc<str>>,
     unanswered: VecDeque<Response>,
@@ -53,7 +52,6 @@ impl<'a> Envoy<'a> {
         Self {
             session: Session::new(Protocol::Delta),
             control_plane,
-            clusters: BTreeSet::new(),
             endpoints: BTreeSet::new(),
             routes: BTreeSet::new(),
             unanswered: VecDeque::new(),
@@ -100,15 +98,15 @@ impl<'a> Envoy<'a> {
 
     /// Asks for the endpoints of clusters that came, no more for those of clusters that went.
     fn follow_clusters(&mut self, response: &Response) {
-        for name in &response.removed {
-            self.clusters.remove(name);
-        }
-        self.clusters.extend(response.resources.iter().map(|resource| Arc::clone(&resource.name)));
         let Some(snapshot) = self.session.snapshot() else { return };
         // endpoints have the name of their cluster
         let known = snapshot.set(ResourceType::Endpoints);
-        let is_wanted = |name: &&Arc<str>| self.endpoints.contains(*name) || known.get(name).is_some();
-        let wanted: BTreeSet<Arc<str>> = self.clusters.iter().filter(is_wanted).cloned().collect();
+        let came = response.resources.iter().map(|resource| &resource.name);
+        let mut wanted = self.endpoints.clone();
+        for name in response.removed.iter().chain(came.clone()) {
+            wanted.remove(name);
+        }
+        wanted.extend(came.filter(|name| known.get(name).is_some()).cloned());
         let come = names(wanted.difference(&self.endpoints));
         let gone = names(self.endpoints.difference(&wanted));
         self.endpoints = wanted;

@@ -498,6 +498,15 @@ async fn endpoints_go_with_their_clusters() {
     let bare = document(&ResourceId::virtual_node("m", "bare"), &json!({"listeners": listeners}));
     let to_bare = json!({"apply": [bare, route(&["books-1", "bare"])]});
     assert_eq!(host.hold(&to_bare).await, Some(3), "two reach it, and it is one");
+    // a cluster that looks up its endpoints itself is asked for none either, though it is there still
+    let found = json!({"listeners": listeners, "serviceDiscovery": {"dns": {"hostname": "bare.local"}}});
+    let found = json!({"apply": [document(&ResourceId::virtual_node("m", "bare"), &found)]});
+    let plan = host.plan(&found).await.ok();
+    let updated = ["other", "web"].map(|name| format!("{name} updated: cds +0 ~1 -0, eds +0 ~0 -1"));
+    assert_eq!(in_short(&plan), updated);
+    assert_eq!(plan["nodes"][0]["types"]["eds"]["responses"], 0);
+    assert_eq!(host.hold(&found).await, Some(2));
+    host.hold(&to_bare).await;
     let back = json!({"apply": [route(&["books-1"])]});
     let plan = host.plan(&back).await.ok();
     assert_eq!(
