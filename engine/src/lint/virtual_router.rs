@@ -172,6 +172,7 @@ impl Checked<'_, '_> {
             TransformError::NoVirtualRouter(_)
             | TransformError::NoVirtualNode(_)
             | TransformError::NoTarget { .. }
+            | TransformError::Unreadable(_)
             | TransformError::TooLarge { .. } => return None,
         };
         Some(self.finding(code, index, field, format!("{problem}, so that {FROZEN}; {advice}"), node))

@@ -1,6 +1,6 @@
 //! The definitions of a mesh, as they relate to each other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use legation_proto::id::{FragmentKey, FragmentKind};
@@ -82,6 +82,8 @@ pub struct MeshDefinitions {
     virtual_services: ByName<VirtualServiceSpec>,
     virtual_routers: Places<VirtualRouterSpec, RouteSpec>,
     virtual_gateways: Places<VirtualGatewaySpec, GatewayRouteSpec>,
+    /// What is defined and cannot be read.
+    unreadable: BTreeSet<ResourceId>,
 }
 
 impl MeshDefinitions {
@@ -94,6 +96,7 @@ impl MeshDefinitions {
             virtual_services: BTreeMap::new(),
             virtual_routers: BTreeMap::new(),
             virtual_gateways: BTreeMap::new(),
+            unreadable: BTreeSet::new(),
         }
     }
 
@@ -124,6 +127,7 @@ impl MeshDefinitions {
         }
         let name: Arc<str> = definition.id.name().into();
         let parent = definition.id.parent_name().unwrap_or_default();
+        self.unreadable.remove(&definition.id);
         match definition.spec {
             Spec::Mesh(spec) => self.mesh = Some(versioned(transaction, spec)),
             Spec::VirtualNode(spec) => {
@@ -149,6 +153,7 @@ impl MeshDefinitions {
 
     /// Takes a definition out, if it is there. What lies in it stays.
     pub fn remove(&mut self, id: &ResourceId) {
+        self.unreadable.remove(id);
         let name = id.name();
         let parent = id.parent_name().unwrap_or_default();
         match id.kind() {
@@ -162,9 +167,40 @@ impl MeshDefinitions {
         }
     }
 
+    /// Puts in that something is defined of which nobody knows what, in place of the definition that was there.
+    pub fn insert_unreadable(&mut self, id: ResourceId) {
+        self.remove(&id);
+        self.unreadable.insert(id);
+    }
+
+    /// What keeps the fragment of `key` from being made, whatever else is defined: the mesh, or what it is named after, or
+    /// a gateway route that lies in that, cannot be read.
+    pub fn unreadable_for(&self, key: &FragmentKey) -> Option<&ResourceId> {
+        self.unreadable.iter().find(|id| match id.kind() {
+            Kind::Mesh => true,
+            Kind::VirtualNode => key.kind == FragmentKind::VirtualNode && *key.name == *id.name(),
+            Kind::VirtualService => key.kind == FragmentKind::VirtualService && *key.name == *id.name(),
+            Kind::VirtualGateway => key.kind == FragmentKind::VirtualGateway && *key.name == *id.name(),
+            Kind::GatewayRoute => {
+                key.kind == FragmentKind::VirtualGateway && Some(key.name.as_ref()) == id.parent_name()
+            }
+            Kind::VirtualRouter | Kind::Route => false,
+        })
+    }
+
+    /// What keeps from knowing where the virtual router `name` leads to: itself or a route of it cannot be read.
+    pub fn unreadable_of_router(&self, name: &str) -> Option<&ResourceId> {
+        self.unreadable.iter().find(|id| match id.kind() {
+            Kind::VirtualRouter => id.name() == name,
+            Kind::Route => id.parent_name() == Some(name),
+            _ => false,
+        })
+    }
+
     /// Whether nothing is defined.
     pub fn is_empty(&self) -> bool {
-        self.mesh.is_none()
+        self.unreadable.is_empty()
+            && self.mesh.is_none()
             && self.virtual_nodes.is_empty()
             && self.virtual_services.is_empty()
             && self.virtual_routers.is_empty()
@@ -179,6 +215,11 @@ impl MeshDefinitions {
     /// The mesh itself. Without it there are no fragments of what lies in it.
     pub fn mesh(&self) -> Option<&Versioned<MeshSpec>> {
         self.mesh.as_ref()
+    }
+
+    /// Whether the mesh itself is there, readable or not.
+    pub fn is_defined(&self) -> bool {
+        self.mesh.is_some() || self.unreadable.iter().any(|id| id.kind() == Kind::Mesh)
     }
 
     /// The virtual node `name`, with the name that it shares.

@@ -73,7 +73,11 @@ enum Outcome {
 pub(super) fn make(definitions: &MeshDefinitions, orders: Vec<Order>) -> Vec<Delivery> {
     let sources = Sources::new(definitions);
     let deliver = |(key, stored): Order| {
-        let outcome = match sources.as_ref().and_then(|sources| fragment(sources, &key)) {
+        let made = match definitions.unreadable_for(&key) {
+            Some(id) => Some(Err(TransformError::Unreadable(id.path()))),
+            None => sources.as_ref().and_then(|sources| fragment(sources, &key)),
+        };
+        let outcome = match made {
             None => Outcome::Gone,
             Some(Err(error)) => Outcome::Failed(error),
             Some(Ok(fragment)) => {
@@ -172,8 +176,13 @@ impl Mesh {
             tracing::error!(%key, "the key of a definition cannot be read; the definition is left out");
             return None;
         };
-        match value.and_then(|value| decode(&id, &value)) {
-            Some(definition) => self.define(transaction, definition),
+        match value.map(|value| Definition::decode(&id, &value)) {
+            Some(Ok(definition)) => self.define(transaction, definition),
+            Some(Err(error)) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::error!(error, "a definition cannot be read; what was made of it stays as it is");
+                Arc::make_mut(&mut self.definitions).insert_unreadable(id.clone());
+            }
             None => self.undefine(&id),
         }
         Some(id)
@@ -292,12 +301,4 @@ impl Mesh {
         }
         self.problems.insert(problem.key, problem.error);
     }
-}
-
-fn decode(id: &ResourceId, value: &[u8]) -> Option<Definition> {
-    Definition::decode(id, value)
-        .inspect_err(|error| {
-            tracing::error!(error = error as &dyn std::error::Error, "a definition is left out");
-        })
-        .ok()
 }

@@ -408,7 +408,7 @@ impl Passes {
         }
         let mut changes: Vec<Change> =
             changes.into_iter().map(|(key, value)| (keys::fragment(&key).into(), value)).collect();
-        let newest = mesh.definitions().mesh().map(|_| mesh.newest());
+        let newest = mesh.definitions().is_defined().then(|| mesh.newest());
         // the mark comes last: whoever sees it can rely on the fragments being there
         match newest {
             Some(newest) if made.mark.is_none_or(|mark| mark < newest) => {

@@ -92,6 +92,11 @@ pub enum TransformError {
         /// How many listeners it has.
         listeners: usize,
     },
+    /// Something that it is made of is defined in a way that cannot be read: the store was damaged, or a newer Legation wrote it.
+    #[error(
+        "the definition of {0} cannot be read; update or delete it, or run a Legation that is as new as what wrote it"
+    )]
+    Unreadable(String),
     /// It is more than the store takes.
     #[error(
         "its configuration has {bytes} bytes, and the store takes {limit}; spread it over several resources"

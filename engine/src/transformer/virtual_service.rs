@@ -74,10 +74,11 @@ impl<'a> Parts<'a> {
 
     /// A virtual router provides the service: at each of its ports, its routes for that port and protocol decide.
     fn add_virtual_router(&mut self, name: &str) -> Result<(), TransformError> {
-        let router = self
-            .sources
-            .virtual_router(name)
-            .ok_or_else(|| TransformError::NoVirtualRouter(name.to_owned()))?;
+        let router = self.sources.virtual_router(name);
+        if let Some(id) = self.sources.definitions.unreadable_of_router(name) {
+            return Err(TransformError::Unreadable(id.path()));
+        }
+        let router = router.ok_or_else(|| TransformError::NoVirtualRouter(name.to_owned()))?;
         self.transaction = self.transaction.max(router.transaction());
         for (port, protocol) in ports(self.sources, &router)? {
             if protocol == Protocol::Tcp {

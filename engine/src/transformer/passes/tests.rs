@@ -8,11 +8,12 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::membership::{Member, Members};
-use crate::model::{Definition, Metadata, Spec};
+use crate::model::{Definition, Kind, Metadata, Spec};
 use crate::settings::Role;
 use crate::store::contract::{Hooked, Slow};
 use crate::store::{At, EmbeddedStore, Limits, Record};
 use crate::transformer::linter::{Found, FoundByMesh};
+use crate::transformer::transform::TransformError;
 
 struct Setup {
     store: Arc<dyn Store>,
@@ -243,6 +244,72 @@ async fn what_cannot_be_made_keeps_its_last_good_fragment() {
     setup.pass_after_changes().await;
     assert!(setup.passes.meshes["m"].problems().is_empty());
     assert_ne!(setup.derived().await.get(&key_of_bad), before.get(&key_of_bad), "of a newer definition");
+}
+
+/// A mesh in which every kind of definition makes a difference to a fragment.
+fn mesh_of_all_kinds() -> Vec<(ResourceId, Value)> {
+    let listener = json!({"portMapping": {"port": 80, "protocol": "http"}});
+    let to_node = json!({"httpRoute": {
+        "match": {"prefix": "/"}, "action": {"weightedTargets": [{"virtualNode": "n", "weight": 1}]}}});
+    let to_service = json!({"httpRoute": {
+        "match": {"prefix": "/"}, "action": {"target": {"virtualService": {"virtualServiceName": "s"}}}}});
+    vec![
+        (ResourceId::mesh("m"), json!({})),
+        (ResourceId::virtual_node("m", "n"), json!({"listeners": [listener]})),
+        (ResourceId::virtual_router("m", "r"), json!({"listeners": [listener]})),
+        (ResourceId::route("m", "r", "x"), to_node),
+        (
+            ResourceId::virtual_service("m", "s"),
+            json!({"provider": {"virtualRouter": {"virtualRouterName": "r"}}}),
+        ),
+        (ResourceId::virtual_gateway("m", "g"), json!({"listeners": [listener]})),
+        (ResourceId::gateway_route("m", "g", "y"), to_service),
+    ]
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_keeps_what_was_made_of_it() {
+    let mut setup = Setup::new().await;
+    for (id, spec) in mesh_of_all_kinds() {
+        setup.define(id, spec).await;
+    }
+    setup.pass_after_changes().await;
+    let fragments = async |setup: &Setup| {
+        let mut derived = setup.derived().await;
+        assert!(derived.remove(keys::transformed("m").as_str()).is_some(), "the mesh is there");
+        derived
+    };
+    for (id, spec) in mesh_of_all_kinds() {
+        let before = fragments(&setup).await;
+        assert_eq!(before.len(), 3, "of a node, a service and a gateway");
+        let unreadable = Batch::definitions("test", "Damage").put(id.key(), "{");
+        setup.store.commit(unreadable).await.unwrap();
+        setup.pass_after_changes().await;
+        assert!(fragments(&setup).await == before, "{id}");
+        let problems = setup.passes.meshes["m"].problems();
+        let about = |error: &&TransformError| {
+            error.to_string().contains(&id.path()) || id.kind() == Kind::VirtualNode
+        };
+        assert!(problems.values().filter(about).count() > 0, "{id}: {problems:?}");
+
+        // one that has just started knows no more than that
+        let (fresh, _) = Passes::new(Arc::clone(&setup.store), Workers::start(1).unwrap());
+        setup.passes = fresh;
+        setup.pass_over_all().await;
+        assert!(fragments(&setup).await == before, "{id}");
+
+        setup.define(id, spec).await;
+        setup.pass_after_changes().await;
+        assert!(setup.passes.meshes["m"].problems().is_empty());
+    }
+    let unreadable =
+        Batch::definitions("test", "Damage").put(ResourceId::virtual_service("m", "s").key(), "{");
+    setup.store.commit(unreadable).await.unwrap();
+    setup.pass_after_changes().await;
+    let delete = Batch::definitions("test", "Delete").delete(ResourceId::virtual_service("m", "s").key());
+    setup.store.commit(delete).await.unwrap();
+    setup.pass_after_changes().await;
+    assert!(!fragments(&setup).await.contains_key(keys::fragment(&service("m", "s")).as_str()));
 }
 
 #[test]
