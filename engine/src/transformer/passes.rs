@@ -232,19 +232,23 @@ impl Passes {
 
     /// Has those of all these meshes looked at that are new, and leaves those that are not of this share.
     fn know(&mut self, names: Names) {
-        let share = &self.share;
-        for name in self.meshes.extract_if(.., |name, _| !has(share, name)).map(|(name, _)| name) {
-            tracing::info!(mesh = %name, "left to another host");
-            self.schedule.remove(&name);
-            self.unlinted.insert(name);
-        }
-        for name in names.into_iter().filter(|name| has(share, name)) {
+        let lost: Vec<_> = self.meshes.keys().filter(|name| !has(&self.share, name)).cloned().collect();
+        lost.iter().for_each(|name| self.leave(name));
+        for name in names.into_iter().filter(|name| has(&self.share, name)) {
             if !self.meshes.contains_key(&name) {
                 self.schedule.at_once(&name, Instant::now());
                 self.meshes.insert(Arc::clone(&name), Mesh::new(name));
             }
         }
         self.is_surveyed = true;
+    }
+
+    /// Leaves a mesh that is not of this share any more.
+    fn leave(&mut self, name: &Arc<str>) {
+        tracing::info!(mesh = %name, "left to another host");
+        self.meshes.remove(name);
+        self.schedule.remove(name);
+        self.unlinted.insert(Arc::clone(name));
     }
 
     /// Makes every fragment of these meshes anew. What was remembered decides only which definitions need not be decoded
@@ -255,21 +259,26 @@ impl Passes {
         let looks = names.into_iter().map(|name| {
             let claim = self.meshes.get(&name).and_then(|mesh| mesh.claim.clone());
             async move {
+                // another host may have come since these were chosen, and have claimed what is its own
+                if share.is_some_and(|share| !share.has(&name)) {
+                    return (name, None);
+                }
                 let look = look(store.as_ref(), share, claim, &name).await;
-                (name, look)
+                (name, Some(look))
             }
         });
         let looks: Vec<_> = stream::iter(looks).buffer_unordered(LOOKS_AT_ONCE).collect().await;
         let (mut work, mut settled) = (Work::new(), Settled::new());
         for (name, look) in looks {
             match look {
-                Ok(look) => {
+                None => self.leave(&name),
+                Some(Ok(look)) => {
                     if let Some(remembered) = self.take_in(&name, look) {
                         settled.insert(Arc::clone(&name), remembered);
                     }
                     work.insert(Arc::clone(&name), self.mesh(&name).all());
                 }
-                Err(error) => self.fail(&name, &error),
+                Some(Err(error)) => self.fail(&name, &error),
             }
         }
         let names: Vec<_> = work.keys().cloned().collect();

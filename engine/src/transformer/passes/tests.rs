@@ -615,6 +615,22 @@ async fn hosts_divide_the_meshes_and_take_over_those_of_one_that_goes() {
 }
 
 #[tokio::test]
+async fn what_became_anothers_since_it_was_chosen_is_not_claimed() {
+    let mut two = Two::new(&["m".to_owned()]).await;
+    two.told[0].send_replace(alive(&["a"]));
+    two.told[1].send_replace(alive(&["b"]));
+    let host = &mut two.hosts[0];
+    host.know(meshes_in(two.setup.store.as_ref()).await.unwrap());
+    two.pass(1).await;
+    let claimed = two.setup.derived().await;
+    two.told[0].send_replace(alive(&["b"]));
+    let host = &mut two.hosts[0];
+    host.pass_over(vec!["m".into()]).await;
+    assert!(host.meshes.is_empty(), "it is left");
+    assert_eq!(two.setup.derived().await, claimed);
+}
+
+#[tokio::test]
 async fn one_that_was_taken_for_dead_writes_no_more() {
     let mut two = Two::new(&["m".to_owned()]).await;
     // each believes that it is alone
