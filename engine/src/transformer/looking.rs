@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::fingerprint::Fingerprint;
 use super::keys::{self, DerivedKey};
 use super::mesh::Made;
 use super::passes::PassError;
@@ -39,7 +40,7 @@ pub(super) async fn look(
     for record in store.list(&keys::fragments_of(mesh), At::Newest).await?.records {
         if let Some(DerivedKey::Fragment(mut key)) = DerivedKey::parse(&record.key) {
             key.mesh = Arc::clone(mesh); // all share one name of their mesh
-            made.fragments.insert(key, record.value);
+            made.fragments.insert(key, Fingerprint::of(&record.value));
         }
     }
     // a mark that cannot be read is one of nothing: it is written anew, or goes with the mesh

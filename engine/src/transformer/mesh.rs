@@ -9,6 +9,7 @@ use legation_proto::version::Transaction;
 
 use super::definitions::MeshDefinitions;
 use super::dependents::Dependents;
+use super::fingerprint::Fingerprint;
 use super::sources::{Source, Sources};
 use super::transform::{Problem, TransformError, fragment};
 use crate::model::key::is_beside;
@@ -40,14 +41,14 @@ pub(super) struct Mesh {
 #[derive(Debug, Default)]
 pub(super) struct Made {
     /// Every fragment; of those that cannot be made any more, the last good ones.
-    pub(super) fragments: HashMap<FragmentKey, Bytes>,
+    pub(super) fragments: HashMap<FragmentKey, Fingerprint>,
     /// The mark of the mesh: the newest change that was transformed.
     pub(super) mark: Option<Transaction>,
     dependents: Dependents,
 }
 
 /// A fragment that is to be made, and what the store has of it.
-pub(super) type Order = (FragmentKey, Option<Bytes>);
+pub(super) type Order = (FragmentKey, Option<Fingerprint>);
 
 /// What came of an [`Order`].
 #[derive(Debug)]
@@ -82,7 +83,7 @@ pub(super) fn make(definitions: &MeshDefinitions, orders: Vec<Order>) -> Vec<Del
             Some(Err(error)) => Outcome::Failed(error),
             Some(Ok(fragment)) => {
                 let bytes = Bytes::from(fragment.into_encoded());
-                if stored.as_ref() == Some(&bytes) { Outcome::Same } else { Outcome::New(bytes) }
+                if stored == Some(Fingerprint::of(&bytes)) { Outcome::Same } else { Outcome::New(bytes) }
             }
         };
         let sources = sources.as_ref().map(Sources::take_asked).unwrap_or_default();
@@ -247,7 +248,7 @@ impl Mesh {
 
     /// What to [`make`] for these fragments.
     pub(super) fn orders(&self, keys: Vec<FragmentKey>) -> Vec<Order> {
-        let stored = |key: &FragmentKey| self.made.as_ref()?.fragments.get(key).cloned();
+        let stored = |key: &FragmentKey| self.made.as_ref()?.fragments.get(key).copied();
         let order = |key: FragmentKey| {
             let stored = stored(&key);
             (key, stored)
@@ -280,7 +281,7 @@ impl Mesh {
             match outcome {
                 Outcome::Same | Outcome::Failed(_) => {}
                 Outcome::New(bytes) => {
-                    made.fragments.insert(key.clone(), bytes.clone());
+                    made.fragments.insert(key.clone(), Fingerprint::of(&bytes));
                     changes.push((key, Some(bytes)));
                 }
                 Outcome::Gone => {

@@ -21,6 +21,7 @@
 //! | [`passes`] | passes over meshes, from the store to the store: over all of them, and over what changed |
 //! | `looking`, `schedule` | what the store has of a mesh, and when it is looked at again |
 //! | `mesh` | a mesh between passes: its definitions, and what came of them |
+//! | `fingerprint` | what is remembered of a fragment |
 //! | `dependents` | which fragments a definition went into |
 //! | [`workers`] | the threads that transform |
 //! | [`progress`] | how far the transformers have come with a transaction |
@@ -38,6 +39,7 @@ pub mod workers;
 
 mod dependents;
 mod egress;
+mod fingerprint;
 mod gateway_route;
 mod health;
 mod ip;

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::fingerprint::Fingerprint;
 use super::keys;
 use super::linter::{Changed, Linter, Question};
 use super::looking::{Look, look};
@@ -92,7 +93,7 @@ type ChangedIds = BTreeMap<Arc<str>, Vec<ResourceId>>;
 type Work = BTreeMap<Arc<str>, Vec<FragmentKey>>;
 
 /// What a mesh had, of which nothing has changed.
-type Settled = HashMap<Arc<str>, HashMap<FragmentKey, Bytes>>;
+type Settled = HashMap<Arc<str>, HashMap<FragmentKey, Fingerprint>>;
 
 impl Passes {
     /// Passes over what is in `store`, and the transaction that was transformed last.
@@ -293,7 +294,7 @@ impl Passes {
     }
 
     /// Takes in what the store has of a mesh; the answer is what it had before, if nothing of the definitions has changed.
-    fn take_in(&mut self, name: &Arc<str>, look: Look) -> Option<HashMap<FragmentKey, Bytes>> {
+    fn take_in(&mut self, name: &Arc<str>, look: Look) -> Option<HashMap<FragmentKey, Fingerprint>> {
         let Look { claim, made, definitions } = look;
         let mesh = self.mesh(name);
         let has_changed = mesh.list(&definitions.records, definitions.transaction);
@@ -402,7 +403,7 @@ impl Passes {
         &mut self,
         name: &Arc<str>,
         deliveries: Vec<Delivery>,
-        settled: Option<&HashMap<FragmentKey, Bytes>>,
+        settled: Option<&HashMap<FragmentKey, Fingerprint>>,
     ) -> Result<(), PassError> {
         let limits = self.store.limits();
         let mesh = self.mesh(name);
@@ -411,7 +412,10 @@ impl Passes {
         };
         let changes = mesh.take_in(&mut made, deliveries, limits.value_bytes);
         if let Some(settled) = settled {
-            for (key, _) in changes.iter().filter(|(key, value)| settled.get(key) != value.as_ref()) {
+            let is_other = |key, value: &Option<Bytes>| {
+                settled.get(key).copied() != value.as_deref().map(Fingerprint::of)
+            };
+            for (key, _) in changes.iter().filter(|(key, value)| is_other(key, value)) {
                 tracing::error!(%key, "a fragment was not what its definitions give; it is now");
             }
         }
@@ -532,7 +536,7 @@ fn parts(changes: Vec<Change>, limits: &Limits) -> Vec<Vec<Change>> {
 
 /// Whether these are few and small. How large one becomes that the store does not have yet is not known.
 fn are_made_here(orders: &[Order]) -> bool {
-    let bytes: Option<usize> = orders.iter().map(|(_, stored)| stored.as_ref().map(Bytes::len)).sum();
+    let bytes: Option<usize> = orders.iter().map(|(_, stored)| stored.map(|stored| stored.bytes)).sum();
     bytes.is_some_and(|bytes| bytes <= MADE_HERE_BYTES_MAX)
 }
 

@@ -316,7 +316,7 @@ async fn what_cannot_be_read_keeps_what_was_made_of_it() {
 fn only_what_is_small_as_far_as_is_known_is_made_where_the_pass_runs() {
     let check = |sizes: &[Option<usize>], expected: bool| {
         let order = |size: &Option<usize>| {
-            (FragmentKey::virtual_service(&"m".into(), "s"), size.map(|size| Bytes::from(vec![0; size])))
+            (FragmentKey::virtual_service(&"m".into(), "s"), size.map(|size| Fingerprint::of(&vec![0; size])))
         };
         let orders: Vec<Order> = sizes.iter().map(order).collect();
         assert_eq!(are_made_here(&orders), expected, "{sizes:?}");
