@@ -17,9 +17,9 @@ import pytest
 from harness import xds
 from harness.ads import AdsStream
 from harness.balancer import Balancer
-from harness.etcd import Etcd
 from harness.hosts import LEASE_SECONDS, RoleHost
 from harness.legation import Legation
+from harness.several_hosts import etcd, start  # noqa: F401 (fixtures)
 from harness.shop import CHECKOUT, PROTOCOLS, ROUTES
 from harness.simulated import SimulatedEnvoys
 from harness.waiting import wait_until
@@ -30,30 +30,6 @@ _, _, ROUTE_CONFIGURATION = xds.SEPARATE["rds"]
 
 # passes over a mesh come in this time
 PASS_SECONDS = 30
-
-
-@pytest.fixture
-def etcd(network, tmp_path):
-    cluster = Etcd(tmp_path, members=1, address=network.address)
-    yield cluster
-    cluster.stop()
-
-
-@pytest.fixture
-def start(etcd, network, tmp_path):
-    """Starts a host with these roles."""
-    started = []
-
-    def start(name, roles, *options):
-        directory = tmp_path / name
-        directory.mkdir()
-        host = RoleHost(name, roles, etcd, network, directory, options)
-        started.append(host)
-        return host.start()
-
-    yield start
-    for host in started:
-        host.stop()
 
 
 def revision(etcd):
@@ -392,7 +368,7 @@ def frontend_name(frontend):
 @pytest.mark.timeout(180)
 def test_one_change_costs_etcd_two_small_revisions_and_none_costs_nothing(start, etcd):
     frontend, _ = start("frontend", ["frontend"]), start("transformer", ["transformer"])
-    management = start("management", ["management"])
+    management, _ = start("management", ["management"]), start("without-consumers", ["management"])
     frontend.apply_example("bookshop")
     client = frontend.client()
     with SimulatedEnvoys(management.xds) as swarm:
@@ -400,10 +376,10 @@ def test_one_change_costs_etcd_two_small_revisions_and_none_costs_nothing(start,
         wait_until(lambda: management.connected() == 10, "10 Envoys")
         update_route(client, 1000)
         wait_for_all(frontend)
-        before = revision(etcd)
+        before, events = revision(etcd), etcd.events()
         update_route(client, 1001)
         wait_for_all(frontend)
-        after = revision(etcd)
+        after, events = revision(etcd), etcd.events() - events
         changed = {}
         for number in range(before + 1, after + 1):
             listed = json.loads(etcd.command("get", "legation/", "--prefix", "-w", "json", "--rev", number))
@@ -424,6 +400,8 @@ def test_one_change_costs_etcd_two_small_revisions_and_none_costs_nothing(start,
             "legation/data/derived/transformed/bookshop",
         ]
         assert sum(definitions.values()) < 4096 and sum(derived.values()) < 4096
+        print(f"{events:.0f} events of watches")
+        assert events == 2, "one to the transformer and one to the host with consumers; the other host is told nothing"
         time.sleep(PASS_SECONDS + 2)
         assert revision(etcd) == after, "passes that change nothing write nothing, nor does anybody's being alive"
 

@@ -5,6 +5,7 @@ import os
 import random
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -141,9 +142,14 @@ def etcd_has_no_quorum(scene, chance):
         told = host.command("hosts", "--admin", f"http://{host.admin}").stdout
         assert told.startswith("the store does not answer; 7 hosts were known last"), told
         assert told.count("cut off from the store since") == 7, told
-    time.sleep(WITHOUT_QUORUM_SECONDS / 2)
-    for member in paused:
-        member.go_on()
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(wait_for_all, scene.frontends[0])  # who waits does so for the store as well
+        time.sleep(WITHOUT_QUORUM_SECONDS / 2)
+        assert not waiting.done(), waiting.result()
+        for member in paused:
+            member.go_on()
+        waited = waiting.result()
+        assert waited.returncode == 0, waited.stderr
 
 
 def a_transformer_is_paused(scene, chance):
@@ -192,8 +198,7 @@ def check(scene, shop, writer):
         names = {node["virtualNodeName"] for page in pages for node in page["virtualNodes"]}
         assert writer.nodes <= names, f"{writer.nodes - names} were acknowledged, and are gone"
     frontend = scene.frontends[0]
-    waited = frontend.command("wait", "--admin", f"http://{frontend.admin}", "--timeout", f"{PATIENCE_SECONDS}s",
-                              timeout_seconds=2 * PATIENCE_SECONDS)
+    waited = wait_for_all(frontend)
     assert waited.returncode == 0, waited.stderr
 
     def all_have_it():
@@ -206,6 +211,11 @@ def check(scene, shop, writer):
         wait_until(lambda: timeout_of(number) in str(envoy.messages()["rds"]), f"{envoy.name} has write {number}", 20)
     for load in shop.loads:
         assert not load.failed, f"{load.name}: {load.failed}"
+
+
+def wait_for_all(host):
+    return host.command("wait", "--admin", f"http://{host.admin}", "--timeout", f"{PATIENCE_SECONDS}s",
+                        timeout_seconds=2 * PATIENCE_SECONDS)
 
 
 def fleet_status(host):

@@ -7,8 +7,8 @@ from base64 import b64decode
 
 import pytest
 
-from harness.etcd import Etcd
-from harness.hosts import LEASE_SECONDS, RoleHost
+from harness.hosts import LEASE_SECONDS
+from harness.several_hosts import etcd, start  # noqa: F401 (fixtures)
 from harness.waiting import wait_until
 
 MESHES = [f"mesh-{number:02}" for number in range(40)]
@@ -17,29 +17,6 @@ MESHES = [f"mesh-{number:02}" for number in range(40)]
 REPLACED_WITHIN_SECONDS = LEASE_SECONDS + 10
 
 OWNER = "legation/data/derived/owner/"
-
-
-@pytest.fixture
-def etcd(network, tmp_path):
-    cluster = Etcd(tmp_path, members=1, address=network.address)
-    yield cluster
-    cluster.stop()
-
-
-@pytest.fixture
-def start(etcd, network, tmp_path):
-    started = []
-
-    def start(name, *roles):
-        directory = tmp_path / name
-        directory.mkdir()
-        host = RoleHost(name, roles, etcd, network, directory)
-        started.append(host)
-        return host.start()
-
-    yield start
-    for host in started:
-        host.stop()
 
 
 def owners(etcd):
@@ -105,7 +82,7 @@ def wait_for_all(host, timeout):
 
 @pytest.fixture
 def frontend(start):
-    frontend = start("frontend", "frontend")
+    frontend = start("frontend", ["frontend"])
     client = frontend.client()
     for mesh in MESHES:
         client.create_mesh(meshName=mesh)
@@ -114,12 +91,12 @@ def frontend(start):
 
 
 def test_who_joins_takes_its_share_and_nothing_else_moves(start, etcd, frontend):
-    transformers = [start(f"transformer-{number}", "transformer") for number in range(2)]
+    transformers = [start(f"transformer-{number}", ["transformer"]) for number in range(2)]
     before = settled_owners(etcd, transformers)
     changes = Changes(frontend)
     changes.start()
     try:
-        third = start("transformer-2", "transformer")
+        third = start("transformer-2", ["transformer"])
         after = settled_owners(etcd, [*transformers, third])
     finally:
         changes.stop()
@@ -149,7 +126,7 @@ def cut_off(host):
 
 @pytest.mark.parametrize("goes", [kill, pause, cut_off])
 def test_who_goes_is_replaced_in_time(start, etcd, frontend, goes):
-    transformers = [start(f"transformer-{number}", "transformer") for number in range(3)]
+    transformers = [start(f"transformer-{number}", ["transformer"]) for number in range(3)]
     before = settled_owners(etcd, transformers)
     wait_for_all(frontend, 20)
     gone, *others = transformers

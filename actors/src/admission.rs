@@ -58,10 +58,10 @@ impl Admission {
         let one_more = |limit: usize| move |count: usize| (count < limit).then_some(count + 1);
         let host =
             self.connected.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more(self.limits.envoys));
-        let Ok(before) = host else {
+        if host.is_err() {
             return Err(Refused::HostFull(self.limits.envoys));
-        };
-        metrics::envoys_connected(before + 1);
+        }
+        metrics::envoys_connected(1);
         let mut of_node = self.by_node.entry(node.clone()).or_default();
         if *of_node >= self.limits.envoys_per_node {
             drop(of_node);
@@ -87,8 +87,8 @@ impl Admission {
     }
 
     fn leave_host(&self) {
-        let before = self.connected.fetch_sub(1, Ordering::Relaxed);
-        metrics::envoys_connected(before.saturating_sub(1));
+        self.connected.fetch_sub(1, Ordering::Relaxed);
+        metrics::envoys_connected(-1);
     }
 }
 
@@ -134,6 +134,9 @@ impl Drop for Place {
 mod tests {
     use std::thread;
 
+    use ::metrics::with_local_recorder;
+    use metrics_exporter_prometheus::PrometheusBuilder;
+
     use super::*;
 
     fn node(name: &str) -> NodeId {
@@ -143,18 +146,25 @@ mod tests {
     #[test]
     fn a_storm_is_admitted_up_to_the_limit_exactly() {
         let admission = Arc::new(Admission::new(Limits { envoys: 1000, envoys_per_node: 1000 }));
+        let recorder = Arc::new(PrometheusBuilder::new().build_recorder());
+        let counted =
+            |number| recorder.handle().render().contains(&format!("legation_envoys_connected {number}\n"));
         let storm: Vec<_> = (0..8)
             .map(|_| {
-                let admission = Arc::clone(&admission);
+                let (admission, recorder) = (Arc::clone(&admission), Arc::clone(&recorder));
                 thread::spawn(move || {
-                    (0..200).filter_map(|_| admission.admit(&node("n")).ok()).collect::<Vec<_>>()
+                    with_local_recorder(recorder.as_ref(), || {
+                        (0..200).filter_map(|_| admission.admit(&node("n")).ok()).collect::<Vec<_>>()
+                    })
                 })
             })
             .collect();
         let places: Vec<Place> = storm.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
         assert_eq!(places.len(), 1000);
         assert_eq!(admission.admit(&node("n")).unwrap_err(), Refused::HostFull(1000));
-        drop(places);
+        assert!(counted(1000), "{}", recorder.handle().render());
+        with_local_recorder(recorder.as_ref(), || drop(places));
+        assert!(counted(0), "{}", recorder.handle().render());
         assert_eq!(admission.connected(), 0);
         assert!(admission.by_node.is_empty());
     }

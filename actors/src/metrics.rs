@@ -39,8 +39,9 @@ pub(crate) fn describe() {
     }
 }
 
-pub(crate) fn envoys_connected(count: usize) {
-    gauge!(ENVOYS_CONNECTED).set(count as f64);
+/// Counts an Envoy that comes, or goes. They do so on several threads: a number that one of them has set may be older than another's.
+pub(crate) fn envoys_connected(change: i8) {
+    gauge!(ENVOYS_CONNECTED).increment(change);
 }
 
 /// Counts one more, or one less.

@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import urllib.request
 
 from harness.process import Process
 from harness.waiting import wait_until
@@ -55,6 +56,10 @@ class Etcd:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    def events(self):
+        """How many events its members have sent to all watches."""
+        return sum(member.metric("etcd_debugging_mvcc_events_total") for member in self.members)
+
     def stop(self):
         for member in self.members:
             member.stop()
@@ -96,6 +101,10 @@ class Member:
 
     def go_on(self):
         os.kill(self._process.pid, signal.SIGCONT)
+
+    def metric(self, name):
+        with urllib.request.urlopen(f"http://{self.client}/metrics", timeout=10) as page:
+            return sum(float(line.split()[1]) for line in page.read().decode().splitlines() if line.startswith(f"{name} "))
 
     def status(self):
         """What it says of itself, if it does."""

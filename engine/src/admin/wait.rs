@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::status::envoy_json;
 use super::{Admin, no_answer};
-use crate::store::{Reach, StoreError};
+use crate::store::StoreError;
 use crate::transformer::progress::Progress;
 
 /// Longest time to wait for Envoys.
@@ -97,9 +97,8 @@ impl WaitFor {
         let transaction = match (self.transaction, admin.store.reach()) {
             // it is known to be made; or nobody can be asked, and who asks may know more
             (Some(asked), reach) if asked <= reach.transaction || reach.cut_off_since.is_some() => asked,
-            (None, Reach { cut_off_since: Some(_), .. }) => return Err(no_answer()),
             (asked, _) => {
-                let newest = admin.transaction().await.ok_or_else(no_answer)?;
+                let newest = admin.newest_until(deadline).await.ok_or_else(no_answer)?;
                 let transaction = asked.unwrap_or(newest);
                 if transaction > newest {
                     let problem =
@@ -114,6 +113,22 @@ impl WaitFor {
 }
 
 impl Admin {
+    /// The transaction that the store has reached, as soon as it answers; it may be about to, after an outage.
+    async fn newest_until(&self, deadline: Instant) -> Option<Transaction> {
+        loop {
+            if self.store.reach().cut_off_since.is_none()
+                && let Some(newest) = self.transaction().await
+            {
+                return Some(newest);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return None;
+            }
+            sleep(WAIT_PAUSE.min(left)).await;
+        }
+    }
+
     /// Whether nobody here is behind, whatever happened: so that a host without Envoys that does not reach the store delays nobody.
     fn has_no_envoys_and_is_cut_off(&self) -> bool {
         let is_cut_off = self.store.reach().cut_off_since.is_some();
