@@ -157,15 +157,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let admin = listener.local_addr().unwrap();
         tokio::spawn(async move { axum::serve(listener, pages).await.unwrap() });
-        Member {
-            id: name.into(),
-            roles: Vec::new(),
-            version: String::new(),
-            admin,
-            xds: None,
-            api: None,
-            started_at_ms: 0,
-        }
+        Member { admin, ..Member::named(name, &[]) }
     }
 
     async fn answer(body: Vec<u8>) -> Result<Value, PeerError> {

@@ -100,3 +100,19 @@ impl Member {
         self.roles.contains(&role)
     }
 }
+
+#[cfg(test)]
+impl Member {
+    /// One of this name that does this, where nobody asks what else it is.
+    pub(crate) fn named(name: &str, roles: &[Role]) -> Self {
+        Self {
+            id: name.into(),
+            roles: roles.to_vec(),
+            version: String::new(),
+            admin: SocketAddr::from(([127, 0, 0, 1], 1)),
+            xds: None,
+            api: None,
+            started_at_ms: 0,
+        }
+    }
+}

@@ -66,15 +66,7 @@ mod tests {
     use super::*;
 
     fn member(name: &str, roles: &[Role]) -> Member {
-        Member {
-            id: name.into(),
-            roles: roles.to_vec(),
-            version: String::new(),
-            admin: ([127, 0, 0, 1], 1).into(),
-            xds: None,
-            api: None,
-            started_at_ms: 0,
-        }
+        Member::named(name, roles)
     }
 
     fn transformers(names: &[&str]) -> Members {

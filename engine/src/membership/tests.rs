@@ -25,15 +25,7 @@ const SHORT: Duration = Duration::from_millis(50);
 const NOTED: Duration = Duration::from_secs(3);
 
 fn member(name: &str, port: u16) -> Member {
-    Member {
-        id: name.into(),
-        roles: vec![Role::Transformer],
-        version: String::new(),
-        admin: ([127, 0, 0, 1], port).into(),
-        xds: None,
-        api: None,
-        started_at_ms: 0,
-    }
+    Member { admin: ([127, 0, 0, 1], port).into(), ..Member::named(name, &[Role::Transformer]) }
 }
 
 /// A host that keeps its records, and is aborted as a process is killed.

@@ -533,15 +533,7 @@ struct Two {
 const NAMES: [&str; 2] = ["a", "b"];
 
 fn alive(names: &[&str]) -> Arc<Members> {
-    let member = |name: &&str| Member {
-        id: (*name).into(),
-        roles: vec![Role::Transformer],
-        version: String::new(),
-        admin: ([127, 0, 0, 1], 1).into(),
-        xds: None,
-        api: None,
-        started_at_ms: 0,
-    };
+    let member = |name: &&str| Member::named(name, &[Role::Transformer]);
     Arc::new(names.iter().map(member).collect())
 }
 

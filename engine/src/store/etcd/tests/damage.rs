@@ -131,15 +131,7 @@ async fn who_lists_again_keeps_what_was_before_the_damage() {
 }
 
 fn member(name: &str) -> Member {
-    Member {
-        id: name.into(),
-        roles: vec![Role::Transformer],
-        version: String::new(),
-        admin: ([127, 0, 0, 1], 1).into(),
-        xds: None,
-        api: None,
-        started_at_ms: 0,
-    }
+    Member::named(name, &[Role::Transformer])
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
