@@ -114,6 +114,8 @@ pub(crate) struct StreamNews {
 /// The Envoy actor's way out. Dropping it ends the stream.
 pub(crate) struct Outbox {
     transport: Box<dyn Transport>,
+    /// Whether it was told that the Envoy is served: a look at the channel with each response would cost more.
+    is_served: bool,
     served: watch::Sender<bool>,
     reason: Arc<OnceLock<StreamEnd>>,
 }
@@ -127,7 +129,7 @@ impl Outbox {
         let (served, is_served) = watch::channel(false);
         let reason = Arc::new(OnceLock::new());
         let news = StreamNews { served: is_served, reason: Arc::clone(&reason) };
-        (Self { transport: Box::new(transport), served, reason }, news)
+        (Self { transport: Box::new(transport), is_served: false, served, reason }, news)
     }
 
     /// Queues a response, unless too many wait.
@@ -140,8 +142,10 @@ impl Outbox {
     }
 
     /// Says that everything that was due is on its way.
-    pub(crate) fn set_served(&self) {
-        self.served.send_if_modified(|served| !std::mem::replace(served, true));
+    pub(crate) fn set_served(&mut self) {
+        if !std::mem::replace(&mut self.is_served, true) {
+            self.served.send_replace(true);
+        }
     }
 
     /// Ends the stream. The first reason counts.

@@ -200,8 +200,8 @@ impl Ingredients {
         let (_, service) = &mut other.backends[0];
         service.transaction += 1;
         for port in &mut service.ports {
-            let Routing::VirtualHost(bytes) = &port.routing else { continue };
-            let mut virtual_host = VirtualHost::decode(bytes.clone()).unwrap();
+            let Routing::VirtualHost(part) = &port.routing else { continue };
+            let mut virtual_host = VirtualHost::decode(part.content()).unwrap();
             virtual_host.routes.truncate(1);
             virtual_host.routes[0].name.push('x');
             port.routing = Routing::VirtualHost(virtual_host.encode_to_vec().into());

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
 
 use crate::resource_type::ResourceType;
 use crate::version::content_hash;
@@ -24,24 +24,40 @@ enum Form {
 struct Parted {
     resource_type: ResourceType,
     /// What stands before the parts in the message.
-    start: Bytes,
+    start: Part,
     /// The field that each of the parts is.
     field: u32,
     parts: Vec<Part>,
+    /// How many bytes the message has.
+    len: usize,
 }
 
-/// One of the values of a repeated field, encoded.
+/// A part of a message, encoded. Its hash is made once, for all resources that it is in. Cloning shares it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
     /// Compared first, since most parts differ by it.
     hash: u64,
-    content: Bytes,
+    /// Bytes of its own, beside those of other parts: every resource that it is in is put together of many of them, and what
+    /// each was made of may have come in a large message.
+    content: Arc<[u8]>,
 }
 
-impl From<Bytes> for Part {
-    fn from(content: Bytes) -> Self {
-        let hash = content_hash(&content);
-        Self { content, hash }
+impl Part {
+    /// The bytes.
+    pub fn content(&self) -> &[u8] {
+        &self.content
+    }
+}
+
+impl From<&[u8]> for Part {
+    fn from(content: &[u8]) -> Self {
+        Self { content: content.into(), hash: content_hash(content) }
+    }
+}
+
+impl From<Vec<u8>> for Part {
+    fn from(content: Vec<u8>) -> Self {
+        content.as_slice().into()
     }
 }
 
@@ -53,8 +69,10 @@ mod any {
 
 impl Body {
     /// A message of `resource_type` that begins with `start`, encoded, and goes on with `parts`, which are its field `field`.
-    pub fn of_parts(resource_type: ResourceType, start: Bytes, field: u32, parts: Vec<Part>) -> Self {
-        Self(Form::Parted(Arc::new(Parted { resource_type, start, field, parts })))
+    pub fn of_parts(resource_type: ResourceType, start: &[u8], field: u32, parts: Vec<Part>) -> Self {
+        let lens = parts.iter().map(|part| field_len(field, part.content.len()));
+        let len = start.len() + lens.sum::<usize>();
+        Self(Form::Parted(Arc::new(Parted { resource_type, start: start.into(), field, parts, len })))
     }
 
     /// The same with `now` in the place of the part `before`. `None` unless that stands in it once.
@@ -67,6 +85,8 @@ impl Body {
             return None;
         };
         let mut parted = Parted::clone(parted);
+        parted.len -= field_len(parted.field, before.content.len());
+        parted.len += field_len(parted.field, now.content.len());
         parted.parts[place] = now;
         Some(Self(Form::Parted(Arc::new(parted))))
     }
@@ -77,7 +97,7 @@ impl Body {
             Form::Whole(bytes) => content_hash(bytes),
             Form::Parted(parted) => {
                 let mut hashes = Vec::with_capacity((parted.parts.len() + 1) * size_of::<u64>());
-                hashes.put_u64_le(content_hash(&parted.start));
+                hashes.put_u64_le(parted.start.hash);
                 parted.parts.iter().for_each(|part| hashes.put_u64_le(part.hash));
                 content_hash(&hashes)
             }
@@ -91,19 +111,19 @@ impl Body {
             Form::Whole(bytes) => bytes.len(),
             Form::Parted(parted) => {
                 field_len(any::TYPE_URL, parted.resource_type.type_url().len())
-                    + field_len(any::VALUE, parted.value_len())
+                    + field_len(any::VALUE, parted.len)
             }
         }
     }
 
     /// Appends the bytes.
-    pub fn put_into(&self, buffer: &mut BytesMut) {
+    pub fn put_into(&self, buffer: &mut Vec<u8>) {
         match &self.0 {
-            Form::Whole(bytes) => buffer.put_slice(bytes),
+            Form::Whole(bytes) => buffer.extend_from_slice(bytes),
             Form::Parted(parted) => {
                 put_field(buffer, any::TYPE_URL, parted.resource_type.type_url().as_bytes());
-                put_header(buffer, any::VALUE, parted.value_len());
-                buffer.put_slice(&parted.start);
+                put_header(buffer, any::VALUE, parted.len);
+                buffer.extend_from_slice(&parted.start.content);
                 for part in &parted.parts {
                     put_field(buffer, parted.field, &part.content);
                 }
@@ -116,18 +136,11 @@ impl Body {
         match &self.0 {
             Form::Whole(bytes) => bytes.clone(),
             Form::Parted(_) => {
-                let mut buffer = BytesMut::with_capacity(self.len());
+                let mut buffer = Vec::with_capacity(self.len());
                 self.put_into(&mut buffer);
-                buffer.freeze()
+                buffer.into()
             }
         }
-    }
-}
-
-impl Parted {
-    fn value_len(&self) -> usize {
-        let parts = self.parts.iter().map(|part| field_len(self.field, part.content.len()));
-        self.start.len() + parts.sum::<usize>()
     }
 }
 
@@ -161,13 +174,13 @@ mod tests {
     }
 
     fn part(name: &str) -> Part {
-        Bytes::from(virtual_host(name).encode_to_vec()).into()
+        virtual_host(name).encode_to_vec().into()
     }
 
     fn routes(name: &str, virtual_hosts: &[&str]) -> Body {
         let start = RouteConfiguration { name: name.to_owned(), ..Default::default() }.encode_to_vec();
         let parts = virtual_hosts.iter().map(|name| part(name)).collect();
-        Body::of_parts(ResourceType::RouteConfiguration, start.into(), VIRTUAL_HOSTS, parts)
+        Body::of_parts(ResourceType::RouteConfiguration, &start, VIRTUAL_HOSTS, parts)
     }
 
     /// The same message, encoded at once.
@@ -193,9 +206,10 @@ mod tests {
     #[test]
     fn a_part_is_replaced_where_it_stands_once() {
         let body = routes("r", &["a", "b", "c", "c"]);
-        let replaced = body.with_part(&part("b"), part("x")).expect("it stands in it once");
-        assert_eq!(replaced, whole("r", &["a", "x", "c", "c"]));
-        assert_eq!(replaced.hash(), routes("r", &["a", "x", "c", "c"]).hash());
+        let replaced = body.with_part(&part("b"), part("longer")).expect("it stands in it once");
+        assert_eq!(replaced, whole("r", &["a", "longer", "c", "c"]));
+        assert_eq!(replaced.len(), replaced.to_bytes().len());
+        assert_eq!(replaced.hash(), routes("r", &["a", "longer", "c", "c"]).hash());
         assert_eq!(body, whole("r", &["a", "b", "c", "c"]), "that before stays");
         for (before, what) in [("c", "twice"), ("x", "not at all")] {
             assert!(body.with_part(&part(before), part("y")).is_none(), "{what}");

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use prost::Message;
 use thiserror::Error;
 
+use crate::body::Part;
 use crate::resource::Resource;
 use crate::v1;
 use crate::version::Transaction;
@@ -44,8 +45,8 @@ pub struct ServicePort {
 /// Where the requests or connections to one port of a virtual service go.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Routing {
-    /// An encoded `envoy.config.route.v3.VirtualHost`.
-    VirtualHost(Bytes),
+    /// An encoded `envoy.config.route.v3.VirtualHost`: a part of the route configurations of all consumers.
+    VirtualHost(Part),
     /// An encoded `TcpProxy`, without access logs.
     TcpProxy(Bytes),
 }
@@ -216,7 +217,7 @@ fn resources_to_v1(resources: Vec<Resource>) -> Vec<v1::Resource> {
 impl From<ServicePort> for v1::ServicePort {
     fn from(port: ServicePort) -> Self {
         let routing = match port.routing {
-            Routing::VirtualHost(bytes) => v1::service_port::Routing::VirtualHost(bytes),
+            Routing::VirtualHost(part) => v1::service_port::Routing::VirtualHost(Bytes::copy_from_slice(part.content())),
             Routing::TcpProxy(bytes) => v1::service_port::Routing::TcpProxy(bytes),
         };
         Self { port: port.port.into(), routing: Some(routing) }
@@ -228,7 +229,7 @@ impl TryFrom<v1::ServicePort> for ServicePort {
 
     fn try_from(port: v1::ServicePort) -> Result<Self, FragmentError> {
         let routing = match port.routing.ok_or(FragmentError::Incomplete("routing"))? {
-            v1::service_port::Routing::VirtualHost(bytes) => Routing::VirtualHost(bytes),
+            v1::service_port::Routing::VirtualHost(bytes) => Routing::VirtualHost(bytes.as_ref().into()),
             v1::service_port::Routing::TcpProxy(bytes) => Routing::TcpProxy(bytes),
         };
         Ok(Self { port: port_from_v1(port.port)?, routing })
@@ -279,7 +280,7 @@ mod tests {
     fn fragment(clusters: Vec<Resource>, virtual_hosts: &[&'static str]) -> Fragment {
         let ports = (8080..).zip(virtual_hosts);
         let ports =
-            ports.map(|(port, host)| ServicePort { port, routing: Routing::VirtualHost((*host).into()) });
+            ports.map(|(port, host)| ServicePort { port, routing: Routing::VirtualHost(host.as_bytes().into()) });
         let fragment = ServiceFragment { clusters, ports: ports.collect(), ..Default::default() };
         Fragment::decode(Fragment::Service(fragment).encode().into()).expect("own bytes")
     }
@@ -289,7 +290,8 @@ mod tests {
         let Fragment::Service(fragment) = fragment else { panic!("it is that of a service") };
         let clusters = fragment.clusters.iter().map(|cluster| cluster.body.to_bytes().as_ptr());
         let ports = fragment.ports.iter().map(|port| match &port.routing {
-            Routing::VirtualHost(bytes) | Routing::TcpProxy(bytes) => bytes.as_ptr(),
+            Routing::VirtualHost(part) => part.content().as_ptr(),
+            Routing::TcpProxy(bytes) => bytes.as_ptr(),
         });
         clusters.chain(ports).collect()
     }

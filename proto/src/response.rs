@@ -5,12 +5,12 @@
 
 use std::sync::Arc;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 
 use crate::body::Body;
 use crate::resource::Resource;
 use crate::resource_type::ResourceType;
-use crate::version::Version;
+use crate::version::{Version, VersionText};
 use crate::wire::{field_len, put_field, put_header};
 
 /// The two forms of the xDS protocol.
@@ -70,77 +70,76 @@ impl Response {
     /// Encodes a `DiscoveryResponse` or a `DeltaDiscoveryResponse`, as gRPC frames a message that is not compressed: its length
     /// goes before it, in [`GRPC_PREFIX_BYTES`]. `control_plane` is the identifier of this host (conformance 9).
     pub fn encode(&self, protocol: Protocol, control_plane: &str) -> Bytes {
-        let versions: Vec<String> = match protocol {
-            Protocol::Sotw => Vec::new(),
-            Protocol::Delta => self.resources.iter().map(|resource| resource.version.to_string()).collect(),
-        };
-        let version = self.version.to_string();
+        let version = self.version.text();
         let type_url = self.resource_type.type_url();
-        let control_plane_len = field_len(field::CONTROL_PLANE_IDENTIFIER, control_plane.len());
-        let (resources_len, removed_len): (usize, usize) = match protocol {
-            Protocol::Sotw => {
-                let lens = self.resources.iter().map(|it| field_len(field::RESOURCES, it.body.len()));
-                (lens.sum(), 0)
-            }
-            Protocol::Delta => {
-                let lens = self.resources.iter().zip(&versions);
-                let lens =
-                    lens.map(|(it, version)| field_len(field::RESOURCES, delta_resource_len(it, version)));
-                let removed = self.removed.iter();
-                let removed = removed.map(|name| field_len(field::DELTA_REMOVED_RESOURCES, name.len()));
-                (lens.sum(), removed.sum())
-            }
+        let is_delta = protocol == Protocol::Delta;
+        let resources_len: usize = if is_delta {
+            let lens = self.resources.iter().map(|it| field_len(field::RESOURCES, DeltaResource::of(it).len));
+            lens.sum()
+        } else {
+            self.resources.iter().map(|it| field_len(field::RESOURCES, it.body.len())).sum()
         };
-        let length = field_len(field::VERSION_INFO, version.len())
+        let removed: &[Arc<str>] = if is_delta { &self.removed } else { &[] };
+        let removed_lens = removed.iter().map(|name| field_len(field::DELTA_REMOVED_RESOURCES, name.len()));
+        let control_plane_len = field_len(field::CONTROL_PLANE_IDENTIFIER, control_plane.len());
+        let length = field_len(field::VERSION_INFO, version.as_bytes().len())
             + resources_len
             + field_len(field::TYPE_URL, type_url.len())
             + field_len(field::NONCE, self.nonce.len())
-            + removed_len
+            + removed_lens.sum::<usize>()
             + field_len(field::DELTA_CONTROL_PLANE, control_plane_len);
 
-        let mut frame = BytesMut::with_capacity(GRPC_PREFIX_BYTES + length);
-        frame.put_u8(0);
-        frame.put_u32(u32::try_from(length).unwrap_or(u32::MAX)); // responses are far below that
+        let mut frame = Vec::with_capacity(GRPC_PREFIX_BYTES + length);
+        frame.push(0);
+        // responses are far below that
+        frame.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
         put_field(&mut frame, field::VERSION_INFO, version.as_bytes());
-        match protocol {
-            Protocol::Sotw => {
-                for resource in &self.resources {
-                    put_body(&mut frame, field::RESOURCES, &resource.body);
-                }
-            }
-            Protocol::Delta => {
-                for (resource, version) in self.resources.iter().zip(&versions) {
-                    put_header(&mut frame, field::RESOURCES, delta_resource_len(resource, version));
-                    put_field(&mut frame, field::RESOURCE_VERSION, version.as_bytes());
-                    put_body(&mut frame, field::RESOURCE_RESOURCE, &resource.body);
-                    put_field(&mut frame, field::RESOURCE_NAME, resource.name.as_bytes());
-                }
+        for resource in &self.resources {
+            if is_delta {
+                DeltaResource::of(resource).put_into(&mut frame);
+            } else {
+                put_body(&mut frame, field::RESOURCES, &resource.body);
             }
         }
         put_field(&mut frame, field::TYPE_URL, type_url.as_bytes());
         put_field(&mut frame, field::NONCE, self.nonce.as_bytes());
-        let control_plane_field = match protocol {
-            Protocol::Sotw => field::SOTW_CONTROL_PLANE,
-            Protocol::Delta => {
-                for name in &self.removed {
-                    put_field(&mut frame, field::DELTA_REMOVED_RESOURCES, name.as_bytes());
-                }
-                field::DELTA_CONTROL_PLANE
-            }
-        };
+        for name in removed {
+            put_field(&mut frame, field::DELTA_REMOVED_RESOURCES, name.as_bytes());
+        }
+        let control_plane_field =
+            if is_delta { field::DELTA_CONTROL_PLANE } else { field::SOTW_CONTROL_PLANE };
         put_header(&mut frame, control_plane_field, control_plane_len);
         put_field(&mut frame, field::CONTROL_PLANE_IDENTIFIER, control_plane.as_bytes());
-        frame.freeze()
+        frame.into()
     }
 }
 
-fn delta_resource_len(resource: &Resource, version: &str) -> usize {
-    field_len(field::RESOURCE_VERSION, version.len())
-        + field_len(field::RESOURCE_RESOURCE, resource.body.len())
-        + field_len(field::RESOURCE_NAME, resource.name.len())
+/// A resource as delta wraps it.
+struct DeltaResource<'a> {
+    resource: &'a Resource,
+    version: VersionText,
+    /// How many bytes its content has.
+    len: usize,
 }
 
-fn put_body(frame: &mut BytesMut, field: u32, body: &Body) {
+impl<'a> DeltaResource<'a> {
+    fn of(resource: &'a Resource) -> Self {
+        let version = resource.version.text();
+        let len = field_len(field::RESOURCE_VERSION, version.as_bytes().len())
+            + field_len(field::RESOURCE_RESOURCE, resource.body.len())
+            + field_len(field::RESOURCE_NAME, resource.name.len());
+        Self { resource, version, len }
+    }
+
+    fn put_into(&self, frame: &mut Vec<u8>) {
+        put_header(frame, field::RESOURCES, self.len);
+        put_field(frame, field::RESOURCE_VERSION, self.version.as_bytes());
+        put_body(frame, field::RESOURCE_RESOURCE, &self.resource.body);
+        put_field(frame, field::RESOURCE_NAME, self.resource.name.as_bytes());
+    }
+}
+
+fn put_body(frame: &mut Vec<u8>, field: u32, body: &Body) {
     put_header(frame, field, body.len());
     body.put_into(frame);
 }

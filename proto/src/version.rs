@@ -1,11 +1,9 @@
 //! Versions on the wire.
 
-use std::fmt;
-use std::hash::Hasher;
+use std::fmt::{self, Write};
 use std::str::FromStr;
 
 use thiserror::Error;
-use xxhash_rust::xxh3::Xxh3;
 
 /// The number of a commit to the store; it only grows.
 pub type Transaction = u64;
@@ -30,15 +28,59 @@ impl Version {
 
     /// The version of a set of named versions; give them in the order of their names.
     pub fn of_set<'a>(members: impl IntoIterator<Item = (&'a str, Version)>) -> Self {
-        let mut hasher = Xxh3::new();
+        let mut content = Vec::with_capacity(SET_BYTES);
         let mut transaction = 0;
         for (name, version) in members {
-            hasher.write(&(name.len() as u64).to_le_bytes());
-            hasher.write(name.as_bytes());
-            hasher.write(&version.hash.to_le_bytes());
+            content.extend_from_slice(&(name.len() as u64).to_le_bytes());
+            content.extend_from_slice(name.as_bytes());
+            content.extend_from_slice(&version.hash.to_le_bytes());
             transaction = transaction.max(version.transaction);
         }
-        Self { transaction, hash: hasher.finish() }
+        Self::of(transaction, &content)
+    }
+
+    /// The text on the wire, without an allocation: every response has some.
+    pub fn text(&self) -> VersionText {
+        let mut text = VersionText { digits: [b'-'; TEXT_BYTES_MAX], start: TEXT_BYTES_MAX - HASH_DIGITS - 1 };
+        let (transaction, hash) = text.digits.split_at_mut(text.start);
+        for (place, digit) in hash.iter_mut().skip(1).enumerate() {
+            let value = self.hash >> (4 * (HASH_DIGITS - 1 - place));
+            *digit = b"0123456789abcdef"[(value & 0xf) as usize];
+        }
+        let mut rest = self.transaction;
+        for digit in transaction.iter_mut().rev() {
+            *digit = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            text.start -= 1;
+            if rest == 0 {
+                break;
+            }
+        }
+        text
+    }
+}
+
+/// Room for what a set of a few members is hashed of, in bytes.
+const SET_BYTES: usize = 256;
+
+/// Digits of a hash.
+const HASH_DIGITS: usize = 16;
+
+/// Longest text of a version: the digits of the largest transaction, and those of the hash.
+const TEXT_BYTES_MAX: usize = 20 + 1 + HASH_DIGITS;
+
+/// The text of a version.
+#[derive(Clone, Copy, Debug)]
+pub struct VersionText {
+    digits: [u8; TEXT_BYTES_MAX],
+    /// Where it begins.
+    start: usize,
+}
+
+impl VersionText {
+    /// The text in ASCII.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.digits[self.start..]
     }
 }
 
@@ -57,7 +99,7 @@ impl Eq for Version {}
 
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{:016x}", self.transaction, self.hash)
+        self.text().as_bytes().iter().try_for_each(|digit| f.write_char(char::from(*digit)))
     }
 }
 
@@ -101,6 +143,20 @@ mod tests {
     }
 
     #[test]
+    fn every_number_has_its_text() {
+        for (transaction, hash, expected) in [
+            (0, 0, "0-0000000000000000"),
+            (7, 0x0123_4567_89ab_cdef, "7-0123456789abcdef"),
+            (1_234_567_890, 10, "1234567890-000000000000000a"),
+            (u64::MAX, u64::MAX, "18446744073709551615-ffffffffffffffff"),
+        ] {
+            let version = Version { transaction, hash };
+            assert_eq!(version.to_string(), expected);
+            assert_eq!(version.text().as_bytes(), expected.as_bytes());
+        }
+    }
+
+    #[test]
     fn foreign_versions_are_refused() {
         for text in
             ["", "1", "-", "1-", "1-12", "x-0000000000000000", "1-000000000000000g", "1-+000000000000000"]
@@ -114,6 +170,7 @@ mod tests {
         let (a, b) = (Version::of(1, b"a"), Version::of(2, b"b"));
         let set = Version::of_set([("x", a), ("y", b)]);
         assert_eq!(set.transaction, 2);
+        assert_eq!(set.to_string(), "2-e45f658474a0591c", "the same set has the same version in every release");
         assert_ne!(set, Version::of_set([("x", a)]));
         assert_ne!(set, Version::of_set([("x", b), ("y", a)]));
         assert_ne!(Version::of_set([("xy", a)]), Version::of_set([("x", a), ("y", a)]));

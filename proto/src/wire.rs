@@ -1,21 +1,23 @@
 //! The protobuf wire format, as far as messages are written by hand.
 
-use bytes::{BufMut, BytesMut};
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 
 /// How many bytes a field has whose content has so many.
+#[inline]
 pub(crate) fn field_len(field: u32, content: usize) -> usize {
     key_len(field) + encoded_len_varint(content as u64) + content
 }
 
 /// Appends what stands before the content of a field.
-pub(crate) fn put_header(buffer: &mut BytesMut, field: u32, content: usize) {
+#[inline]
+pub(crate) fn put_header(buffer: &mut Vec<u8>, field: u32, content: usize) {
     encode_key(field, WireType::LengthDelimited, buffer);
     encode_varint(content as u64, buffer);
 }
 
 /// Appends a field.
-pub(crate) fn put_field(buffer: &mut BytesMut, field: u32, content: &[u8]) {
+#[inline]
+pub(crate) fn put_field(buffer: &mut Vec<u8>, field: u32, content: &[u8]) {
     put_header(buffer, field, content.len());
-    buffer.put_slice(content);
+    buffer.extend_from_slice(content);
 }

@@ -75,7 +75,7 @@ struct LookUp<'a> {
 impl<'a> LookUp<'a> {
     fn new(state: &'a TypeState) -> Self {
         let in_flight = state.items_in_flight().filter_map(|(name, hash)| Some((name.as_ref(), (*hash)?)));
-        let rejected = state.rejected().map(|(name, hash)| (name.as_ref(), hash));
+        let rejected = state.rejections.iter().map(|(name, hash)| (name.as_ref(), hash));
         Self { state, in_flight: in_flight.collect(), rejected: rejected.collect() }
     }
 

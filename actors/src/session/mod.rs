@@ -17,6 +17,7 @@
 //! world can only send whole sets of clusters: there the first set keeps the clusters that are going (conformance 70).
 
 mod introspection;
+mod rejections;
 mod subscription;
 mod type_state;
 mod type_states;
@@ -154,7 +155,7 @@ impl Session {
         endpoints.stir();
         let kept = std::mem::take(&mut endpoints.lingering).into_iter();
         let mut kept: HashMap<_, _> = kept.map(|resource| (Arc::clone(&resource.name), resource)).collect();
-        let going = |name| before.get(name).filter(|resource| !endpoints.was_rejected(resource)).cloned();
+        let going = |name| before.get(name).filter(|resource| !endpoints.rejections.contain(resource)).cloned();
         let names = names.iter();
         let lingering = names.filter_map(|name| kept.remove(name).or_else(|| going(name))).collect();
         endpoints.lingering = lingering;
@@ -290,14 +291,14 @@ impl Session {
             && (!refers
                 || self.types.busy().take_while(|(earlier, _)| *earlier != resource_type).all(
                     |(earlier, state)| {
-                        state.in_flight.is_none() && !(earlier.is_referred_to() && state.stands_rejected())
+                        state.in_flight.is_none() && !(earlier.is_referred_to() && state.rejections.stand())
                     },
                 ))
     }
 
     /// Whether everything that should be there was accepted, so that what should not be may go.
     fn is_settled(&self, snapshot: &Snapshot) -> bool {
-        self.types.busy().all(|(_, state)| state.in_flight.is_none() && !state.stands_rejected())
+        self.types.busy().all(|(_, state)| state.in_flight.is_none() && !state.rejections.stand())
             && self.has_asked_for_routes(snapshot)
     }
 
@@ -333,11 +334,11 @@ impl Session {
             resources.extend(state.lingering.iter().cloned());
             resources.sort_by(|a, b| a.name.cmp(&b.name));
             let version = version_of(&resources);
-            if state.rejected_set == Some(version) {
+            if state.rejections.contain_set(version) {
                 return None;
             }
             // what was rejected goes along, and may be taken in this time
-            let again = resources.iter().filter(|resource| state.was_rejected(resource));
+            let again = resources.iter().filter(|resource| state.rejections.contain(resource));
             changed.extend(again.cloned());
             state.answered_everything();
             let response = self.respond(resource_type, version, resources, Vec::new());
@@ -361,8 +362,8 @@ impl Session {
         if nothing_to_say {
             return None;
         }
-        let response = self.respond(resource_type, set.version(), changed.clone(), missing);
-        self.force_endpoints(resource_type, &changed, snapshot);
+        let response = self.respond(resource_type, set.version(), changed, missing);
+        self.force_endpoints(resource_type, &response.resources, snapshot);
         Some(response)
     }
 

@@ -1,12 +1,14 @@
 //! What a stream has been sent, accepted and rejected of one type.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
+use foldhash::HashMap;
 use legation_proto::resource::Resource;
 use legation_proto::version::Version;
 
 use super::Outcome;
+use super::rejections::Rejections;
 use super::subscription::{Change, Subscription};
 use crate::request::Rejection;
 use crate::snapshot::ResourceSet;
@@ -34,18 +36,12 @@ pub(super) struct TypeState {
     pub(super) lingering: Vec<Resource>,
     /// State of the world: the whole set that was accepted last, in the order of names.
     accepted: Vec<Resource>,
-    /// What stands rejected, by name: not sent again until something in the response with it changes (conformance 33).
-    rejected: HashMap<Arc<str>, Rejected>,
-    /// How many responses were rejected.
-    responses_rejected: u64,
-    /// State of the world: the version of a whole set that was rejected.
-    pub(super) rejected_set: Option<Version>,
+    pub(super) rejections: Rejections,
     /// Nothing has to be sent or taken away, as was found by looking at everything, and nothing has changed since. What does
     /// not change costs nothing.
     rests: bool,
     last_sent: Option<Version>,
     last_acked: Option<Version>,
-    last_nack: Option<Nack>,
 }
 
 /// What the Envoy has under a name.
@@ -55,14 +51,6 @@ pub(super) enum Held {
     Content(u64),
     /// Perhaps something: it rejected a response, of which it may have taken in a part (conformance 41).
     Unknown,
-}
-
-/// A resource that was rejected.
-#[derive(Clone, Copy, Debug)]
-struct Rejected {
-    hash: u64,
-    /// Numbers the response that it was in.
-    response: u64,
 }
 
 /// A response that was neither accepted nor rejected yet.
@@ -98,7 +86,7 @@ impl TypeState {
 
     /// Whether no answer is awaited, and nothing stands rejected until something changes.
     pub(super) fn waits_for_nothing(&self) -> bool {
-        self.in_flight.is_none() && self.claimed.is_none() && !self.stands_rejected()
+        self.in_flight.is_none() && self.claimed.is_none() && !self.rejections.stand()
     }
 
     /// Looks at everything, unless nothing has changed since this was done, for whether anything has to be sent or taken away.
@@ -125,15 +113,11 @@ impl TypeState {
         let Some(rejection) = error else {
             self.last_acked = Some(in_flight.version);
             self.accepted = in_flight.whole;
-            self.forget_rejections(&in_flight.items);
-            if self.rejected.is_empty() {
-                self.last_nack = None;
-            }
+            self.rejections.accept(&in_flight.items);
             return Outcome::Acked;
         };
         self.stir();
-        self.responses_rejected += 1;
-        let mut rejected = HashMap::new();
+        let mut rejected = Vec::new();
         for (name, hash) in in_flight.items {
             if let Some(hash) = hash
                 && self.subscription.covers(&name)
@@ -143,34 +127,22 @@ impl TypeState {
                 self.held.insert(Arc::clone(&name), Held::Unknown);
                 // what has to be answered since then goes out once more
                 if !self.due.contains(&name) {
-                    rejected.insert(name, Rejected { hash, response: self.responses_rejected });
+                    rejected.push((name, hash));
                 }
             }
         }
         self.replace_rejected_lingering(&rejected);
-        self.rejected.extend(rejected);
-        self.rejected_set = self.due.is_empty().then_some(in_flight.version);
-        self.last_nack = Some(Nack { version: in_flight.version, rejection });
+        let whole = self.due.is_empty().then_some(in_flight.version);
+        self.rejections.add(Nack { version: in_flight.version, rejection }, rejected, whole);
         Outcome::Nacked
     }
 
-    /// Forgets rejections of what was accepted after all.
-    fn forget_rejections(&mut self, accepted: &[(Arc<str>, Option<u64>)]) {
-        for (name, hash) in accepted {
-            if self.rejected.get(name).is_some_and(|rejected| Some(rejected.hash) == *hash) {
-                self.rejected.remove(name);
-            }
-        }
-        if self.rejected.is_empty() {
-            self.rejected_set = None;
-        }
-    }
-
     /// What is going and was rejected stays as it was accepted, if ever it was: it would be rejected again.
-    fn replace_rejected_lingering(&mut self, rejected: &HashMap<Arc<str>, Rejected>) {
+    fn replace_rejected_lingering(&mut self, rejected: &[(Arc<str>, u64)]) {
+        let rejected: HashSet<&Arc<str>> = rejected.iter().map(|(name, _)| name).collect();
         let lingering = std::mem::take(&mut self.lingering).into_iter();
         self.lingering = lingering
-            .filter_map(|resource| match rejected.contains_key(&resource.name) {
+            .filter_map(|resource| match rejected.contains(&resource.name) {
                 true => self.accepted(&resource.name).cloned(),
                 false => Some(resource),
             })
@@ -189,7 +161,7 @@ impl TypeState {
             self.due.remove(name);
             self.lingering.retain(|resource| resource.name != *name);
         }
-        self.rejected.retain(|name, _| self.subscription.covers(name));
+        self.rejections.retain(|name| self.subscription.covers(name));
         self.demand(asked.into_iter().collect());
         if wildcard_began {
             self.reply_due = true;
@@ -210,8 +182,7 @@ impl TypeState {
             return;
         }
         self.stir();
-        self.rejected.retain(|name, _| !names.contains(name));
-        self.rejected_set = None;
+        self.rejections.demand(|name| names.contains(name));
         self.due.append(&mut names);
     }
 
@@ -285,16 +256,8 @@ impl TypeState {
 
     /// Forgets rejections of what should be there no longer as it was rejected.
     pub(super) fn drop_outdated_rejections(&mut self, set: &ResourceSet) {
-        let changed = self.rejected.iter().filter(|(name, rejected)| {
-            set.get(name).is_none_or(|resource| resource.version.hash != rejected.hash)
-        });
-        let changed: HashSet<u64> = changed.map(|(_, rejected)| rejected.response).collect();
-        if !changed.is_empty() {
+        if self.rejections.drop_outdated(set) {
             self.stir();
-            self.rejected.retain(|_, rejected| !changed.contains(&rejected.response));
-        }
-        if self.rejected.is_empty() {
-            self.rejected_set = None;
         }
     }
 
@@ -346,7 +309,7 @@ impl TypeState {
 
     fn lacks(&self, resource: &Resource) -> bool {
         let held = self.held.get(&resource.name) == Some(&Held::Content(resource.version.hash));
-        (!held || self.due.contains(&resource.name)) && !self.was_rejected(resource)
+        (!held || self.due.contains(&resource.name)) && !self.rejections.contain(resource)
     }
 
     /// Names that have to be answered and are not in `set`.
@@ -362,15 +325,10 @@ impl TypeState {
         going
     }
 
-    /// Whether something stands rejected as it is.
-    pub(super) fn stands_rejected(&self) -> bool {
-        !self.rejected.is_empty()
-    }
-
     /// Whether the Envoy accepted the whole subscribed part of `set`, and nothing else.
     pub(super) fn has_all_of(&self, set: &ResourceSet) -> bool {
         self.in_flight.is_none()
-            && !self.stands_rejected()
+            && !self.rejections.stand()
             && !self.reply_due
             && (self.rests || self.to_upsert(set).is_empty() && self.to_remove(set).is_empty())
     }
@@ -380,18 +338,13 @@ impl TypeState {
         self.in_flight.iter().flat_map(|in_flight| &in_flight.items)
     }
 
-    /// Names and content hashes of what stands rejected.
-    pub(super) fn rejected(&self) -> impl Iterator<Item = (&Arc<str>, u64)> {
-        self.rejected.iter().map(|(name, rejected)| (name, rejected.hash))
-    }
-
     #[cfg(test)]
     pub(super) fn in_flight_nonce(&self) -> Option<&str> {
         self.in_flight.as_ref().map(|in_flight| in_flight.nonce.as_str())
     }
 
     pub(super) fn status(&self) -> TypeStatus {
-        TypeStatus { sent: self.last_sent, acked: self.last_acked, nacked: self.last_nack.clone() }
+        TypeStatus { sent: self.last_sent, acked: self.last_acked, nacked: self.rejections.last().cloned() }
     }
 
     fn visible_where(&self, set: &ResourceSet, wanted: impl Fn(&Resource) -> bool) -> Vec<Resource> {
@@ -410,10 +363,5 @@ impl TypeState {
     fn accepted(&self, name: &str) -> Option<&Resource> {
         let position = self.accepted.binary_search_by(|resource| resource.name.as_ref().cmp(name)).ok()?;
         self.accepted.get(position)
-    }
-
-    /// Whether it stands rejected as it is.
-    pub(super) fn was_rejected(&self, resource: &Resource) -> bool {
-        self.rejected.get(&resource.name).is_some_and(|rejected| rejected.hash == resource.version.hash)
     }
 }

@@ -48,11 +48,13 @@ impl TypeStates {
     pub(super) fn settle(&mut self, snapshot: &Snapshot) {
         let states = self.states.iter_mut().zip(&mut self.is_quiet);
         for ((state, is_quiet), resource_type) in states.zip(ResourceType::ALL) {
-            let set = snapshot.set(resource_type);
             if *is_quiet {
-                debug_assert!(state.has_nothing_to_say(set), "something has changed unnoticed");
+                debug_assert!(
+                    state.has_nothing_to_say(snapshot.set(resource_type)),
+                    "something has changed unnoticed"
+                );
             } else {
-                state.settle(set);
+                state.settle(snapshot.set(resource_type));
                 *is_quiet = state.rests() && state.waits_for_nothing();
             }
         }

@@ -1,8 +1,7 @@
 //! Messages made of parts that are encoded already, which are shared and not decoded.
 
-use bytes::Bytes;
 use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
-use legation_proto::body::Body;
+use legation_proto::body::{Body, Part};
 use legation_proto::resource_type::ResourceType;
 use prost::Message;
 
@@ -10,8 +9,7 @@ use prost::Message;
 const VIRTUAL_HOSTS: u32 = 2;
 
 /// An `envoy.config.route.v3.RouteConfiguration` of encoded `VirtualHost` messages.
-pub fn route_configuration(name: &str, virtual_hosts: Vec<Bytes>) -> Body {
+pub fn route_configuration(name: &str, virtual_hosts: Vec<Part>) -> Body {
     let start = RouteConfiguration { name: name.to_owned(), ..RouteConfiguration::default() };
-    let parts = virtual_hosts.into_iter().map(Into::into).collect();
-    Body::of_parts(ResourceType::RouteConfiguration, start.encode_to_vec().into(), VIRTUAL_HOSTS, parts)
+    Body::of_parts(ResourceType::RouteConfiguration, &start.encode_to_vec(), VIRTUAL_HOSTS, virtual_hosts)
 }

@@ -56,11 +56,12 @@ pub async fn serve(
     life: ConnectionLife,
     service: DiscoveryService,
     keepalive: Keepalive,
-    time_to_live: impl Future<Output = ()> + 'static,
+    time_to_live: impl Future<Output = ()> + Unpin + 'static,
 ) {
     let peer = life.peer;
     let mut connection = tokio::select! {
-        opened = timeout(OPENING_TIMEOUT, open(stream)) => match opened {
+        // in a box, as all that is over soon: a task is as large as the largest of what it does, for as long as it lives
+        opened = timeout(OPENING_TIMEOUT, Box::pin(open(stream))) => match opened {
             Ok(Ok(connection)) => connection,
             Ok(Err(error)) => return tracing::debug!(%peer, %error, "connection ended before it began"),
             Err(_) => return tracing::debug!(%peer, "connection opened no http/2"),
@@ -68,7 +69,7 @@ pub async fn serve(
         () = life.ending() => return,
     };
     // a task of its own: the connection is polled with every push and every ACK, and what ends it is waited for all that time
-    let is_lost = is_lost(connection.ping_pong(), keepalive);
+    let is_lost = Box::pin(is_lost(connection.ping_pong(), keepalive));
     let mut interruption = Attended(spawn_local(interruption(life.clone(), is_lost, time_to_live)));
     let patience = loop {
         tokio::select! {
@@ -116,8 +117,7 @@ fn answer(
     life: &ConnectionLife,
 ) {
     life.called();
-    let (service, life) = (service.clone(), life.clone());
-    spawn_local(async move { service.serve(request, call, life).await });
+    spawn_local(service.serve(request, call, life.clone()));
 }
 
 /// A task that ends with whoever waits for it.
@@ -132,8 +132,8 @@ impl<T> Drop for Attended<T> {
 /// Waits until a connection is to end before its peer ends it: at once, or within so long.
 async fn interruption(
     life: ConnectionLife,
-    is_lost: impl Future<Output = ()>,
-    time_to_live: impl Future<Output = ()>,
+    is_lost: impl Future<Output = ()> + Unpin,
+    time_to_live: impl Future<Output = ()> + Unpin,
 ) -> Option<Duration> {
     let is_idle = async {
         sleep(OPENING_TIMEOUT).await;

@@ -54,29 +54,51 @@ impl DiscoveryService {
     }
 
     /// Answers a gRPC call that came on `connection`, until its stream ends.
-    pub async fn serve(&self, request: Request<RecvStream>, call: Unanswered, connection: ConnectionLife) {
-        let Some((service, protocol)) = Service::of_method(request.uri().path()) else {
-            let status = "this is not a method of a discovery service that is served here";
-            return responses::refuse(call, &Status::unimplemented(status));
-        };
-        let stream = OpenedStream { fleet: &self.fleet, connection: &connection, service };
-        let body = RequestBody(request.into_body());
-        match protocol {
-            Protocol::Sotw => stream.serve::<DiscoveryRequest>(body, call).await,
-            Protocol::Delta => stream.serve::<DeltaDiscoveryRequest>(body, call).await,
+    pub fn serve(
+        &self,
+        request: Request<RecvStream>,
+        call: Unanswered,
+        connection: ConnectionLife,
+    ) -> impl Future<Output = ()> + use<> {
+        // in a box: what it takes to open a stream, an Envoy that describes itself above all, is large and over soon
+        let opening = Box::pin(open(Arc::clone(&self.fleet), request, call, connection.clone()));
+        async move {
+            if let Some(envoy) = opening.await {
+                attend(&envoy, &connection).await;
+            }
         }
     }
 }
 
-/// A stream that an Envoy has opened.
-struct OpenedStream<'a> {
+/// Opens the stream of a call, if it may be.
+async fn open(
+    fleet: Arc<Fleet>,
+    request: Request<RecvStream>,
+    call: Unanswered,
+    connection: ConnectionLife,
+) -> Option<StreamHandle> {
+    let Some((service, protocol)) = Service::of_method(request.uri().path()) else {
+        let status = "this is not a method of a discovery service that is served here";
+        responses::refuse(call, &Status::unimplemented(status));
+        return None;
+    };
+    let stream = OpeningStream { fleet: &fleet, connection: &connection, service };
+    let body = RequestBody(request.into_body());
+    match protocol {
+        Protocol::Sotw => stream.open::<DiscoveryRequest>(body, call).await,
+        Protocol::Delta => stream.open::<DeltaDiscoveryRequest>(body, call).await,
+    }
+}
+
+/// A stream that an Envoy opens.
+struct OpeningStream<'a> {
     fleet: &'a Fleet,
     connection: &'a ConnectionLife,
     service: Service,
 }
 
-impl OpenedStream<'_> {
-    async fn serve<T: StreamRequest>(&self, body: RequestBody, call: Unanswered) {
+impl OpeningStream<'_> {
+    async fn open<T: StreamRequest>(&self, body: RequestBody, call: Unanswered) -> Option<StreamHandle> {
         let mut requests = Requests::<T, _>::new(body, REQUEST_BYTES_MAX);
         let (first, admitted) = match self.admit(&mut requests).await {
             Ok(admitted) => admitted,
@@ -84,16 +106,15 @@ impl OpenedStream<'_> {
                 let peer = self.connection.peer;
                 tracing::info!(%peer, code = ?status.code(), reason = status.message(), "stream refused");
                 self.connection.opened();
-                return responses::refuse(call, &status);
+                responses::refuse(call, &status);
+                return None;
             }
         };
-        let Ok(responses) = Responses::begin(call) else {
-            return; // it has ended already
-        };
+        let responses = Responses::begin(call).ok()?; // an error tells that it has ended already
         let service = self.service;
-        let requests = tokio_stream::once(Ok(first)).chain(requests);
-        let envoy = admitted.open(requests.filter_map(move |request| asked(request, service)), responses);
-        attend(&envoy, self.connection).await;
+        let requests = requests.filter_map(move |request| asked(request, service));
+        let requests = tokio_stream::iter(asked(Ok(first), service)).chain(requests);
+        Some(admitted.open(requests, responses))
     }
 
     /// Waits for the first request, which tells who the Envoy is, and takes a place for it.

@@ -55,33 +55,50 @@ impl<T, B> Requests<T, B> {
         Self { body, buffer: BytesMut::new(), request_bytes_max, request: PhantomData }
     }
 
-    /// How many bytes the next request has in the buffer, if all of it is there.
-    fn next_in_buffer(&self) -> Result<Option<usize>, Unreadable> {
-        let Some(([compressed, length @ ..], content)) = self.buffer.split_first_chunk::<GRPC_PREFIX_BYTES>()
-        else {
+    /// How many bytes the first request in `bytes` has, if all of it is there.
+    fn length_of_first(&self, bytes: &[u8]) -> Result<Option<usize>, Unreadable> {
+        let Some(([compressed, length @ ..], content)) = bytes.split_first_chunk::<GRPC_PREFIX_BYTES>() else {
             return Ok(None);
         };
         if *compressed != 0 {
             return Err(Unreadable::Compressed);
         }
-        let bytes = u32::from_be_bytes(*length) as usize;
-        if bytes > self.request_bytes_max {
-            return Err(Unreadable::TooLarge { bytes, max: self.request_bytes_max });
+        let length = u32::from_be_bytes(*length) as usize;
+        if length > self.request_bytes_max {
+            return Err(Unreadable::TooLarge { bytes: length, max: self.request_bytes_max });
         }
-        Ok((content.len() >= bytes).then_some(bytes))
+        Ok((content.len() >= length).then_some(length))
     }
 }
 
 impl<T: Message + Default, B> Requests<T, B> {
-    /// Takes the next request from the buffer, if all of it is there.
-    fn take_request(&mut self) -> Result<Option<T>, Unreadable> {
-        let Some(bytes) = self.next_in_buffer()? else {
+    /// The first request in `bytes`, if all of it is there, and what follows it.
+    fn first_of(&self, bytes: &[u8]) -> Result<Option<(T, BytesMut)>, Unreadable> {
+        let Some(length) = self.length_of_first(bytes)? else {
             return Ok(None);
         };
-        let (message, rest) = self.buffer[GRPC_PREFIX_BYTES..].split_at(bytes);
-        let request = T::decode(message)?;
-        // nothing of the buffer is kept but what belongs to the next request
-        self.buffer = BytesMut::from(rest);
+        let (message, rest) = bytes[GRPC_PREFIX_BYTES..].split_at(length);
+        Ok(Some((T::decode(message)?, BytesMut::from(rest))))
+    }
+
+    /// Takes in a piece of the body, and takes the next request, if all of it is there. Most pieces are one request: what is
+    /// whole is not copied.
+    fn take_in(&mut self, data: &[u8]) -> Result<Option<T>, Unreadable> {
+        let first = if self.buffer.is_empty() { self.first_of(data)? } else { None };
+        if let Some((request, rest)) = first {
+            self.buffer = rest;
+            return Ok(Some(request));
+        }
+        self.buffer.extend_from_slice(data);
+        self.take_request()
+    }
+
+    /// Takes the next request from the buffer, if all of it is there. Nothing is kept but what belongs to the one after it.
+    fn take_request(&mut self) -> Result<Option<T>, Unreadable> {
+        let Some((request, rest)) = self.first_of(&self.buffer)? else {
+            return Ok(None);
+        };
+        self.buffer = rest;
         Ok(Some(request))
     }
 }
@@ -95,17 +112,16 @@ where
     type Item = Result<T, Unreadable>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        loop {
-            if let Some(request) = self.take_request()? {
-                return Poll::Ready(Some(Ok(request)));
-            }
-            match ready!(Pin::new(&mut self.body).poll_next(context)) {
-                Some(Ok(data)) => self.buffer.extend_from_slice(&data),
+        let mut request = self.take_request()?;
+        while request.is_none() {
+            request = match ready!(Pin::new(&mut self.body).poll_next(context)) {
+                Some(Ok(data)) => self.take_in(&data)?,
                 Some(Err(error)) => return Poll::Ready(Some(Err(Unreadable::Connection(chain(&error))))),
                 None if self.buffer.is_empty() => return Poll::Ready(None),
                 None => return Poll::Ready(Some(Err(Unreadable::Incomplete))),
             }
         }
+        Poll::Ready(request.map(Ok))
     }
 }
 

@@ -94,7 +94,7 @@ pub async fn serve(
                     refuse(&stream, refusal);
                     continue;
                 }
-                let time = time_to_live(settings.reconnect_interval, Arc::clone(&reconnects));
+                let time = Box::pin(time_to_live(settings.reconnect_interval, Arc::clone(&reconnects)));
                 let open = connections.add(life.clone());
                 let (of_connection, keepalive) = (service.clone(), settings.keepalive);
                 service.spawn(move || async move {

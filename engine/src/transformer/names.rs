@@ -27,6 +27,9 @@ pub const DEFAULT_BACKEND: &str = "default_backend";
 /// Names the virtual service of requests that keep their host, within a gateway.
 pub const VIRTUAL_SERVICE_HEADER: &str = "x-app-mesh-virtual-service";
 
+/// What the names of the route configurations of backends begin with; their ports follow.
+const EGRESS_ROUTES: &str = "rds_egress_http_";
+
 /// The listener of a gateway at `port`.
 pub fn gateway_listener(port: u16) -> String {
     format!("lds_ingress_0.0.0.0_{port}")
@@ -69,7 +72,12 @@ pub fn ingress_route_configuration(protocol: Protocol, port: u16) -> String {
 
 /// The route configuration of the backends at `port`.
 pub fn egress_route_configuration(port: u16) -> String {
-    format!("rds_egress_http_{port}")
+    format!("{EGRESS_ROUTES}{port}")
+}
+
+/// Whether this is the route configuration of the backends at `port`.
+pub fn is_egress_route_configuration(name: &str, port: u16) -> bool {
+    name.strip_prefix(EGRESS_ROUTES).is_some_and(|of_port| of_port.parse() == Ok(port))
 }
 
 /// The route configuration of a virtual service, with or without a port, for gRPC clients without an Envoy.

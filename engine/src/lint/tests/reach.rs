@@ -321,8 +321,8 @@ proptest! {
         }
         let unreachable = unreachable(&definitions);
         for port in definitions.service("service").ports {
-            let Routing::VirtualHost(bytes) = &port.routing else { panic!("no virtual host") };
-            let routes = VirtualHost::decode(bytes.clone()).unwrap().routes;
+            let Routing::VirtualHost(part) = &port.routing else { panic!("no virtual host") };
+            let routes = VirtualHost::decode(part.content()).unwrap().routes;
             for request in &requests {
                 if let Some(taker) = taken_by(&routes, request) {
                     prop_assert!(!unreachable.contains(&taker), "{} takes {:?}", taker, request);

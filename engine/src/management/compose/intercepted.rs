@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use envoy_types::pb::envoy::config::listener::v3::FilterChain;
 use envoy_types::pb::envoy::config::route::v3::route::Action;
 use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::TcpProxy;
 use legation_actors::composition::{Backend, ComposeError};
 use legation_actors::snapshot::{ResourceSet, Source};
+use legation_proto::body::Part;
 use legation_proto::fragment::{NodeFragment, Routing};
 use legation_proto::resource::Resource;
 use legation_proto::resource_type::ResourceType;
@@ -32,7 +32,7 @@ const ALLOW_ALL: &str = "mesh-allow-all";
 /// What the backends have at one port.
 enum Port<'a> {
     /// Requests, by host.
-    Requests { virtual_hosts: Vec<Bytes>, hosts: Hosts, transaction: Transaction },
+    Requests { virtual_hosts: Vec<Part>, hosts: Hosts, transaction: Transaction },
     /// Connections, to the only backend that can be there.
     Connections(&'a [u8]),
 }
@@ -141,7 +141,7 @@ fn add_requests<'a>(
     ports: &mut BTreeMap<u16, Port<'a>>,
     port: u16,
     backend: &Backend<'_>,
-    virtual_host: &Bytes,
+    virtual_host: &Part,
 ) -> bool {
     let own_hosts = [backend.name.to_owned(), format!("{}:{port}", backend.name)];
     let requests = Port::Requests { virtual_hosts: Vec::new(), hosts: Hosts::default(), transaction: 0 };
@@ -189,7 +189,7 @@ fn chain(protocol: &str, port: u16, filter: NetworkFilter) -> FilterChain {
 
 /// Where the mesh allows all, a request at a backend's port that is for no backend goes on to where it was going, as it
 /// would at any other port.
-fn allow_all_virtual_host(node: &NodeFragment) -> Option<Bytes> {
+fn allow_all_virtual_host(node: &NodeFragment) -> Option<Part> {
     let cluster = node.clusters.iter().find(|cluster| names::is_allow_all_cluster(&cluster.name))?;
     let action = to_cluster(&cluster.name, Timeouts::NONE);
     let routes = vec![route(ALLOW_ALL, everything(), Action::Route(action))];

@@ -104,8 +104,8 @@ fn routes_at(
     clusters: &BTreeMap<String, GrpcCluster>,
 ) -> Result<Result<Vec<Route>, String>, ComposeError> {
     match &service_port.routing {
-        Routing::VirtualHost(bytes) => {
-            let virtual_host: VirtualHost = decode("the virtual host of a backend", bytes)?;
+        Routing::VirtualHost(part) => {
+            let virtual_host: VirtualHost = decode("the virtual host of a backend", part.content())?;
             Ok(servable(virtual_host.routes, clusters))
         }
         Routing::TcpProxy(_) => Ok(Err("it routes connections, and no requests".to_owned())),

@@ -28,10 +28,11 @@ pub(super) fn recompose(
     let mut resources = before.snapshot.set(ResourceType::RouteConfiguration).resources().to_vec();
     for (from, to) in from.ports.iter().zip(&to.ports) {
         if let (Routing::VirtualHost(of_before), Routing::VirtualHost(now)) = (&from.routing, &to.routing) {
-            let name = names::egress_route_configuration(from.port);
-            let routes = resources.iter_mut().find(|resource| *resource.name == *name)?;
+            let is_of_port =
+                |resource: &&mut Resource| names::is_egress_route_configuration(&resource.name, from.port);
+            let routes = resources.iter_mut().find(is_of_port)?;
             // it may have been left out
-            let body = routes.body.with_part(&of_before.clone().into(), now.clone().into())?;
+            let body = routes.body.with_part(of_before, now.clone())?;
             *routes = Resource::of(Arc::clone(&routes.name), transaction, body);
         }
     }

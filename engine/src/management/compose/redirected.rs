@@ -94,10 +94,10 @@ fn virtual_hosts(
 fn request_ports(backend: &Backend<'_>) -> Result<Vec<VirtualHost>, ComposeError> {
     let mut virtual_hosts: Vec<VirtualHost> = Vec::new();
     for service_port in &backend.fragment.ports {
-        let Routing::VirtualHost(bytes) = &service_port.routing else {
+        let Routing::VirtualHost(part) = &service_port.routing else {
             continue;
         };
-        let mut virtual_host: VirtualHost = decode("the virtual host of a backend", bytes)?;
+        let mut virtual_host: VirtualHost = decode("the virtual host of a backend", part.content())?;
         if !virtual_hosts.is_empty() {
             let with_port = format!("{}:{}", backend.name, service_port.port);
             virtual_host.name.clone_from(&with_port);

@@ -18,10 +18,10 @@ fn check(kind: &str, condition: &Value, expected: Expect) {
         .route("router", "route", json!({kind: {"match": condition, "action": action}}))
         .provided_by_router("service", "router")
         .service("service");
-    let Routing::VirtualHost(bytes) = &fragment.ports[0].routing else {
+    let Routing::VirtualHost(part) = &fragment.ports[0].routing else {
         panic!("no virtual host");
     };
-    let virtual_host = VirtualHost::decode(bytes.clone()).unwrap();
+    let virtual_host = VirtualHost::decode(part.content()).unwrap();
     expected.assert_eq(&render::message(virtual_host.routes[0].r#match.as_ref().unwrap()));
 }
 

@@ -27,10 +27,10 @@ fn action(kind: &str, members: &Value) -> RouteAction {
         .route("router", "route", json!({kind: route}))
         .provided_by_router("service", "router")
         .service("service");
-    let Routing::VirtualHost(bytes) = &fragment.ports[0].routing else {
+    let Routing::VirtualHost(part) = &fragment.ports[0].routing else {
         panic!("no virtual host");
     };
-    let mut virtual_host = VirtualHost::decode(bytes.clone()).unwrap();
+    let mut virtual_host = VirtualHost::decode(part.content()).unwrap();
     match virtual_host.routes.remove(0).action {
         Some(Action::Route(action)) => action,
         other => panic!("{other:?}"),

@@ -37,7 +37,7 @@ pub(crate) fn port(fragment: &ServiceFragment, port: u16) -> String {
     let found = fragment.ports.iter().find(|service_port| service_port.port == port);
     let ports: Vec<_> = fragment.ports.iter().map(|port| port.port).collect();
     match &found.unwrap_or_else(|| panic!("no {port} in {ports:?}")).routing {
-        Routing::VirtualHost(bytes) => virtual_host(&VirtualHost::decode(bytes.clone()).unwrap()),
+        Routing::VirtualHost(part) => virtual_host(&VirtualHost::decode(part.content()).unwrap()),
         Routing::TcpProxy(bytes) => message(&TcpProxy::decode(bytes.clone()).unwrap()),
     }
 }
