@@ -9,6 +9,7 @@ use legation::model::{Definition, Metadata, ResourceId, Spec};
 use legation::transformer::definitions::MeshDefinitions;
 use legation::transformer::transform::transform;
 use legation_actors::composition::{Backend, Client, Composed};
+use legation_proto::body::Part;
 use legation_proto::fragment::{Fragment, NodeFragment, Routing, ServiceFragment};
 use legation_proto::id::{FragmentKey, FragmentKind};
 use legation_proto::version::Transaction;
@@ -204,7 +205,7 @@ impl Ingredients {
             let mut virtual_host = VirtualHost::decode(part.content()).unwrap();
             virtual_host.routes.truncate(1);
             virtual_host.routes[0].name.push('x');
-            port.routing = Routing::VirtualHost(virtual_host.encode_to_vec().into());
+            port.routing = Routing::VirtualHost(Part::virtual_host(&virtual_host.encode_to_vec()));
         }
         other
     }

@@ -6,7 +6,7 @@ use bytes::{BufMut, Bytes};
 
 use crate::resource_type::ResourceType;
 use crate::version::content_hash;
-use crate::wire::{field_len, put_field, put_header};
+use crate::wire::{content_of, field_len, put_field, put_header};
 
 /// An encoded `google.protobuf.Any` that holds a resource. Cloning shares it.
 #[derive(Clone, Debug)]
@@ -23,43 +23,40 @@ enum Form {
 #[derive(Clone, Debug)]
 struct Parted {
     resource_type: ResourceType,
-    /// What stands before the parts in the message.
-    start: Part,
-    /// The field that each of the parts is.
-    field: u32,
+    /// What stands before the parts in the message, and its hash.
+    start: Arc<[u8]>,
+    start_hash: u64,
     parts: Vec<Part>,
     /// How many bytes the message has.
     len: usize,
 }
 
-/// A part of a message, encoded. Its hash is made once, for all resources that it is in. Cloning shares it.
+/// A field of a message, encoded. Its hash is made once, for all resources that it is in. Cloning shares it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
-    /// Compared first, since most parts differ by it.
+    /// Of the content. Compared first, since most parts differ by it.
     hash: u64,
-    /// Bytes of its own, beside those of other parts: every resource that it is in is put together of many of them, and what
-    /// each was made of may have come in a large message.
-    content: Arc<[u8]>,
+    /// The field with its number and length. It has bytes of its own, beside those of other parts: every resource that it is
+    /// in is put together of many of them, and what each was made of may have come in a large message.
+    field: Arc<[u8]>,
 }
 
 impl Part {
-    /// The bytes.
+    /// An encoded `envoy.config.route.v3.VirtualHost`, as a part of route configurations.
+    pub fn virtual_host(content: &[u8]) -> Self {
+        let mut field = Vec::with_capacity(field_len(VIRTUAL_HOSTS, content.len()));
+        put_field(&mut field, VIRTUAL_HOSTS, content);
+        Self { hash: content_hash(content), field: field.into() }
+    }
+
+    /// The content of the field.
     pub fn content(&self) -> &[u8] {
-        &self.content
+        content_of(&self.field)
     }
 }
 
-impl From<&[u8]> for Part {
-    fn from(content: &[u8]) -> Self {
-        Self { content: content.into(), hash: content_hash(content) }
-    }
-}
-
-impl From<Vec<u8>> for Part {
-    fn from(content: Vec<u8>) -> Self {
-        content.as_slice().into()
-    }
-}
+/// Field number of `envoy.config.route.v3.RouteConfiguration`.
+const VIRTUAL_HOSTS: u32 = 2;
 
 /// Field numbers of `google.protobuf.Any`.
 mod any {
@@ -68,11 +65,11 @@ mod any {
 }
 
 impl Body {
-    /// A message of `resource_type` that begins with `start`, encoded, and goes on with `parts`, which are its field `field`.
-    pub fn of_parts(resource_type: ResourceType, start: &[u8], field: u32, parts: Vec<Part>) -> Self {
-        let lens = parts.iter().map(|part| field_len(field, part.content.len()));
-        let len = start.len() + lens.sum::<usize>();
-        Self(Form::Parted(Arc::new(Parted { resource_type, start: start.into(), field, parts, len })))
+    /// A message of `resource_type` that begins with `start`, encoded, and goes on with `parts`.
+    pub fn of_parts(resource_type: ResourceType, start: &[u8], parts: Vec<Part>) -> Self {
+        let len = start.len() + parts.iter().map(|part| part.field.len()).sum::<usize>();
+        let start_hash = content_hash(start);
+        Self(Form::Parted(Arc::new(Parted { resource_type, start: start.into(), start_hash, parts, len })))
     }
 
     /// The same with `now` in the place of the part `before`. `None` unless that stands in it once.
@@ -85,8 +82,7 @@ impl Body {
             return None;
         };
         let mut parted = Parted::clone(parted);
-        parted.len -= field_len(parted.field, before.content.len());
-        parted.len += field_len(parted.field, now.content.len());
+        parted.len = parted.len - before.field.len() + now.field.len();
         parted.parts[place] = now;
         Some(Self(Form::Parted(Arc::new(parted))))
     }
@@ -97,7 +93,7 @@ impl Body {
             Form::Whole(bytes) => content_hash(bytes),
             Form::Parted(parted) => {
                 let mut hashes = Vec::with_capacity((parted.parts.len() + 1) * size_of::<u64>());
-                hashes.put_u64_le(parted.start.hash);
+                hashes.put_u64_le(parted.start_hash);
                 parted.parts.iter().for_each(|part| hashes.put_u64_le(part.hash));
                 content_hash(&hashes)
             }
@@ -123,9 +119,9 @@ impl Body {
             Form::Parted(parted) => {
                 put_field(buffer, any::TYPE_URL, parted.resource_type.type_url().as_bytes());
                 put_header(buffer, any::VALUE, parted.len);
-                buffer.extend_from_slice(&parted.start.content);
+                buffer.extend_from_slice(&parted.start);
                 for part in &parted.parts {
-                    put_field(buffer, parted.field, &part.content);
+                    buffer.extend_from_slice(&part.field);
                 }
             }
         }
@@ -167,20 +163,18 @@ mod tests {
 
     use super::*;
 
-    const VIRTUAL_HOSTS: u32 = 2;
-
     fn virtual_host(name: &str) -> VirtualHost {
         VirtualHost { name: name.to_owned(), ..Default::default() }
     }
 
     fn part(name: &str) -> Part {
-        virtual_host(name).encode_to_vec().into()
+        Part::virtual_host(&virtual_host(name).encode_to_vec())
     }
 
     fn routes(name: &str, virtual_hosts: &[&str]) -> Body {
         let start = RouteConfiguration { name: name.to_owned(), ..Default::default() }.encode_to_vec();
         let parts = virtual_hosts.iter().map(|name| part(name)).collect();
-        Body::of_parts(ResourceType::RouteConfiguration, &start, VIRTUAL_HOSTS, parts)
+        Body::of_parts(ResourceType::RouteConfiguration, &start, parts)
     }
 
     /// The same message, encoded at once.
@@ -200,6 +194,13 @@ mod tests {
             assert_eq!(body, expected);
             assert_eq!(body.len(), expected.len());
             assert_eq!(body.len(), body.to_bytes().len());
+        }
+    }
+
+    #[test]
+    fn a_part_has_the_content_that_it_was_made_of() {
+        for content in [vec![], virtual_host("a").encode_to_vec(), vec![0x80; 300], vec![1; 20_000]] {
+            assert_eq!(Part::virtual_host(&content).content(), content);
         }
     }
 

@@ -229,7 +229,7 @@ impl TryFrom<v1::ServicePort> for ServicePort {
 
     fn try_from(port: v1::ServicePort) -> Result<Self, FragmentError> {
         let routing = match port.routing.ok_or(FragmentError::Incomplete("routing"))? {
-            v1::service_port::Routing::VirtualHost(bytes) => Routing::VirtualHost(bytes.as_ref().into()),
+            v1::service_port::Routing::VirtualHost(bytes) => Routing::VirtualHost(Part::virtual_host(&bytes)),
             v1::service_port::Routing::TcpProxy(bytes) => Routing::TcpProxy(bytes),
         };
         Ok(Self { port: port_from_v1(port.port)?, routing })
@@ -280,7 +280,7 @@ mod tests {
     fn fragment(clusters: Vec<Resource>, virtual_hosts: &[&'static str]) -> Fragment {
         let ports = (8080..).zip(virtual_hosts);
         let ports =
-            ports.map(|(port, host)| ServicePort { port, routing: Routing::VirtualHost(host.as_bytes().into()) });
+            ports.map(|(port, host)| ServicePort { port, routing: Routing::VirtualHost(Part::virtual_host(host.as_bytes())) });
         let fragment = ServiceFragment { clusters, ports: ports.collect(), ..Default::default() };
         Fragment::decode(Fragment::Service(fragment).encode().into()).expect("own bytes")
     }

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::body::Body;
 use crate::resource::Resource;
 use crate::resource_type::ResourceType;
 use crate::version::{Version, VersionText};
@@ -73,12 +72,8 @@ impl Response {
         let version = self.version.text();
         let type_url = self.resource_type.type_url();
         let is_delta = protocol == Protocol::Delta;
-        let resources_len: usize = if is_delta {
-            let lens = self.resources.iter().map(|it| field_len(field::RESOURCES, DeltaResource::of(it).len));
-            lens.sum()
-        } else {
-            self.resources.iter().map(|it| field_len(field::RESOURCES, it.body.len())).sum()
-        };
+        let resources: Vec<_> = self.resources.iter().map(|it| Wrapped::of(it, protocol)).collect();
+        let resources_len: usize = resources.iter().map(|it| field_len(field::RESOURCES, it.len)).sum();
         let removed: &[Arc<str>] = if is_delta { &self.removed } else { &[] };
         let removed_lens = removed.iter().map(|name| field_len(field::DELTA_REMOVED_RESOURCES, name.len()));
         let control_plane_len = field_len(field::CONTROL_PLANE_IDENTIFIER, control_plane.len());
@@ -94,13 +89,7 @@ impl Response {
         // responses are far below that
         frame.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
         put_field(&mut frame, field::VERSION_INFO, version.as_bytes());
-        for resource in &self.resources {
-            if is_delta {
-                DeltaResource::of(resource).put_into(&mut frame);
-            } else {
-                put_body(&mut frame, field::RESOURCES, &resource.body);
-            }
-        }
+        resources.iter().for_each(|resource| resource.put_into(&mut frame));
         put_field(&mut frame, field::TYPE_URL, type_url.as_bytes());
         put_field(&mut frame, field::NONCE, self.nonce.as_bytes());
         for name in removed {
@@ -114,34 +103,41 @@ impl Response {
     }
 }
 
-/// A resource as delta wraps it.
-struct DeltaResource<'a> {
+/// A resource as it stands in a response: delta wraps it.
+struct Wrapped<'a> {
     resource: &'a Resource,
-    version: VersionText,
-    /// How many bytes its content has.
+    /// In delta.
+    version: Option<VersionText>,
+    /// How many bytes it has.
     len: usize,
 }
 
-impl<'a> DeltaResource<'a> {
-    fn of(resource: &'a Resource) -> Self {
-        let version = resource.version.text();
-        let len = field_len(field::RESOURCE_VERSION, version.as_bytes().len())
-            + field_len(field::RESOURCE_RESOURCE, resource.body.len())
-            + field_len(field::RESOURCE_NAME, resource.name.len());
-        Self { resource, version, len }
+impl<'a> Wrapped<'a> {
+    fn of(resource: &'a Resource, protocol: Protocol) -> Self {
+        let body = resource.body.len();
+        match protocol {
+            Protocol::Sotw => Self { resource, version: None, len: body },
+            Protocol::Delta => {
+                let version = resource.version.text();
+                let len = field_len(field::RESOURCE_VERSION, version.as_bytes().len())
+                    + field_len(field::RESOURCE_RESOURCE, body)
+                    + field_len(field::RESOURCE_NAME, resource.name.len());
+                Self { resource, version: Some(version), len }
+            }
+        }
     }
 
     fn put_into(&self, frame: &mut Vec<u8>) {
+        let Resource { name, body, .. } = self.resource;
         put_header(frame, field::RESOURCES, self.len);
-        put_field(frame, field::RESOURCE_VERSION, self.version.as_bytes());
-        put_body(frame, field::RESOURCE_RESOURCE, &self.resource.body);
-        put_field(frame, field::RESOURCE_NAME, self.resource.name.as_bytes());
+        let Some(version) = &self.version else {
+            return body.put_into(frame);
+        };
+        put_field(frame, field::RESOURCE_VERSION, version.as_bytes());
+        put_header(frame, field::RESOURCE_RESOURCE, body.len());
+        body.put_into(frame);
+        put_field(frame, field::RESOURCE_NAME, name.as_bytes());
     }
-}
-
-fn put_body(frame: &mut Vec<u8>, field: u32, body: &Body) {
-    put_header(frame, field, body.len());
-    body.put_into(frame);
 }
 
 #[cfg(test)]

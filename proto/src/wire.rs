@@ -1,11 +1,22 @@
 //! The protobuf wire format, as far as messages are written by hand.
 
-use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
+use prost::encoding::{WireType, decode_varint, encode_key, encode_varint, encoded_len_varint, key_len};
 
 /// How many bytes a field has whose content has so many.
 #[inline]
 pub(crate) fn field_len(field: u32, content: usize) -> usize {
     key_len(field) + encoded_len_varint(content as u64) + content
+}
+
+/// The content of a field that begins with what [`put_header`] puts there.
+pub(crate) fn content_of(field: &[u8]) -> &[u8] {
+    let mut rest = field;
+    for _ in ["number and type", "length"] {
+        if decode_varint(&mut rest).is_err() {
+            return &[];
+        }
+    }
+    rest
 }
 
 /// Appends what stands before the content of a field.

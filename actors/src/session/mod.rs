@@ -178,17 +178,18 @@ impl Session {
             state.drop_outdated_rejections(snapshot.set(resource_type));
         }
         let legacy = first && resource_type.is_full_state();
+        let is_resubscribed;
         match (self.protocol, request.interest) {
             (Protocol::Sotw, Interest::Sotw { version_info, names }) => {
                 let change = state.subscription.replace(names, legacy);
-                state.resubscribe(change);
+                is_resubscribed = state.resubscribe(change);
                 if first && resource_type.is_full_state() {
                     state.claimed = version_info.parse().ok();
                 }
             }
             (Protocol::Delta, Interest::Delta { subscribe, unsubscribe, initial_versions }) => {
                 let change = state.subscription.update(subscribe, unsubscribe, legacy);
-                state.resubscribe(change);
+                is_resubscribed = state.resubscribe(change);
                 if first {
                     // Envoys were seen to forget endpoints and secrets across a reconnect: answered always (conformance 56, 78)
                     let trusted = !matches!(resource_type, ResourceType::Endpoints | ResourceType::Secret);
@@ -197,7 +198,7 @@ impl Session {
             }
             (protocol, _) => return Err(Violation::WrongProtocol(protocol)),
         }
-        if are_too_many(state.subscription.names()) || are_too_many(state.due.iter()) {
+        if is_resubscribed && (are_too_many(state.subscription.names()) || are_too_many(state.due.iter())) {
             return Err(Violation::TooManyNames(resource_type));
         }
         Ok(outcome)
@@ -325,12 +326,12 @@ impl Session {
         let set = snapshot.set(resource_type);
         let state = &mut self.types[resource_type];
         let whole = self.protocol == Protocol::Sotw && resource_type.is_full_state();
-        let mut changed = state.to_upsert(set);
+        let mut changed: Vec<Resource> = state.upserts(set).cloned().collect();
         if whole {
             if changed.is_empty() && !state.reply_due && state.due.is_empty() {
                 return None;
             }
-            let mut resources = state.visible(set);
+            let mut resources: Vec<Resource> = state.visible(set).cloned().collect();
             resources.extend(state.lingering.iter().cloned());
             resources.sort_by(|a, b| a.name.cmp(&b.name));
             let version = version_of(&resources);
@@ -346,7 +347,7 @@ impl Session {
             self.force_endpoints(resource_type, &changed, snapshot);
             return Some(response);
         }
-        changed.extend(state.lingering_to_upsert());
+        changed.extend(state.lingering_to_upsert().cloned());
         let mut missing = match self.protocol {
             Protocol::Delta => state.due_but_missing(set),
             Protocol::Sotw => Vec::new(), // absence cannot be told (conformance 25)
@@ -385,7 +386,7 @@ impl Session {
         if !resource_type.is_full_state() {
             return None; // absence cannot be told (conformance 25)
         }
-        let resources = state.visible(set);
+        let resources: Vec<Resource> = state.visible(set).cloned().collect();
         if resource_type == ResourceType::Cluster {
             self.types[ResourceType::Endpoints].lingering.clear();
         }

@@ -82,7 +82,10 @@ impl Subscription {
         legacy: bool,
     ) -> Change {
         let mut wildcard = self.wildcard;
-        if legacy && subscribe.is_empty() && unsubscribe.is_empty() {
+        if subscribe.is_empty() && unsubscribe.is_empty() {
+            if !legacy {
+                return Change::default(); // an answer, as most requests are
+            }
             wildcard = Wildcard::Legacy;
         }
         let mut asked = BTreeSet::new();

@@ -100,9 +100,9 @@ impl TypeState {
         !self.reply_due
             && self.due.is_empty()
             && self.claimed.is_none()
-            && self.to_upsert(set).is_empty()
-            && self.lingering_to_upsert().is_empty()
-            && self.to_remove(set).is_empty()
+            && self.upserts(set).next().is_none()
+            && self.lingering_to_upsert().next().is_none()
+            && self.going(set).next().is_none()
     }
 
     /// Takes in whether the last response was accepted.
@@ -149,10 +149,10 @@ impl TypeState {
             .collect();
     }
 
-    /// Takes in a change of the subscription.
-    pub(super) fn resubscribe(&mut self, change: Change) {
+    /// Takes in a change of the subscription. Tells whether there is any.
+    pub(super) fn resubscribe(&mut self, change: Change) -> bool {
         if change == Change::default() {
-            return;
+            return false;
         }
         self.stir();
         let Change { asked, dropped, wildcard_began, wildcard_ended } = change;
@@ -174,6 +174,7 @@ impl TypeState {
             self.lingering.retain(|resource| subscription.covers(&resource.name));
             self.reply_due = false;
         }
+        true
     }
 
     /// These have to be answered, once more even if they stand rejected.
@@ -292,19 +293,22 @@ impl TypeState {
     }
 
     /// The subscribed part of `set`.
-    pub(super) fn visible(&self, set: &ResourceSet) -> Vec<Resource> {
-        self.visible_where(set, |_| true)
+    pub(super) fn visible<'a>(&'a self, set: &'a ResourceSet) -> impl Iterator<Item = &'a Resource> {
+        let is_wildcard = self.subscription.is_wildcard();
+        let all = is_wildcard.then(|| set.resources()).unwrap_or_default();
+        let named = (!is_wildcard).then(|| self.subscription.names());
+        all.iter().chain(named.into_iter().flatten().filter_map(|name| set.get(name)))
     }
 
     /// What has to be sent: it changed or it is due, and it was not rejected as it is.
-    pub(super) fn to_upsert(&self, set: &ResourceSet) -> Vec<Resource> {
-        self.visible_where(set, |resource| self.lacks(resource))
+    pub(super) fn upserts<'a>(&'a self, set: &'a ResourceSet) -> impl Iterator<Item = &'a Resource> {
+        self.visible(set).filter(|resource| self.lacks(resource))
     }
 
     /// What is going and has to be sent all the same.
-    pub(super) fn lingering_to_upsert(&self) -> Vec<Resource> {
+    pub(super) fn lingering_to_upsert(&self) -> impl Iterator<Item = &Resource> {
         let asked_for = |resource: &&Resource| self.subscription.covers(&resource.name);
-        self.lingering.iter().filter(asked_for).filter(|resource| self.lacks(resource)).cloned().collect()
+        self.lingering.iter().filter(asked_for).filter(|resource| self.lacks(resource))
     }
 
     fn lacks(&self, resource: &Resource) -> bool {
@@ -317,10 +321,14 @@ impl TypeState {
         self.due.iter().filter(|name| set.get(name).is_none()).cloned().collect()
     }
 
+    /// Names that the Envoy has, or may have, and should not have, in no order.
+    fn going<'a>(&'a self, set: &'a ResourceSet) -> impl Iterator<Item = &'a Arc<str>> {
+        self.held.keys().filter(|name| set.get(name).is_none())
+    }
+
     /// Names that the Envoy has, or may have, and should not have.
     pub(super) fn to_remove(&self, set: &ResourceSet) -> Vec<Arc<str>> {
-        let mut going: Vec<Arc<str>> =
-            self.held.keys().filter(|name| set.get(name).is_none()).cloned().collect();
+        let mut going: Vec<Arc<str>> = self.going(set).cloned().collect();
         going.sort();
         going
     }
@@ -330,7 +338,7 @@ impl TypeState {
         self.in_flight.is_none()
             && !self.rejections.stand()
             && !self.reply_due
-            && (self.rests || self.to_upsert(set).is_empty() && self.to_remove(set).is_empty())
+            && (self.rests || self.upserts(set).next().is_none() && self.going(set).next().is_none())
     }
 
     /// Names and content hashes of what the response carries that waits for its answer; no hash where it removes.
@@ -345,18 +353,6 @@ impl TypeState {
 
     pub(super) fn status(&self) -> TypeStatus {
         TypeStatus { sent: self.last_sent, acked: self.last_acked, nacked: self.rejections.last().cloned() }
-    }
-
-    fn visible_where(&self, set: &ResourceSet, wanted: impl Fn(&Resource) -> bool) -> Vec<Resource> {
-        if self.subscription.is_wildcard() {
-            return set.resources().iter().filter(|resource| wanted(resource)).cloned().collect();
-        }
-        self.subscription
-            .names()
-            .filter_map(|name| set.get(name))
-            .filter(|resource| wanted(resource))
-            .cloned()
-            .collect()
     }
 
     /// State of the world: what was accepted under this name.

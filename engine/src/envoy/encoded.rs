@@ -5,11 +5,8 @@ use legation_proto::body::{Body, Part};
 use legation_proto::resource_type::ResourceType;
 use prost::Message;
 
-/// Field number of `envoy.config.route.v3.RouteConfiguration`.
-const VIRTUAL_HOSTS: u32 = 2;
-
 /// An `envoy.config.route.v3.RouteConfiguration` of encoded `VirtualHost` messages.
 pub fn route_configuration(name: &str, virtual_hosts: Vec<Part>) -> Body {
     let start = RouteConfiguration { name: name.to_owned(), ..RouteConfiguration::default() };
-    Body::of_parts(ResourceType::RouteConfiguration, &start.encode_to_vec(), VIRTUAL_HOSTS, virtual_hosts)
+    Body::of_parts(ResourceType::RouteConfiguration, &start.encode_to_vec(), virtual_hosts)
 }

@@ -9,6 +9,7 @@ use envoy_types::pb::envoy::config::core::v3::substitution_format_string;
 use envoy_types::pb::envoy::extensions::access_loggers::file::v3::{FileAccessLog, file_access_log};
 use envoy_types::pb::google::protobuf::value::Kind;
 use legation_proto::resource::Resource;
+use legation_proto::body::Part;
 use legation_proto::resource_type::ResourceType;
 use prost::Message;
 
@@ -69,7 +70,7 @@ fn a_route_configuration_of_encoded_virtual_hosts_is_envoys() {
         virtual_host("a", vec!["a".to_owned()], Vec::new()),
         virtual_host("b", vec!["*".to_owned()], Vec::new()),
     ];
-    let encoded = hosts.iter().map(|host| host.encode_to_vec().into()).collect();
+    let encoded = hosts.iter().map(|host| Part::virtual_host(&host.encode_to_vec())).collect();
     let of_encoded = encoded::route_configuration("routes", encoded);
     let kind = ResourceType::RouteConfiguration;
     let whole = Resource::encode(kind, "routes", 1, &route_configuration("routes", hosts));

@@ -121,7 +121,7 @@ impl OpeningStream<'_> {
     async fn admit<T: StreamRequest>(
         &self,
         requests: &mut Requests<T, RequestBody>,
-    ) -> Result<(T, Admitted<'_>), Status> {
+    ) -> Result<(Box<T>, Admitted<'_>), Status> {
         let first = tokio::time::timeout(FIRST_REQUEST_TIMEOUT, requests.next())
             .await
             .map_err(|_| Status::deadline_exceeded("no request came on this stream"))?
@@ -176,7 +176,7 @@ async fn attend(envoy: &StreamHandle, connection: &ConnectionLife) {
 
 /// What a request asks on a stream of `service`, or why the stream ends with it; `None` for what is to be passed over.
 fn asked<T: StreamRequest>(
-    request: Result<T, Unreadable>,
+    request: Result<Box<T>, Unreadable>,
     service: Service,
 ) -> Option<Result<legation_actors::request::Request, StreamEnd>> {
     let request = match request {

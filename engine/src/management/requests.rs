@@ -72,18 +72,19 @@ impl<T, B> Requests<T, B> {
 }
 
 impl<T: Message + Default, B> Requests<T, B> {
-    /// The first request in `bytes`, if all of it is there, and what follows it.
-    fn first_of(&self, bytes: &[u8]) -> Result<Option<(T, BytesMut)>, Unreadable> {
+    /// The first request in `bytes`, if all of it is there, and what follows it. It is in a box, since it has room for the
+    /// description of a node, and is handed on several times.
+    fn first_of(&self, bytes: &[u8]) -> Result<Option<(Box<T>, BytesMut)>, Unreadable> {
         let Some(length) = self.length_of_first(bytes)? else {
             return Ok(None);
         };
         let (message, rest) = bytes[GRPC_PREFIX_BYTES..].split_at(length);
-        Ok(Some((T::decode(message)?, BytesMut::from(rest))))
+        Ok(Some((Box::new(T::decode(message)?), BytesMut::from(rest))))
     }
 
     /// Takes in a piece of the body, and takes the next request, if all of it is there. Most pieces are one request: what is
     /// whole is not copied.
-    fn take_in(&mut self, data: &[u8]) -> Result<Option<T>, Unreadable> {
+    fn take_in(&mut self, data: &[u8]) -> Result<Option<Box<T>>, Unreadable> {
         let first = if self.buffer.is_empty() { self.first_of(data)? } else { None };
         if let Some((request, rest)) = first {
             self.buffer = rest;
@@ -94,7 +95,7 @@ impl<T: Message + Default, B> Requests<T, B> {
     }
 
     /// Takes the next request from the buffer, if all of it is there. Nothing is kept but what belongs to the one after it.
-    fn take_request(&mut self) -> Result<Option<T>, Unreadable> {
+    fn take_request(&mut self) -> Result<Option<Box<T>>, Unreadable> {
         let Some((request, rest)) = self.first_of(&self.buffer)? else {
             return Ok(None);
         };
@@ -109,7 +110,7 @@ where
     B: Stream<Item = Result<Bytes, E>> + Unpin,
     E: std::error::Error,
 {
-    type Item = Result<T, Unreadable>;
+    type Item = Result<Box<T>, Unreadable>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut request = self.take_request()?;

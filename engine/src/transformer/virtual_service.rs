@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use legation_proto::body::Part;
 use legation_proto::fragment::{Routing, ServiceFragment, ServicePort};
 use legation_proto::version::Transaction;
 use prost::Message;
@@ -144,7 +145,7 @@ impl<'a> Parts<'a> {
         let service = self.service;
         let domains = vec![service.to_owned(), format!("{service}:{port}")];
         let virtual_host = virtual_host(service, domains, routes);
-        let routing = Routing::VirtualHost(virtual_host.encode_to_vec().into());
+        let routing = Routing::VirtualHost(Part::virtual_host(&virtual_host.encode_to_vec()));
         self.ports.insert(port, routing);
     }
 

@@ -163,7 +163,8 @@ fn add_without_routes(port: &mut Port<'_>, backend: &Backend<'_>) {
     };
     let domains = vec![backend.name.to_owned()];
     if hosts.take(&domains) {
-        virtual_hosts.push(virtual_host(backend.name, domains, Vec::new()).encode_to_vec().into());
+        let without_routes = virtual_host(backend.name, domains, Vec::new());
+        virtual_hosts.push(Part::virtual_host(&without_routes.encode_to_vec()));
         *transaction = backend.fragment.transaction.max(*transaction);
     }
 }
@@ -194,5 +195,5 @@ fn allow_all_virtual_host(node: &NodeFragment) -> Option<Part> {
     let action = to_cluster(&cluster.name, Timeouts::NONE);
     let routes = vec![route(ALLOW_ALL, everything(), Action::Route(action))];
     let virtual_host = virtual_host(ALLOW_ALL, vec!["*".to_owned()], routes);
-    Some(virtual_host.encode_to_vec().into())
+    Some(Part::virtual_host(&virtual_host.encode_to_vec()))
 }

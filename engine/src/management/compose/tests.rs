@@ -7,6 +7,7 @@ use bytes::Bytes;
 use expect_test::expect;
 use legation_actors::composition::{Backend, Change, Client, Composed, Composition};
 use legation_actors::snapshot::Snapshot;
+use legation_proto::body::Part;
 use legation_proto::fragment::{EgressMode, Fragment, NodeFragment, Routing, ServiceFragment, ServicePort};
 use legation_proto::id::{FragmentKey, FragmentKind};
 use legation_proto::resource_type::ResourceType;
@@ -286,7 +287,7 @@ fn what_cannot_be_decoded_is_an_error() {
     let error = compose(Client::Envoy, &NodeFragment::default(), &[backend], None).unwrap_err();
     assert!(error.to_string().starts_with("cannot compose: the TCP proxy of a backend cannot be decoded"));
 
-    let fragment = service(Routing::VirtualHost(malformed.as_ref().into()));
+    let fragment = service(Routing::VirtualHost(Part::virtual_host(&malformed)));
     let backend = Backend { name: "a", fragment: &fragment };
     let node = Definitions::new()
         .virtual_gateway("g", json!({"listeners": [{"portMapping": {"port": 1, "protocol": "http"}}]}))
@@ -453,7 +454,7 @@ fn a_change_of_routes_takes_no_look_at_the_other_backends() {
     let mut newer_clusters = to.clone();
     newer_clusters.clusters[0].version.transaction += 1;
     let mut unknown = from.clone();
-    unknown.ports[0].routing = Routing::VirtualHost(b"not there".as_slice().into());
+    unknown.ports[0].routing = Routing::VirtualHost(Part::virtual_host(b"not there"));
     for (from, to) in [
         (&from, &older),
         (&from, &elsewhere),
