@@ -1,5 +1,6 @@
 //! Composing snapshots, once for all replicas of a node.
 
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use legation_proto::fragment::{Fragment, NodeFragment, ServiceFragment};
@@ -76,8 +77,27 @@ impl Client {
 pub struct Composed {
     /// What the Envoy should have.
     pub snapshot: Arc<Snapshot>,
-    /// What its node asks for and it does not get, a sentence each.
-    pub problems: Arc<[String]>,
+    /// What its node asks for and it does not get.
+    pub problems: Problems,
+}
+
+/// What a node asks for and its clients do not get, a sentence each. Most have none, and nothing is counted then with each
+/// that is composed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Problems(Option<Arc<[String]>>);
+
+impl From<Vec<String>> for Problems {
+    fn from(problems: Vec<String>) -> Self {
+        Self((!problems.is_empty()).then(|| problems.into()))
+    }
+}
+
+impl Deref for Problems {
+    type Target = [String];
+
+    fn deref(&self) -> &[String] {
+        self.0.as_deref().unwrap_or_default()
+    }
 }
 
 /// A backend of a node that exists.

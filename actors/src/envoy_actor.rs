@@ -12,7 +12,7 @@ use legation_proto::resource_type::ResourceType;
 use legation_proto::response::Protocol;
 use legation_proto::service::Service;
 
-use crate::composition::{Client, Composition};
+use crate::composition::{Client, Composition, Problems};
 use crate::directory::Directory;
 use crate::fleet::Registration;
 use crate::fragment_actor::StreamNumber;
@@ -66,7 +66,7 @@ pub(crate) struct EnvoyActor {
     session: Session,
     outbox: Outbox,
     /// What its node asks for and the Envoy does not get.
-    problems: Arc<[String]>,
+    problems: Problems,
     /// Whether the check for a stalled Envoy is on its way.
     stall_check_due: bool,
     last: [Last; ResourceType::COUNT],
@@ -129,7 +129,7 @@ impl EnvoyActor {
             propagations: Vec::new(),
             session,
             outbox,
-            problems: Arc::default(),
+            problems: Problems::default(),
             stall_check_due: false,
             last: Default::default(),
             _registration: registration,
@@ -204,13 +204,13 @@ impl EnvoyActor {
             }
             Err(error) => {
                 tracing::error!(node = %self.identity.node, %error, "envoy keeps what it has");
-                self.report([error.to_string()].into());
+                self.report(vec![error.to_string()].into());
             }
         }
     }
 
     /// Tells of what the Envoy lacks, once.
-    fn report(&mut self, problems: Arc<[String]>) {
+    fn report(&mut self, problems: Problems) {
         for problem in problems.iter().filter(|problem| !self.problems.contains(problem)) {
             tracing::warn!(node = %self.identity.node, stream = self.identity.stream, problem, "envoy lacks something");
         }
@@ -274,7 +274,7 @@ impl EnvoyActor {
                 .filter(|_| self.is_composed)
                 .map(|snapshot| snapshot.transaction()),
             synced: self.is_synced(),
-            problems: Arc::clone(&self.problems),
+            problems: self.problems.clone(),
             types: ResourceType::ALL.map(|resource_type| self.session.status(resource_type)),
             times: self.last.map(|last| self.times(last)),
         }

@@ -17,7 +17,7 @@ pub(crate) type StreamNumber = u64;
 
 /// How many subscribers are told before what they do of it is waited for: what an Envoy needs of the processor's cache for a
 /// response stays there until the response is written, and with a fast Envoy until it is accepted.
-const TOLD_AT_ONCE: usize = 64;
+const TOLD_AT_ONCE: usize = 24;
 
 /// Holds the latest fragment of `key` and passes it to its subscribers.
 pub(crate) struct FragmentActor {

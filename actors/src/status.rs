@@ -1,7 +1,6 @@
 //! What is known of a connected Envoy.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use legation_proto::id::NodeId;
@@ -10,7 +9,7 @@ use legation_proto::response::Protocol;
 use legation_proto::service::Service;
 use legation_proto::version::{Transaction, Version};
 
-use crate::composition::Client;
+use crate::composition::{Client, Problems};
 use crate::request::Rejection;
 use crate::session::ResourceStatus;
 
@@ -36,7 +35,7 @@ pub struct EnvoyStatus {
     /// Whether it has accepted everything that it should have.
     pub synced: bool,
     /// What its node asks for and it does not get, a sentence each.
-    pub problems: Arc<[String]>,
+    pub problems: Problems,
     /// What was sent, accepted and rejected, in the order of [`ResourceType::ALL`].
     pub types: [TypeStatus; ResourceType::COUNT],
     /// When that was, in the same order.

@@ -117,6 +117,7 @@ pub(crate) struct Outbox {
     /// Whether it was told that the Envoy is served: a look at the channel with each response would cost more.
     is_served: bool,
     served: watch::Sender<bool>,
+    has_ended: bool,
     reason: Arc<OnceLock<StreamEnd>>,
 }
 
@@ -129,7 +130,7 @@ impl Outbox {
         let (served, is_served) = watch::channel(false);
         let reason = Arc::new(OnceLock::new());
         let news = StreamNews { served: is_served, reason: Arc::clone(&reason) };
-        (Self { transport: Box::new(transport), is_served: false, served, reason }, news)
+        (Self { transport: Box::new(transport), is_served: false, served, has_ended: false, reason }, news)
     }
 
     /// Queues a response, unless too many wait.
@@ -150,6 +151,7 @@ impl Outbox {
 
     /// Ends the stream. The first reason counts.
     pub(crate) fn end(&mut self, reason: StreamEnd) {
+        self.has_ended = true;
         if self.reason.set(reason).is_ok()
             && let Some(reason) = self.reason.get()
         {
@@ -158,7 +160,7 @@ impl Outbox {
     }
 
     pub(crate) fn has_ended(&self) -> bool {
-        self.reason.get().is_some()
+        self.has_ended
     }
 }
 

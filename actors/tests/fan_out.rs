@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryResponse;
-use legation_actors::composition::{Backend, Client, Compose, ComposeError, Composed, Composer};
+use legation_actors::composition::{Backend, Client, Compose, ComposeError, Composed, Composer, Problems};
 use legation_actors::fleet::{Caller, Fleet, FleetSettings, FragmentSource, Limits, Places, Publication};
 use legation_actors::request::{Interest, Request};
 use legation_actors::snapshot::{ResourceSet, Snapshot};
@@ -53,7 +53,7 @@ fn compose(
     let services = backends.iter().flat_map(|backend| &backend.fragment.clusters);
     let clusters = node.clusters.iter().chain(services).cloned().collect();
     let snapshot = Snapshot::new([clusters, vec![], vec![], vec![], vec![]].map(ResourceSet::new));
-    Ok(Composed { snapshot: Arc::new(snapshot), problems: Arc::default() })
+    Ok(Composed { snapshot: Arc::new(snapshot), problems: Problems::default() })
 }
 
 fn cluster(name: &str, content: &str) -> Resource {

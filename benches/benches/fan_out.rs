@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use legation_actors::composition::{Backend, Client, ComposeError, Composed, Composer};
+use legation_actors::composition::{Backend, Client, ComposeError, Composed, Composer, Problems};
 use legation_actors::fleet::{Caller, Fleet, FleetSettings, FragmentSource, Limits, Places, Publication};
 use legation_actors::request::{Interest, Request};
 use legation_actors::snapshot::{ResourceSet, Snapshot};
@@ -54,7 +54,7 @@ fn compose(
     let services = backends.iter().flat_map(|backend| &backend.fragment.clusters);
     let clusters = node.clusters.iter().chain(services).cloned().collect();
     let snapshot = Snapshot::new([clusters, vec![], vec![], vec![], vec![]].map(ResourceSet::new));
-    Ok(Composed { snapshot: Arc::new(snapshot), problems: Arc::default() })
+    Ok(Composed { snapshot: Arc::new(snapshot), problems: Problems::default() })
 }
 
 /// A virtual service that consists of one cluster, in which `content` is.

@@ -13,7 +13,7 @@ use legation::management::connection::Keepalive;
 use legation::management::discovery::DiscoveryService;
 use legation::management::draining;
 use legation::management::server::{self, ServerSettings};
-use legation_actors::composition::{Backend, Client, ComposeError, Composed, Composer};
+use legation_actors::composition::{Backend, Client, ComposeError, Composed, Composer, Problems};
 use legation_actors::fleet::{Fleet, FleetSettings, FragmentSource, Limits, Publication};
 use legation_actors::snapshot::{ResourceSet, Snapshot};
 use legation_proto::fragment::{Fragment, NodeFragment};
@@ -44,7 +44,7 @@ fn compose_or_panic(
     }
     let mut sets = ResourceType::ALL.map(|_| ResourceSet::new(Vec::new()));
     sets[ResourceType::Cluster.index()] = ResourceSet::new(node.clusters.clone());
-    Ok(Composed { snapshot: Arc::new(Snapshot::new(sets)), problems: Arc::default() })
+    Ok(Composed { snapshot: Arc::new(Snapshot::new(sets)), problems: Problems::default() })
 }
 
 /// Fragments come when the test publishes them.

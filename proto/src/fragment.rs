@@ -217,7 +217,9 @@ fn resources_to_v1(resources: Vec<Resource>) -> Vec<v1::Resource> {
 impl From<ServicePort> for v1::ServicePort {
     fn from(port: ServicePort) -> Self {
         let routing = match port.routing {
-            Routing::VirtualHost(part) => v1::service_port::Routing::VirtualHost(Bytes::copy_from_slice(part.content())),
+            Routing::VirtualHost(part) => {
+                v1::service_port::Routing::VirtualHost(Bytes::copy_from_slice(part.content()))
+            }
             Routing::TcpProxy(bytes) => v1::service_port::Routing::TcpProxy(bytes),
         };
         Self { port: port.port.into(), routing: Some(routing) }
@@ -279,8 +281,10 @@ mod tests {
     /// As it comes from the store: in bytes of its own.
     fn fragment(clusters: Vec<Resource>, virtual_hosts: &[&'static str]) -> Fragment {
         let ports = (8080..).zip(virtual_hosts);
-        let ports =
-            ports.map(|(port, host)| ServicePort { port, routing: Routing::VirtualHost(Part::virtual_host(host.as_bytes())) });
+        let ports = ports.map(|(port, host)| ServicePort {
+            port,
+            routing: Routing::VirtualHost(Part::virtual_host(host.as_bytes())),
+        });
         let fragment = ServiceFragment { clusters, ports: ports.collect(), ..Default::default() };
         Fragment::decode(Fragment::Service(fragment).encode().into()).expect("own bytes")
     }

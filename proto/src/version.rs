@@ -41,7 +41,8 @@ impl Version {
 
     /// The text on the wire, without an allocation: every response has some.
     pub fn text(&self) -> VersionText {
-        let mut text = VersionText { digits: [b'-'; TEXT_BYTES_MAX], start: TEXT_BYTES_MAX - HASH_DIGITS - 1 };
+        let mut text =
+            VersionText { digits: [b'-'; TEXT_BYTES_MAX], start: TEXT_BYTES_MAX - HASH_DIGITS - 1 };
         let (transaction, hash) = text.digits.split_at_mut(text.start);
         for (place, digit) in hash.iter_mut().skip(1).enumerate() {
             let value = self.hash >> (4 * (HASH_DIGITS - 1 - place));
@@ -170,7 +171,11 @@ mod tests {
         let (a, b) = (Version::of(1, b"a"), Version::of(2, b"b"));
         let set = Version::of_set([("x", a), ("y", b)]);
         assert_eq!(set.transaction, 2);
-        assert_eq!(set.to_string(), "2-e45f658474a0591c", "the same set has the same version in every release");
+        assert_eq!(
+            set.to_string(),
+            "2-e45f658474a0591c",
+            "the same set has the same version in every release"
+        );
         assert_ne!(set, Version::of_set([("x", a)]));
         assert_ne!(set, Version::of_set([("x", b), ("y", a)]));
         assert_ne!(Version::of_set([("xy", a)]), Version::of_set([("x", a), ("y", a)]));

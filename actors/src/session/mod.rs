@@ -155,7 +155,8 @@ impl Session {
         endpoints.stir();
         let kept = std::mem::take(&mut endpoints.lingering).into_iter();
         let mut kept: HashMap<_, _> = kept.map(|resource| (Arc::clone(&resource.name), resource)).collect();
-        let going = |name| before.get(name).filter(|resource| !endpoints.rejections.contain(resource)).cloned();
+        let going =
+            |name| before.get(name).filter(|resource| !endpoints.rejections.contain(resource)).cloned();
         let names = names.iter();
         let lingering = names.filter_map(|name| kept.remove(name).or_else(|| going(name))).collect();
         endpoints.lingering = lingering;

@@ -8,8 +8,8 @@ use envoy_types::pb::envoy::config::core::v3::data_source::Specifier;
 use envoy_types::pb::envoy::config::core::v3::substitution_format_string;
 use envoy_types::pb::envoy::extensions::access_loggers::file::v3::{FileAccessLog, file_access_log};
 use envoy_types::pb::google::protobuf::value::Kind;
-use legation_proto::resource::Resource;
 use legation_proto::body::Part;
+use legation_proto::resource::Resource;
 use legation_proto::resource_type::ResourceType;
 use prost::Message;
 

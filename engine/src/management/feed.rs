@@ -296,7 +296,7 @@ pub(crate) fn definition_of(key: &FragmentKey) -> ResourceId {
 
 #[cfg(test)]
 mod tests {
-    use legation_actors::composition::{Backend, Client, ComposeError, Composed, Composer};
+    use legation_actors::composition::{Backend, Client, ComposeError, Composed, Composer, Problems};
     use legation_actors::fleet::{Caller, FleetSettings, Limits, Places};
     use legation_actors::request::{Interest, Request};
     use legation_actors::snapshot::{ResourceSet, Snapshot};
@@ -323,7 +323,7 @@ mod tests {
         _: Option<&Snapshot>,
     ) -> Result<Composed, ComposeError> {
         let snapshot = Snapshot::new(ResourceType::ALL.map(|_| Vec::new()).map(ResourceSet::new));
-        Ok(Composed { snapshot: Arc::new(snapshot), problems: Arc::default() })
+        Ok(Composed { snapshot: Arc::new(snapshot), problems: Problems::default() })
     }
 
     struct Host {

@@ -57,7 +57,8 @@ impl<T, B> Requests<T, B> {
 
     /// How many bytes the first request in `bytes` has, if all of it is there.
     fn length_of_first(&self, bytes: &[u8]) -> Result<Option<usize>, Unreadable> {
-        let Some(([compressed, length @ ..], content)) = bytes.split_first_chunk::<GRPC_PREFIX_BYTES>() else {
+        let Some(([compressed, length @ ..], content)) = bytes.split_first_chunk::<GRPC_PREFIX_BYTES>()
+        else {
             return Ok(None);
         };
         if *compressed != 0 {

@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use legation_actors::composition::{Backend, Client, Composed};
+use legation_actors::composition::{Backend, Client, Composed, Problems};
 use legation_actors::snapshot::{ResourceSet, Snapshot};
 use legation_proto::fragment::Fragment;
 use legation_proto::id::{FragmentKey, FragmentKind};
@@ -111,7 +111,7 @@ pub struct NodeChange {
     /// What a delta Envoy that is in sync is sent, in the same order.
     pub sent: [Sent; ResourceType::COUNT],
     /// What its node would ask for and not get, a sentence each.
-    pub problems: Arc<[String]>,
+    pub problems: Problems,
 }
 
 impl NodeChange {
@@ -188,7 +188,7 @@ impl Moved {
     }
 
     fn into_change(self, key: FragmentKey, control_plane: &str) -> NodeChange {
-        let problems = self.after.as_ref().map(|after| Arc::clone(&after.problems)).unwrap_or_default();
+        let problems = self.after.as_ref().map(|after| after.problems.clone()).unwrap_or_default();
         let Some(after) = self.after.map(|after| after.snapshot) else {
             let (differences, sent) = (Default::default(), Default::default());
             return NodeChange { key, outcome: self.outcome, differences, sent, problems };

@@ -77,7 +77,7 @@ fn timestamp(time: SystemTime) -> Timestamp {
 mod tests {
     use std::time::Duration;
 
-    use legation_actors::composition::Client;
+    use legation_actors::composition::{Client, Problems};
     use legation_actors::request::Rejection;
     use legation_actors::status::{Nack, Times, TypeStatus};
     use legation_proto::response::Protocol;
@@ -103,7 +103,7 @@ mod tests {
             connected_at: at(1),
             transaction: Some(7),
             synced: false,
-            problems: [].into(),
+            problems: Problems::default(),
             types: ResourceType::ALL.map(|_| TypeStatus { nacked: nacked.clone(), ..TypeStatus::default() }),
             times: ResourceType::ALL.map(|_| Times {
                 sent: Some(at(10)),

@@ -151,7 +151,7 @@ fn shown_node(node: &NodeChange, envoys: Option<usize>) -> Map<String, Value> {
         ("responses", json!(node.responses())),
         ("bytes", json!(node.bytes())),
         ("types", Value::Object(types)),
-        ("problems", json!(node.problems)),
+        ("problems", json!(*node.problems)),
     ];
     members.map(|(name, member)| (name.to_owned(), member)).into_iter().collect()
 }
