@@ -295,7 +295,7 @@ impl TypeState {
     /// The subscribed part of `set`.
     pub(super) fn visible<'a>(&'a self, set: &'a ResourceSet) -> impl Iterator<Item = &'a Resource> {
         let is_wildcard = self.subscription.is_wildcard();
-        let all = is_wildcard.then(|| set.resources()).unwrap_or_default();
+        let all = if is_wildcard { set.resources() } else { &[] };
         let named = (!is_wildcard).then(|| self.subscription.names());
         all.iter().chain(named.into_iter().flatten().filter_map(|name| set.get(name)))
     }
