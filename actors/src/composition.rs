@@ -81,8 +81,8 @@ pub struct Composed {
     pub problems: Problems,
 }
 
-/// What a node asks for and its clients do not get, a sentence each. Most have none, and nothing is counted then with each
-/// that is composed.
+/// What a node asks for and its clients do not get, a sentence each. Cloning shares them, without a reference count where there
+/// are none, as with most nodes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Problems(Option<Arc<[String]>>);
 

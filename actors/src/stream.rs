@@ -117,6 +117,7 @@ pub(crate) struct Outbox {
     /// Whether it was told that the Envoy is served: a look at the channel with each response would cost more.
     is_served: bool,
     served: watch::Sender<bool>,
+    /// Whether there is a reason: a look at it with each response would cost more.
     has_ended: bool,
     reason: Arc<OnceLock<StreamEnd>>,
 }
@@ -127,9 +128,9 @@ pub(crate) struct Unread;
 
 impl Outbox {
     pub(crate) fn new(transport: impl Transport) -> (Self, StreamNews) {
-        let (served, is_served) = watch::channel(false);
+        let (served, news_of_served) = watch::channel(false);
         let reason = Arc::new(OnceLock::new());
-        let news = StreamNews { served: is_served, reason: Arc::clone(&reason) };
+        let news = StreamNews { served: news_of_served, reason: Arc::clone(&reason) };
         (Self { transport: Box::new(transport), is_served: false, served, has_ended: false, reason }, news)
     }
 
@@ -151,11 +152,8 @@ impl Outbox {
 
     /// Ends the stream. The first reason counts.
     pub(crate) fn end(&mut self, reason: StreamEnd) {
-        self.has_ended = true;
-        if self.reason.set(reason).is_ok()
-            && let Some(reason) = self.reason.get()
-        {
-            self.transport.end(reason);
+        if !std::mem::replace(&mut self.has_ended, true) {
+            self.transport.end(self.reason.get_or_init(|| reason));
         }
     }
 

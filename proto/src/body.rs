@@ -15,14 +15,13 @@ pub struct Body(Form);
 #[derive(Clone, Debug)]
 enum Form {
     Whole(Bytes),
-    /// Made of parts that other resources have too, as the route configurations of an Envoy consist of what the consumers of
-    /// a virtual service share. They are put together when they are sent.
+    /// A route configuration, made of parts that others have too: the virtual hosts, which the consumers of a virtual service
+    /// share. It is put together when it is sent.
     Parted(Arc<Parted>),
 }
 
 #[derive(Clone, Debug)]
 struct Parted {
-    resource_type: ResourceType,
     /// What stands before the parts in the message, and its hash.
     start: Arc<[u8]>,
     start_hash: u64,
@@ -31,7 +30,8 @@ struct Parted {
     len: usize,
 }
 
-/// A field of a message, encoded. Its hash is made once, for all resources that it is in. Cloning shares it.
+/// A virtual host, encoded as a field of a route configuration. Its hash is made once, for all resources that it is in. Cloning
+/// shares it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
     /// Of the content. Compared first, since most parts differ by it.
@@ -42,20 +42,20 @@ pub struct Part {
 }
 
 impl Part {
-    /// An encoded `envoy.config.route.v3.VirtualHost`, as a part of route configurations.
+    /// An encoded `envoy.config.route.v3.VirtualHost`.
     pub fn virtual_host(content: &[u8]) -> Self {
         let mut field = Vec::with_capacity(field_len(VIRTUAL_HOSTS, content.len()));
         put_field(&mut field, VIRTUAL_HOSTS, content);
         Self { hash: content_hash(content), field: field.into() }
     }
 
-    /// The content of the field.
+    /// The encoded `envoy.config.route.v3.VirtualHost`.
     pub fn content(&self) -> &[u8] {
         content_of(&self.field)
     }
 }
 
-/// Field number of `envoy.config.route.v3.RouteConfiguration`.
+/// Field number of `envoy.config.route.v3.RouteConfiguration`: all that is known here of what is in resources.
 const VIRTUAL_HOSTS: u32 = 2;
 
 /// Field numbers of `google.protobuf.Any`.
@@ -65,11 +65,12 @@ mod any {
 }
 
 impl Body {
-    /// A message of `resource_type` that begins with `start`, encoded, and goes on with `parts`.
-    pub fn of_parts(resource_type: ResourceType, start: &[u8], parts: Vec<Part>) -> Self {
+    /// An `envoy.config.route.v3.RouteConfiguration` that begins with `start`, encoded, and goes on with these virtual hosts.
+    pub fn route_configuration(start: &[u8], virtual_hosts: Vec<Part>) -> Self {
+        let parts = virtual_hosts;
         let len = start.len() + parts.iter().map(|part| part.field.len()).sum::<usize>();
         let start_hash = content_hash(start);
-        Self(Form::Parted(Arc::new(Parted { resource_type, start: start.into(), start_hash, parts, len })))
+        Self(Form::Parted(Arc::new(Parted { start: start.into(), start_hash, parts, len })))
     }
 
     /// The same with `now` in the place of the part `before`. `None` unless that stands in it once.
@@ -106,7 +107,7 @@ impl Body {
         match &self.0 {
             Form::Whole(bytes) => bytes.len(),
             Form::Parted(parted) => {
-                field_len(any::TYPE_URL, parted.resource_type.type_url().len())
+                field_len(any::TYPE_URL, ResourceType::RouteConfiguration.type_url().len())
                     + field_len(any::VALUE, parted.len)
             }
         }
@@ -117,7 +118,7 @@ impl Body {
         match &self.0 {
             Form::Whole(bytes) => buffer.extend_from_slice(bytes),
             Form::Parted(parted) => {
-                put_field(buffer, any::TYPE_URL, parted.resource_type.type_url().as_bytes());
+                put_field(buffer, any::TYPE_URL, ResourceType::RouteConfiguration.type_url().as_bytes());
                 put_header(buffer, any::VALUE, parted.len);
                 buffer.extend_from_slice(&parted.start);
                 for part in &parted.parts {
@@ -174,7 +175,7 @@ mod tests {
     fn routes(name: &str, virtual_hosts: &[&str]) -> Body {
         let start = RouteConfiguration { name: name.to_owned(), ..Default::default() }.encode_to_vec();
         let parts = virtual_hosts.iter().map(|name| part(name)).collect();
-        Body::of_parts(ResourceType::RouteConfiguration, &start, parts)
+        Body::route_configuration(&start, parts)
     }
 
     /// The same message, encoded at once.

@@ -106,7 +106,7 @@ impl Fragment {
         self.clone().into_encoded()
     }
 
-    /// The same as [`Fragment::encode`], without copies of its parts.
+    /// The same as [`Fragment::encode`], without a copy of the resources.
     pub fn into_encoded(self) -> Vec<u8> {
         v1::Fragment::from(self).encode_to_vec()
     }

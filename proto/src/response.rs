@@ -144,10 +144,13 @@ impl<'a> Wrapped<'a> {
 mod tests {
     use bytes::Buf;
     use envoy_types::pb::envoy::config::cluster::v3::Cluster;
+    use envoy_types::pb::envoy::config::route::v3::{RouteConfiguration, VirtualHost};
     use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryResponse, DiscoveryResponse};
+    use envoy_types::pb::google::protobuf::Any;
     use prost::Message;
 
     use super::*;
+    use crate::body::{Body, Part};
 
     fn response() -> Response {
         let cluster = |name: &str| {
@@ -163,7 +166,7 @@ mod tests {
         }
     }
 
-    fn cluster_name(any: &envoy_types::pb::google::protobuf::Any) -> String {
+    fn cluster_name(any: &Any) -> String {
         assert_eq!(any.type_url, ResourceType::Cluster.type_url());
         Cluster::decode(any.value.as_slice()).expect("a cluster").name
     }
@@ -201,6 +204,37 @@ mod tests {
             assert_eq!(cluster_name(resource.resource.as_ref().expect("set")), resource.name);
         }
         assert_eq!(decoded.resources.len(), 2);
+    }
+
+    #[test]
+    fn what_is_in_parts_decodes_as_well() {
+        let part = |name: &str| {
+            let virtual_host = VirtualHost { name: name.to_owned(), ..Default::default() };
+            Part::virtual_host(&virtual_host.encode_to_vec())
+        };
+        let start = RouteConfiguration { name: "r".to_owned(), ..Default::default() }.encode_to_vec();
+        let body = Body::route_configuration(&start, vec![part("a"), part("b")]);
+        let changed = body.with_part(&part("b"), part(&"longer".repeat(50))).expect("it stands in it once");
+        let response = Response {
+            resource_type: ResourceType::RouteConfiguration,
+            resources: [body, changed].map(|body| Resource::of("r".into(), 7, body)).into(),
+            removed: Vec::new(),
+            ..response()
+        };
+        let names = |any: Any| -> Vec<String> {
+            let message = RouteConfiguration::decode(any.value.as_slice()).expect("a route configuration");
+            message.virtual_hosts.into_iter().map(|virtual_host| virtual_host.name).collect()
+        };
+        let expected = [["a".to_owned(), "b".to_owned()], ["a".to_owned(), "longer".repeat(50)]];
+        let sotw = DiscoveryResponse::decode(message(&response, Protocol::Sotw)).expect("decodes");
+        assert_eq!(sotw.resources.into_iter().map(names).collect::<Vec<_>>(), expected);
+        let delta = DeltaDiscoveryResponse::decode(message(&response, Protocol::Delta)).expect("decodes");
+        let bodies = delta.resources.into_iter().map(|resource| resource.resource.expect("set"));
+        assert_eq!(bodies.map(names).collect::<Vec<_>>(), expected);
+        for protocol in [Protocol::Sotw, Protocol::Delta] {
+            let bytes = response.encode(protocol, "host-1").try_into_mut().expect("sole owner");
+            assert_eq!(bytes.len(), bytes.capacity());
+        }
     }
 
     #[test]

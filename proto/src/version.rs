@@ -176,6 +176,9 @@ mod tests {
             "2-e45f658474a0591c",
             "the same set has the same version in every release"
         );
+        let many: Vec<String> = (0..20).map(|n| format!("service-{n}")).collect();
+        let many = many.iter().zip(0..).map(|(name, n)| (name.as_str(), Version::of(n, name.as_bytes())));
+        assert_eq!(Version::of_set(many).to_string(), "19-ffcc8207ec5c8b09", "so has a large one");
         assert_ne!(set, Version::of_set([("x", a)]));
         assert_ne!(set, Version::of_set([("x", b), ("y", a)]));
         assert_ne!(Version::of_set([("xy", a)]), Version::of_set([("x", a), ("y", a)]));

@@ -11,11 +11,9 @@ pub(crate) fn field_len(field: u32, content: usize) -> usize {
 /// The content of a field that begins with what [`put_header`] puts there.
 pub(crate) fn content_of(field: &[u8]) -> &[u8] {
     let mut rest = field;
-    for _ in ["number and type", "length"] {
-        if decode_varint(&mut rest).is_err() {
-            return &[];
-        }
-    }
+    let number_and_type = decode_varint(&mut rest);
+    let length = decode_varint(&mut rest);
+    debug_assert!(number_and_type.is_ok() && length == Ok(rest.len() as u64), "not such a field");
     rest
 }
 

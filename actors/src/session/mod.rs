@@ -179,26 +179,27 @@ impl Session {
             state.drop_outdated_rejections(snapshot.set(resource_type));
         }
         let legacy = first && resource_type.is_full_state();
-        let is_resubscribed;
-        match (self.protocol, request.interest) {
+        let is_resubscribed = match (self.protocol, request.interest) {
             (Protocol::Sotw, Interest::Sotw { version_info, names }) => {
-                let change = state.subscription.replace(names, legacy);
-                is_resubscribed = state.resubscribe(change);
                 if first && resource_type.is_full_state() {
                     state.claimed = version_info.parse().ok();
                 }
+                let change = state.subscription.replace(names, legacy);
+                state.resubscribe(change)
             }
             (Protocol::Delta, Interest::Delta { subscribe, unsubscribe, initial_versions }) => {
                 let change = state.subscription.update(subscribe, unsubscribe, legacy);
-                is_resubscribed = state.resubscribe(change);
+                let is_resubscribed = state.resubscribe(change);
                 if first {
                     // Envoys were seen to forget endpoints and secrets across a reconnect: answered always (conformance 56, 78)
                     let trusted = !matches!(resource_type, ResourceType::Endpoints | ResourceType::Secret);
                     state.resume(initial_versions, trusted);
                 }
+                is_resubscribed
             }
             (protocol, _) => return Err(Violation::WrongProtocol(protocol)),
-        }
+        };
+        // what an Envoy can make more, it can only by subscribing: a mere ACK is not counted through
         if is_resubscribed && (are_too_many(state.subscription.names()) || are_too_many(state.due.iter())) {
             return Err(Violation::TooManyNames(resource_type));
         }

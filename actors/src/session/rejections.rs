@@ -20,8 +20,8 @@ struct Standing {
     by_name: HashMap<Arc<str>, Rejected>,
     /// How many responses were rejected.
     responses: u64,
-    /// State of the world: the version of a whole set that was rejected.
-    whole: Option<Version>,
+    /// The version of a whole set that was rejected. Only state of the world asks for it.
+    set: Option<Version>,
     last: Nack,
 }
 
@@ -47,7 +47,7 @@ impl Rejections {
 
     /// State of the world: whether a whole set of this version stands rejected.
     pub(super) fn contain_set(&self, version: Version) -> bool {
-        self.0.as_ref().is_some_and(|standing| standing.whole == Some(version))
+        self.0.as_ref().is_some_and(|standing| standing.set == Some(version))
     }
 
     /// The last response that was rejected, until everything in it was accepted or has changed and something was accepted
@@ -62,22 +62,19 @@ impl Rejections {
         standing.map(|(name, rejected)| (name, rejected.hash))
     }
 
-    /// Takes in a NACK: what stands rejected by it, with its content hash, and in state of the world the version of the set
-    /// that does.
-    pub(super) fn add(&mut self, nack: Nack, rejected: Vec<(Arc<str>, u64)>, whole: Option<Version>) {
+    /// Takes in a NACK: what stands rejected by it, with its content hash, and whether that is the whole set that was sent.
+    pub(super) fn add(&mut self, nack: Nack, rejected: Vec<(Arc<str>, u64)>, is_set_rejected: bool) {
+        let set = is_set_rejected.then_some(nack.version);
         let standing = match &mut self.0 {
             Some(standing) => {
+                standing.set = set;
                 standing.last = nack;
                 standing
             }
-            none => none.insert(Box::new(Standing {
-                by_name: HashMap::default(),
-                responses: 0,
-                whole: None,
-                last: nack,
-            })),
+            none => {
+                none.insert(Box::new(Standing { by_name: HashMap::default(), responses: 0, set, last: nack }))
+            }
         };
-        standing.whole = whole;
         standing.responses += 1;
         let response = standing.responses;
         let rejected = rejected.into_iter().map(|(name, hash)| (name, Rejected { hash, response }));
@@ -110,7 +107,7 @@ impl Rejections {
     pub(super) fn demand(&mut self, is_demanded: impl Fn(&Arc<str>) -> bool) {
         if let Some(standing) = &mut self.0 {
             standing.by_name.retain(|name, _| !is_demanded(name));
-            standing.whole = None;
+            standing.set = None;
         }
     }
 
@@ -126,7 +123,7 @@ impl Rejections {
         let changed: HashSet<u64> = changed.map(|(_, rejected)| rejected.response).collect();
         standing.by_name.retain(|_, rejected| !changed.contains(&rejected.response));
         if standing.by_name.is_empty() {
-            standing.whole = None;
+            standing.set = None;
         }
         !changed.is_empty()
     }

@@ -132,8 +132,8 @@ impl TypeState {
             }
         }
         self.replace_rejected_lingering(&rejected);
-        let whole = self.due.is_empty().then_some(in_flight.version);
-        self.rejections.add(Nack { version: in_flight.version, rejection }, rejected, whole);
+        let is_set_rejected = self.due.is_empty();
+        self.rejections.add(Nack { version: in_flight.version, rejection }, rejected, is_set_rejected);
         Outcome::Nacked
     }
 

@@ -5,6 +5,7 @@
 
 use std::future::{Future, pending};
 use std::io;
+use std::pin::Pin;
 use std::time::Duration;
 
 use h2::server::Connection;
@@ -49,6 +50,10 @@ pub struct Keepalive {
     pub timeout: Duration,
 }
 
+/// Something to wait for as long as a connection lives. It is in a box, since an asynchronous function has room for its arguments
+/// twice: as they come, and where it waits for them.
+type Waited<F> = Pin<Box<F>>;
+
 /// Serves the calls on a connection, each in a task of its own on this thread, until either side ends it. `time_to_live`
 /// is over when its time has come.
 pub async fn serve(
@@ -56,7 +61,7 @@ pub async fn serve(
     life: ConnectionLife,
     service: DiscoveryService,
     keepalive: Keepalive,
-    time_to_live: impl Future<Output = ()> + Unpin + 'static,
+    time_to_live: Waited<impl Future<Output = ()> + 'static>,
 ) {
     let peer = life.peer;
     let mut connection = tokio::select! {
@@ -132,8 +137,8 @@ impl<T> Drop for Attended<T> {
 /// Waits until a connection is to end before its peer ends it: at once, or within so long.
 async fn interruption(
     life: ConnectionLife,
-    is_lost: impl Future<Output = ()> + Unpin,
-    time_to_live: impl Future<Output = ()> + Unpin,
+    is_lost: Waited<impl Future<Output = ()>>,
+    time_to_live: Waited<impl Future<Output = ()>>,
 ) -> Option<Duration> {
     let is_idle = async {
         sleep(OPENING_TIMEOUT).await;
@@ -167,5 +172,29 @@ async fn is_lost(pings: Option<PingPong>, keepalive: Keepalive) {
         if !matches!(timeout(keepalive.timeout, pings.ping(Ping::opaque())).await, Ok(Ok(_))) {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
+
+    use super::*;
+
+    /// How many bytes the task of a connection has, beside what it points to.
+    fn size<F>(_: impl Fn(std::net::TcpStream, ConnectionLife, DiscoveryService, Keepalive) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_connection_takes_little_beside_its_http2() {
+        let http2 = size_of::<Connection<TcpStream, Message>>();
+        let task = size(|stream, life, service, keepalive| {
+            serve(stream, life, service, keepalive, Box::pin(ready(())))
+        });
+        assert!(
+            task <= http2 + 700,
+            "{task} bytes with {http2} of http/2: is something in it that is over soon?"
+        );
     }
 }

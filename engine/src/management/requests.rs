@@ -14,7 +14,8 @@ use prost::{DecodeError, Message};
 use thiserror::Error;
 use tokio_stream::Stream;
 
-/// Reads requests of type `T`, one after the other; ends where the peer has ended its side of the stream.
+/// Reads requests of type `T`, one after the other; ends where the peer has ended its side of the stream. Nothing can be read
+/// after an error: where the next request begins is not known then.
 #[derive(Debug)]
 pub struct Requests<T, B> {
     body: B,
@@ -203,6 +204,8 @@ mod tests {
             (vec![0, 0], "the stream ended before it did"),
             (vec![0, 0, 0, 0, 1, 0xff], "failed to decode Protobuf message: invalid varint"),
         ] {
+            let (start, end) = body.split_at(body.len() / 2);
+            assert_eq!(read([framed("first"), start.to_vec(), end.to_vec()]).await, ["first", expected]);
             assert_eq!(read([framed("first"), body]).await, ["first", expected]);
         }
     }
@@ -210,9 +213,14 @@ mod tests {
     #[tokio::test]
     async fn nothing_of_a_large_request_is_kept() {
         let body = [framed(&"x".repeat(90)), framed("b")[..7].to_vec()].concat();
-        let body = tokio_stream::iter([Ok::<_, std::io::Error>(Bytes::from(body))]);
-        let mut requests = Requests::<DiscoveryRequest, _>::new(body, BYTES_MAX);
-        assert!(requests.next().await.unwrap().is_ok());
-        assert_eq!((requests.buffer.len(), requests.buffer.capacity()), (7, 7));
+        for pieces in [1, 2, 5] {
+            let pieces: Vec<&[u8]> = body.chunks(body.len().div_ceil(pieces)).collect();
+            let body = pieces.iter().map(|piece| Ok::<_, std::io::Error>(Bytes::copy_from_slice(piece)));
+            let body = tokio_stream::iter(body.collect::<Vec<_>>());
+            let mut requests = Requests::<DiscoveryRequest, _>::new(body, BYTES_MAX);
+            assert!(requests.next().await.unwrap().is_ok());
+            let kept = (requests.buffer.len(), requests.buffer.capacity());
+            assert_eq!(kept, (7, 7), "in {} pieces", pieces.len());
+        }
     }
 }

@@ -92,3 +92,19 @@ pub fn ingress_stat_prefix(listeners: usize, protocol: Protocol, port: u16) -> S
     }
     format!("ingress.{protocol}.{port}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_egress_route_configuration_is_known_by_its_port() {
+        let name = egress_route_configuration(8080);
+        for (of, port, expected) in
+            [(name.as_str(), 8080, true), (&name, 80, false), (&name, 0, false), ("8080", 8080, false)]
+        {
+            assert_eq!(is_egress_route_configuration(of, port), expected, "{of} at {port}");
+        }
+        assert!(is_egress_route_configuration(&egress_route_configuration(u16::MAX), u16::MAX));
+    }
+}
