@@ -1,8 +1,11 @@
 //! Real clusters of etcd, in memory, which end with the test.
 
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::time::Duration;
 
 use etcd_client::{Client, ConnectOptions};
@@ -158,8 +161,15 @@ fn url(scheme: &str, port: u16) -> String {
     format!("{scheme}://127.0.0.1:{port}")
 }
 
-/// Ports that nobody has at this moment.
+/// Ports that nobody has at this moment. The system gives them to nobody who asks for any port: it would give one that it gave
+/// before to somebody else, in the time until a member listens there.
 fn free_ports(count: usize) -> Vec<u16> {
-    let listeners: Vec<TcpListener> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
+    const BELOW_THOSE_THAT_THE_SYSTEM_GIVES: Range<u16> = 10_000..32_000;
+    static NEXT: LazyLock<AtomicU16> = LazyLock::new(|| fastrand::u16(..).into());
+    let any = || {
+        let ports = BELOW_THOSE_THAT_THE_SYSTEM_GIVES;
+        ports.start + NEXT.fetch_add(1, Relaxed) % (ports.end - ports.start)
+    };
+    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    std::iter::repeat_with(any).filter(is_free).take(count).collect()
 }

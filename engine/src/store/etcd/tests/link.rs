@@ -34,6 +34,7 @@ impl Link {
     pub(super) async fn to(member: u16) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
+        assert_ne!(port, member, "a link to itself has no end");
         let (state, states) = watch::channel(State::Open);
         let sender = state.clone();
         let task = tokio::spawn(async move {
