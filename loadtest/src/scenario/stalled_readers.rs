@@ -18,8 +18,8 @@ pub struct StalledReaders {
     #[arg(long, default_value_t = 10)]
     percent: usize,
 
-    /// Changes, each time
-    #[arg(long, default_value_t = 50)]
+    /// Changes, each time: so many that one which meets a pass over everything does not decide what p99 is
+    #[arg(long, default_value_t = 200)]
     changes: usize,
 }
 
