@@ -67,10 +67,9 @@ mod any {
 impl Body {
     /// An `envoy.config.route.v3.RouteConfiguration` that begins with `start`, encoded, and goes on with these virtual hosts.
     pub fn route_configuration(start: &[u8], virtual_hosts: Vec<Part>) -> Self {
-        let parts = virtual_hosts;
-        let len = start.len() + parts.iter().map(|part| part.field.len()).sum::<usize>();
+        let len = start.len() + virtual_hosts.iter().map(|part| part.field.len()).sum::<usize>();
         let start_hash = content_hash(start);
-        Self(Form::Parted(Arc::new(Parted { start: start.into(), start_hash, parts, len })))
+        Self(Form::Parted(Arc::new(Parted { start: start.into(), start_hash, parts: virtual_hosts, len })))
     }
 
     /// The same with `now` in the place of the part `before`. `None` unless that stands in it once.

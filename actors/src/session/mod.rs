@@ -199,7 +199,7 @@ impl Session {
             }
             (protocol, _) => return Err(Violation::WrongProtocol(protocol)),
         };
-        // what an Envoy can make more, it can only by subscribing: a mere ACK is not counted through
+        // an Envoy has more names only by subscribing to them, so that its ACKs need not be counted through
         if is_resubscribed && (are_too_many(state.subscription.names()) || are_too_many(state.due.iter())) {
             return Err(Violation::TooManyNames(resource_type));
         }
