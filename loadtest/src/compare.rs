@@ -47,6 +47,11 @@ enum Compared {
 }
 
 impl Compared {
+    /// As its subcommand is called.
+    fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+
     fn scenario(self) -> anyhow::Result<Box<dyn Scenario>> {
         Ok(match self {
             Self::ConnectStorm => Box::new(with_defaults::<ConnectStorm>()?),
@@ -75,25 +80,35 @@ fn with_defaults<S: Args + FromArgMatches>() -> anyhow::Result<S> {
 }
 
 impl Comparison {
-    /// Runs everything. A run that cannot be finished is told of among its failures, and the others go on.
+    /// Runs everything, in each repetition beginning with another server. A run that cannot be finished is told of among its
+    /// failures, and the others go on.
     pub fn run(&self, lab: &mut Lab) -> anyhow::Result<Vec<Run>> {
         let servers = or_all(&self.servers);
         let mut runs = Vec::new();
         for compared in or_all(&self.scenarios) {
             let scenario = compared.scenario()?;
             for repetition in 0..self.repetitions {
-                for server in &servers {
+                for server in in_turn(&servers, repetition) {
                     if !compared.compares_servers() && server.serves_content() {
                         continue;
                     }
-                    lab.set_server(*server);
-                    let run = scenario.run(lab)?;
+                    lab.set_server(server);
+                    let run = scenario.run(lab).unwrap_or_else(|error| {
+                        let run = lab.run(&compared.name(), &[]);
+                        Run { failures: vec![format!("it could not be finished: {error:#}")], ..run }
+                    });
                     runs.push(Run { repetition, ..run });
                 }
             }
         }
         Ok(runs)
     }
+}
+
+/// The servers in the order of a repetition: what comes first, or after a certain other, has no part in the medians.
+fn in_turn(servers: &[ServerKind], repetition: usize) -> impl Iterator<Item = ServerKind> {
+    let first = repetition % servers.len().max(1);
+    servers.iter().cycle().skip(first).take(servers.len()).copied()
 }
 
 fn or_all<T: ValueEnum + Clone>(chosen: &[T]) -> Vec<T> {
@@ -103,6 +118,25 @@ fn or_all<T: ValueEnum + Clone>(chosen: &[T]) -> Vec<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_repetition_begins_with_another_server() {
+        let servers = [ServerKind::Legation, ServerKind::FloorTonic, ServerKind::FloorH2];
+        let check = |repetition, expected: [ServerKind; 3]| {
+            assert_eq!(in_turn(&servers, repetition).collect::<Vec<_>>(), expected);
+        };
+        check(0, servers);
+        check(1, [ServerKind::FloorTonic, ServerKind::FloorH2, ServerKind::Legation]);
+        check(2, [ServerKind::FloorH2, ServerKind::Legation, ServerKind::FloorTonic]);
+        check(3, servers);
+        assert_eq!(in_turn(&[], 1).count(), 0);
+    }
+
+    #[test]
+    fn scenarios_are_called_as_their_subcommands_are() {
+        assert_eq!(Compared::ConnectStorm.name(), "connect-storm");
+        assert_eq!(Compared::IrrelevantServices.name(), "irrelevant-services");
+    }
 
     #[test]
     fn every_scenario_has_defaults() {
