@@ -48,7 +48,8 @@ def test_a_scenario_runs_and_reports(scenario):
         assert phase["server"]["cpu_seconds"] > 0
         assert [phase["received"][what] for what in ("lost", "misdirected", "disconnects")] == [0, 0, 0]
     if scenario == "mass-reconnect":
-        assert phases[0]["received"]["resources"] == 0, "nothing had changed"
+        received = phases[0]["received"]
+        assert received["resources"] == received["endpoints"] > 0, "nothing had changed; endpoints are always answered"
         assert phases[0]["latencies"]["sync"]["count"] == 30
     if scenario == "nackers":
         # those who reject are not waited for: what they rejected of the last change before may be counted, too
@@ -87,9 +88,33 @@ def test_changes_over_etcd_stand_beside_its_own_puts(tmp_path):
     text = page.read_text()
     assert text.startswith("before\n") and text.endswith("after\n")
     ratio = three["latencies"]["last_ack"]["p50"] / three["latencies"]["etcd_put"]["p50"]
-    [row] = [line for line in text.splitlines() if line.startswith("| last ACK p50, by etcd put p50 |")]
+    [row] = [line for line in text.splitlines() if line.startswith("| last ACK p50, divided by etcd put p50 |")]
     assert float(row.split("|")[-2]) == pytest.approx(ratio, rel=0.01)
     assert "etcd put" in html.read_text()
+
+
+def test_passes_over_everything_are_timed():
+    [measured] = run("full-pass", "--services", "40", "--backends", "4", "--passes", "1")
+    [phase] = measured["phases"]
+    assert phase["changes"] == 0 and phase["latencies"]["full_pass"]["count"] == 1
+    assert 0 < phase["latencies"]["full_pass"]["p50"] < phase["seconds"] * 1000
+
+
+def test_what_is_recorded_is_served_by_a_server_of_its_own(tmp_path):
+    content = tmp_path / "content.json"
+    run("hot-change", *SMALL, "--changes", "1", "--server", "floor-h2", "--keep-content", content)
+    program = locate.legation_binary().with_name("legation-loadtest")
+    addresses = ["--xds-addr", "127.0.0.1:0", "--hook-addr", "127.0.0.1:0"]
+    command = [program, "floor", "--kind", "tonic", "--content", content, *addresses]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as floor:
+        try:
+            ready = dict(word.split("=") for word in floor.stderr.readline().split() if "=" in word)
+            served = ["--xds", ready["xds"], "--hook", f"http://{ready['hook']}", "--content", content]
+            [measured] = run("hot-change", *SMALL, "--changes", "5", *served)
+        finally:
+            floor.terminate()
+    assert measured["failures"] == [] and measured["server"] == "running"
+    assert measured["phases"][0]["latencies"]["receipt"]["count"] == 5 * 30
 
 
 def test_who_has_no_etcd_is_told_what_to_install():
@@ -106,8 +131,8 @@ def test_servers_are_compared(tmp_path):
     budgets.write_text("""
 [[budget]]
 name = "nothing is sent again"
-value = { scenario = "mass-reconnect", server = "legation", number = "resources_received" }
-of = { scenario = "mass-reconnect", server = "floor-h2", number = "resources_received" }
+value = { scenario = "mass-reconnect", server = "legation", number = "resources_but_endpoints" }
+of = { scenario = "mass-reconnect", server = "floor-h2", number = "resources_but_endpoints" }
 at_most = 0.001
 """)
     runs = run(

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use legation_proto::response::Protocol;
+use nix::sys::statfs::{TMPFS_MAGIC, statfs};
 
 use crate::arguments::protocol_parser;
 use crate::content::Content;
@@ -48,6 +49,10 @@ pub struct LabArgs {
     #[arg(long, value_name = "FILE")]
     content: Option<PathBuf>,
 
+    /// Keep what is recorded from legation in a file, for a server of recorded content that is started otherwise
+    #[arg(long, value_name = "FILE", conflicts_with = "xds")]
+    keep_content: Option<PathBuf>,
+
     /// Its process, so that what it uses is measured
     #[arg(long, requires = "xds")]
     pid: Option<u32>,
@@ -87,6 +92,10 @@ pub struct Lab {
     cpus: Option<(usize, usize)>,
     /// Meshes that were defined on a server that runs already: each has a name of its own.
     meshes: usize,
+    /// The recording of which a copy was kept.
+    kept: Option<PathBuf>,
+    /// Whether a store that is started is `on disk` or `in memory`.
+    store: Option<&'static str>,
 }
 
 impl Lab {
@@ -103,7 +112,11 @@ impl Lab {
             pin::pin(fleet).context("cannot run on one cpu only")?;
         }
         open_files::permit_all().context("cannot have as many open files as the system permits")?;
-        Ok(Self { args, recordings: Recordings::default(), machine, cpus, meshes: 0 })
+        let store = match args.xds {
+            Some(_) => None,
+            None => Some(kind_of_store(&args.programs.store_in)?),
+        };
+        Ok(Self { args, recordings: Recordings::default(), machine, cpus, meshes: 0, kept: None, store })
     }
 
     /// Measures another server from now on.
@@ -121,9 +134,9 @@ impl Lab {
         self.args.protocol
     }
 
-    /// Where stores are that are started, if that was said.
-    pub fn store_in(&self) -> Option<&Path> {
-        self.args.programs.store_in.as_deref()
+    /// Where stores are that are started.
+    pub fn store_in(&self) -> &Path {
+        &self.args.programs.store_in
     }
 
     /// The CPU of the server, where it has one of its own.
@@ -143,6 +156,9 @@ impl Lab {
         let mut parameters: BTreeMap<String, String> =
             parameters.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
         parameters.insert("protocol".to_owned(), self.protocol().as_str().to_owned());
+        if let Some(store) = self.store {
+            parameters.insert("store".to_owned(), store.to_owned());
+        }
         Run {
             scenario: scenario.to_owned(),
             server,
@@ -161,8 +177,17 @@ impl Lab {
             (None, ..) if self.args.server.serves_content() => {
                 let protocol = self.protocol();
                 let cpu = self.server_cpu();
-                let LabArgs { server, programs, node_id, .. } = &self.args;
+                let LabArgs { server, programs, node_id, keep_content, .. } = &self.args;
                 let (path, recorded) = self.recordings.of(programs, &mesh, changed, node_id)?;
+                if let Some(kept) = keep_content {
+                    let is_other = self.kept.replace(path.to_owned()).is_some_and(|before| before != path);
+                    ensure!(
+                        !is_other,
+                        "--keep-content: this scenario has several contents, one after the other"
+                    );
+                    std::fs::copy(path, kept)
+                        .with_context(|| format!("--keep-content: cannot write {}", kept.display()))?;
+                }
                 let server = Server::start_with_content(*server, programs, path, protocol, cpu)?;
                 (server, mesh, recorded.clone())
             }
@@ -211,4 +236,10 @@ impl Lab {
         let Control::Api(api) = &server.control else { return Ok(()) };
         mesh.define(api, &self.progress("define the mesh", 0))
     }
+}
+
+fn kind_of_store(directory: &Path) -> anyhow::Result<&'static str> {
+    let file_system = statfs(directory)
+        .with_context(|| format!("--store-in: cannot have a store in {}", directory.display()))?;
+    Ok(if file_system.filesystem_type() == TMPFS_MAGIC { "in memory" } else { "on disk" })
 }

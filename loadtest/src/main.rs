@@ -18,6 +18,7 @@ use legation_loadtest::scenario::backends::Backends;
 use legation_loadtest::scenario::churn::Churn;
 use legation_loadtest::scenario::connect_storm::ConnectStorm;
 use legation_loadtest::scenario::etcd_change::EtcdChange;
+use legation_loadtest::scenario::full_pass::FullPass;
 use legation_loadtest::scenario::hot_change::HotChange;
 use legation_loadtest::scenario::irrelevant_envoys::IrrelevantEnvoys;
 use legation_loadtest::scenario::irrelevant_services::IrrelevantServices;
@@ -60,6 +61,7 @@ enum Subcommands {
     Nackers(Command<Nackers>),
     Soak(Command<Soak>),
     EtcdChange(Command<EtcdChange>),
+    FullPass(Command<FullPass>),
     Compare(Command<Comparison>),
     Rebalance(Simulation),
     Floor(Floor),
@@ -156,6 +158,7 @@ fn run(cli: Cli) -> anyhow::Result<bool> {
         Subcommands::Nackers(command) => command.run_scenario(),
         Subcommands::Soak(command) => command.run_scenario(),
         Subcommands::EtcdChange(command) => command.run_scenario(),
+        Subcommands::FullPass(command) => command.run_scenario(),
         Subcommands::Compare(command) => {
             let mut lab = Lab::new(command.lab)?;
             command.output.write(&command.what.run(&mut lab)?)

@@ -70,7 +70,7 @@ impl Recordings {
 /// Records what Legation makes of a mesh, and of a change of each of these services. The nodes have the node ids that the
 /// template gives.
 pub fn record(programs: &Programs, mesh: &Mesh, changed: &[u32], template: &str) -> anyhow::Result<Content> {
-    let server = Server::start_legation(programs, None, Store::Embedded(programs.store_in.as_deref()))?;
+    let server = Server::start_legation(programs, None, Store::Embedded(&programs.store_in))?;
     let Control::Api(api) = &server.control else {
         bail!("legation has an API");
     };

@@ -47,6 +47,9 @@ pub struct Phase {
     pub seconds: f64,
     /// Envoys that were connected at its end.
     pub envoys: usize,
+    /// Envoys that have connected for the first time.
+    #[serde(default)]
+    pub new_envoys: usize,
     /// Changes that were made.
     pub changes: u64,
     /// How long things took.
@@ -82,6 +85,8 @@ pub enum Measure {
     LastAckAfterCall,
     /// From the start of a connection until its Envoy has everything that it asked for.
     Sync,
+    /// A pass of the transformer over everything.
+    FullPass,
     /// From the first connection of many until the last of their Envoys has everything that it asked for.
     LastSync,
 }
@@ -131,6 +136,9 @@ pub struct Received {
     pub pushes: u64,
     /// Resources in them.
     pub resources: u64,
+    /// Of these, endpoints.
+    #[serde(default)]
+    pub endpoints: u64,
     /// Bytes on their connections, HTTP/2 included.
     pub bytes: u64,
     /// Changes that a consumer did not receive in time.
@@ -143,6 +151,9 @@ pub struct Received {
     pub rejected: u64,
     /// Connections that could not be opened, and streams that the server has ended.
     pub disconnects: u64,
+    /// Of these, streams on connections on which the server had announced it, with GOAWAY.
+    #[serde(default)]
+    pub sent_away: u64,
 }
 
 /// What the server's process used.
@@ -171,4 +182,7 @@ pub struct Sample {
     pub envoys: usize,
     /// Changes that some consumer has not received yet.
     pub outstanding: u64,
+    /// Seconds since the oldest of these was due.
+    #[serde(default)]
+    pub behind: f64,
 }

@@ -48,6 +48,8 @@ pub struct Site {
     after_calls: Histogram,
     changes_made: u64,
     failures: Vec<String>,
+    /// Whether some Envoys do not answer, so that the server may end their streams.
+    may_send_away: bool,
 }
 
 /// What was changed so far, and how.
@@ -67,6 +69,7 @@ pub struct PhaseStart {
     cpu: Option<Duration>,
     resident: Option<u64>,
     changes: u64,
+    envoys: usize,
     fleet_cpu: Duration,
 }
 
@@ -96,11 +99,13 @@ impl Site {
             after_calls: histogram::new(),
             changes_made: 0,
             failures: Vec::new(),
+            may_send_away: false,
         })
     }
 
     /// Connects an Envoy as each of these nodes, all at once; they are numbered as they come.
-    pub fn connect(&self, nodes: Range<usize>, behaviour: Behaviour) -> Range<usize> {
+    pub fn connect(&mut self, nodes: Range<usize>, behaviour: Behaviour) -> Range<usize> {
+        self.may_send_away |= !matches!(behaviour, Behaviour::Accept | Behaviour::Reject);
         self.fleet.add(self.simulated(nodes, behaviour))
     }
 
@@ -123,33 +128,47 @@ impl Site {
     /// Changes a service and waits until its consumers have the change. One that is lost is a failure of the run, which
     /// goes on.
     pub fn change_and_wait(&mut self, service: u32) -> anyhow::Result<Propagation> {
-        let (number, answered) = self.change(service)?;
+        let (number, answered) = self.change(service, Instant::now())?;
         let propagation = self.fleet.wait_for((service, number), self.settings.lost_after);
         if let Some(last_ack) = propagation.last_ack {
             histogram::record(&mut self.after_calls, last_ack.saturating_duration_since(answered));
         }
-        if propagation.received < propagation.consumers {
+        let Propagation { consumers, received, accepted, .. } = propagation;
+        let within = humantime::format_duration(self.settings.lost_after);
+        if received < consumers {
             self.fail(format!(
-                "change {number} of service {service} reached {} of {} consumers within {}",
-                propagation.received,
-                propagation.consumers,
-                humantime::format_duration(self.settings.lost_after)
+                "change {number} of service {service} reached {received} of {consumers} consumers within {within}"
+            ));
+        } else if accepted < consumers {
+            self.fail(format!(
+                "change {number} of service {service} was accepted by {accepted} of {consumers} consumers within {within}: \
+                 the ACKs of the others could not be written"
             ));
         }
         Ok(propagation)
     }
 
-    /// Changes a service; the number of the change, and when the call was answered.
-    pub fn change(&mut self, service: u32) -> anyhow::Result<(u64, Instant)> {
+    /// Changes a service; the number of the change, and when the call was answered. All times count from when it was due.
+    pub fn change(&mut self, service: u32, due: Instant) -> anyhow::Result<(u64, Instant)> {
         let number = self.changes.made.get(&service).copied().unwrap_or_default() + 1;
-        let started = Instant::now();
-        self.fleet.expect(Change { service, number, started });
+        self.fleet.expect(Change { service, number, started: due });
         self.changes.make(&self.mesh, service, number)?;
         let answered = Instant::now();
-        histogram::record(&mut self.calls, answered - started);
+        histogram::record(&mut self.calls, answered - due);
         self.changes.made.insert(service, number);
         self.changes_made += 1;
         Ok((number, answered))
+    }
+
+    /// Waits until all consumers have every change; those that lack one after the time that it may take have lost it.
+    pub fn wait_received(&self) {
+        self.fleet.wait_received(self.settings.lost_after);
+        self.give_up();
+    }
+
+    /// Counts changes as lost for consumers that have waited longer than they may.
+    pub fn give_up(&self) {
+        self.fleet.give_up(self.settings.lost_after);
     }
 
     /// Takes note of something that went wrong.
@@ -183,12 +202,14 @@ impl Site {
         self.calls.reset();
         self.after_calls.reset();
         let process = self.server.process;
+        let tally = self.fleet.tally();
         Ok(PhaseStart {
             started: Instant::now(),
             cpu: process.map(Process::cpu).transpose()?,
             resident: process.map(Process::resident).transpose()?,
             changes: self.changes_made,
-            fleet_cpu: self.fleet.tally().cpu,
+            envoys: tally.envoys,
+            fleet_cpu: tally.cpu,
         })
     }
 
@@ -204,6 +225,7 @@ impl Site {
             pushes: tally.received.pushes,
             envoys: tally.connected,
             outstanding: tally.outstanding,
+            behind: tally.behind.as_secs_f64(),
         })
     }
 
@@ -225,6 +247,7 @@ impl Site {
             name: name.to_owned(),
             seconds,
             envoys: tally.connected,
+            new_envoys: tally.envoys.saturating_sub(start.envoys),
             changes,
             latencies: self.latencies(&tally),
             received: tally.received,
@@ -237,7 +260,14 @@ impl Site {
 
     /// What no server may do, whatever the scenario. Where nothing changes, what comes is what a connection takes.
     fn fail_for(&mut self, received: &Received, changes: u64) {
-        let Received { misdirected, redundant, .. } = *received;
+        let Received { misdirected, redundant, disconnects, sent_away, .. } = *received;
+        let ended = disconnects - sent_away;
+        if ended > 0 && !self.may_send_away {
+            self.fail(format!(
+                "{ended} connections could not be opened, or ended without an announcement: what changed meanwhile \
+                 was not waited for on their behalf"
+            ));
+        }
         if misdirected > 0 {
             self.fail(format!("{misdirected} responses told Envoys of services that they do not consume"));
         }

@@ -244,9 +244,9 @@ fn a_server_that_is_silent_until_it_has_news_has_accepted() {
 #[test]
 fn a_stream_that_ends_is_a_disconnect_and_comes_back() {
     type End = fn(&mut scripted::Connection);
-    let ends: [(&str, End, bool); 5] = [
-        ("trailers", scripted::Connection::end_stream, true),
-        ("reset", scripted::Connection::reset_stream, true),
+    let ends: [(&str, End, bool, u64); 5] = [
+        ("trailers", scripted::Connection::end_stream, true, 0),
+        ("reset", scripted::Connection::reset_stream, true, 0),
         (
             "goaway, then reset",
             |connection| {
@@ -254,11 +254,12 @@ fn a_stream_that_ends_is_a_disconnect_and_comes_back() {
                 connection.reset_stream();
             },
             false,
+            1,
         ),
-        ("goaway before the stream", |connection| connection.go_away(0), false),
-        ("close", |connection| connection.socket.shutdown(std::net::Shutdown::Both).unwrap(), false),
+        ("goaway before the stream", |connection| connection.go_away(0), false, 1),
+        ("close", |connection| connection.socket.shutdown(std::net::Shutdown::Both).unwrap(), false, 0),
     ];
-    for (how, end, is_same_connection) in ends {
+    for (how, end, is_same_connection, announced) in ends {
         let (server, fleet, mut connection) = synced(&[0], Behaviour::Accept);
         end(&mut connection);
         let mut other = None;
@@ -270,6 +271,7 @@ fn a_stream_that_ends_is_a_disconnect_and_comes_back() {
         }
         assert_eq!(fleet.wait_synced(PATIENCE), 1, "{how}");
         assert_eq!(fleet.tally().received.disconnects, 1, "{how}");
+        assert_eq!(fleet.tally().received.sent_away, announced, "{how}");
         assert_eq!(fleet.tally().connected, 1, "{how}");
         drop(other);
     }

@@ -31,7 +31,7 @@ const CONSUMERS: usize = 20;
 
 /// Changes that are measured, after those that are not.
 const CHANGES: usize = 100;
-const WARM_UP: usize = 3;
+const WARM_UP: usize = 20;
 
 #[derive(Parser)]
 struct Arguments {
@@ -191,6 +191,16 @@ fn a_late_push_has_its_true_latency() {
         assert!(shortest >= 0.99 * delay, "{measure:?}: {shortest} ms");
     }
     assert!(phase.latencies[&Measure::Call].p50 < delay, "the call is answered before");
+}
+
+#[test]
+fn a_stream_that_is_ended_is_reported() {
+    let end_one_in = 1000;
+    let (run, phase) = reported(Kind::H2, Protocol::Delta, Faults { end_one_in, ..Faults::default() });
+    assert!(phase.received.disconnects > 0, "{:?}", phase.received);
+    assert_eq!(phase.received.sent_away, 0);
+    let told = run.failures.iter().filter(|failure| failure.contains("without an announcement"));
+    assert_eq!(told.count(), 2, "one a phase: {:?}", run.failures);
 }
 
 #[test]

@@ -145,18 +145,20 @@ impl Changes {
 
     /// Nobody waits any longer: the consumers that lack it have lost it, unless they were counted before. How many.
     pub(super) fn give_up(&mut self, service: u32, number: u64) -> u64 {
-        let mut lost = 0;
-        for underway in self.underway.get_mut(&service).into_iter().flatten() {
-            if underway.number == number {
-                for (_, stage) in &mut underway.consumers {
-                    if *stage == Stage::Missing {
-                        *stage = Stage::Lost;
-                        lost += 1;
-                    }
-                }
-            }
-        }
-        lost
+        let underway = self.underway.get_mut(&service).into_iter().flatten();
+        underway.filter(|underway| underway.number == number).map(Underway::give_up).sum()
+    }
+
+    /// The same of all changes that began before.
+    pub(super) fn give_up_before(&mut self, before: Instant) -> u64 {
+        let underway = self.underway.values_mut().flatten();
+        underway.filter(|underway| underway.started < before).map(Underway::give_up).sum()
+    }
+
+    /// When the oldest change began that some consumer lacks.
+    pub(super) fn oldest_outstanding(&self) -> Option<Instant> {
+        let underway = self.underway.values().flatten();
+        underway.filter(|underway| !underway.is_received()).map(|underway| underway.started).min()
     }
 
     /// Whether every consumer has accepted it, or nothing is known of it.
@@ -201,6 +203,11 @@ impl Changes {
 impl Underway {
     const fn is_received(&self) -> bool {
         self.propagation.received == self.propagation.consumers
+    }
+
+    fn give_up(&mut self) -> u64 {
+        let missing = self.consumers.iter_mut().filter(|(_, stage)| *stage == Stage::Missing);
+        missing.map(|(_, stage)| *stage = Stage::Lost).count() as u64
     }
 
     /// Of an Envoy that has come to `number`, if that reaches this change and it consumes it.
@@ -294,6 +301,26 @@ mod tests {
         changes.receive(1, 0, 1, clock.at(500), &mut counts);
         assert_eq!(ms(&counts.tally.receipt), [1, 500]);
         assert_eq!(changes.propagation(0, 1).missing, Vec::<usize>::new());
+    }
+
+    #[test]
+    fn what_began_long_ago_is_lost_for_those_who_lack_it() {
+        let (mut changes, mut counts, clock) = setup();
+        for service in 0..3 {
+            let started = clock.at(u64::from(service) * 10);
+            changes.expect(Change { service, number: 1, started }, [0, 1].into_iter());
+        }
+        assert_eq!(changes.oldest_outstanding(), Some(clock.at(0)));
+        changes.receive(0, 0, 1, clock.at(30), &mut counts);
+        assert_eq!(changes.oldest_outstanding(), Some(clock.at(0)));
+        changes.receive(1, 0, 1, clock.at(31), &mut counts);
+        changes.receive(0, 1, 1, clock.at(32), &mut counts);
+        assert_eq!(changes.oldest_outstanding(), Some(clock.at(10)));
+        assert_eq!(changes.give_up_before(clock.at(10)), 0);
+        assert_eq!(changes.give_up_before(clock.at(20)), 1, "one of two lacks the second");
+        assert_eq!(changes.give_up_before(clock.at(20)), 0, "and is counted once");
+        assert_eq!(changes.give_up_before(clock.at(21)), 2);
+        assert_eq!(changes.oldest_outstanding(), Some(clock.at(10)), "lost is not received");
     }
 
     #[test]

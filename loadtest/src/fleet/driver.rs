@@ -196,6 +196,12 @@ impl Driver {
             Command::WaitReceived { deadline, answer } => {
                 self.waiters.push(Waiter { deadline, goal: Goal::Received(answer) });
             }
+            Command::GiveUp(after, answer) => {
+                let before = Instant::now().checked_sub(after);
+                let lost = before.map_or(0, |before| self.changes.give_up_before(before));
+                self.counts.tally.received.lost += lost;
+                let _ = answer.send(lost);
+            }
             Command::WaitQuiet { quiet, deadline, answer } => {
                 let goal = Goal::Quiet { begun: Instant::now(), quiet, answer };
                 self.waiters.push(Waiter { deadline, goal });
@@ -285,6 +291,7 @@ impl Driver {
             connected,
             synced,
             outstanding: self.changes.outstanding(),
+            behind: self.changes.oldest_outstanding().map(|oldest| oldest.elapsed()).unwrap_or_default(),
             cpu: cpu_time().saturating_sub(self.cpu_at_reset),
             ..self.counts.tally.clone()
         }
@@ -332,13 +339,15 @@ impl Driver {
 
     /// It comes back when its back-off has passed, on the same connection if that is still there.
     fn stream_ended(&mut self, envoy: usize) {
-        self.counts.tally.received.disconnects += 1;
         let member = &mut self.members[envoy];
         let at = Instant::now() + member.back_off.pause(&mut Rng::new());
         member.retry_at = Some(at);
         self.timers.push(Reverse((at, envoy)));
-        let is_going_away = member.link.as_ref().is_some_and(|link| link.connection.outgoing.is_going_away());
-        if is_going_away {
+        let is_sent_away = member.link.as_ref().is_some_and(|link| link.connection.outgoing.is_going_away());
+        let received = &mut self.counts.tally.received;
+        received.disconnects += 1;
+        received.sent_away += u64::from(is_sent_away);
+        if is_sent_away {
             self.close(envoy);
         }
     }

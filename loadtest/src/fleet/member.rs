@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind, Write};
 use std::time::Instant;
 
+use legation_proto::resource_type::ResourceType;
 use mio::net::TcpStream;
 
 use super::back_off::BackOff;
@@ -270,6 +271,9 @@ impl Watch {
         counts.push(now, learned.resource_type);
         let received = &mut counts.tally.received;
         received.resources += learned.resources;
+        if learned.resource_type == Some(ResourceType::Endpoints) {
+            received.endpoints += learned.resources;
+        }
         received.misdirected += u64::from(is_misdirected);
         received.rejected += u64::from(rejects);
         received.redundant += u64::from(self.was_synced && !rejects && learned.resources > 0 && !is_new);

@@ -144,6 +144,7 @@ enum Command {
     WaitFor { service: u32, number: u64, deadline: Instant, answer: Sender<Propagation> },
     WaitSynced { deadline: Instant, answer: Sender<usize> },
     WaitReceived { deadline: Instant, answer: Sender<bool> },
+    GiveUp(Duration, Sender<u64>),
     WaitQuiet { quiet: Duration, deadline: Instant, answer: Sender<bool> },
     Tally(Sender<Tally>),
     Reset(Sender<()>),
@@ -203,6 +204,11 @@ impl Fleet {
     pub fn wait_synced(&self, timeout: Duration) -> usize {
         let deadline = Instant::now() + timeout;
         self.ask(|answer| Command::WaitSynced { deadline, answer })
+    }
+
+    /// Counts changes that began longer ago as lost for those consumers that lack them, unless they were counted before. How many.
+    pub fn give_up(&self, after: Duration) -> u64 {
+        self.ask(|answer| Command::GiveUp(after, answer))
     }
 
     /// Waits until every change that was expected has reached all its consumers. Whether it came to that.

@@ -3,7 +3,8 @@
 //! A response is *misdirected* if it carries a change of a service that the Envoy does not consume. It is *redundant* if it
 //! has resources of which none is new to the Envoy: no version or content that it did not have, and no change that it had
 //! not seen; only Envoys that were synced once count. A change is *lost* for a consumer that has not received it in the
-//! time of [`Fleet::wait_for`](super::Fleet::wait_for); one that comes later is a receipt all the same, with its latency.
+//! time of [`Fleet::wait_for`](super::Fleet::wait_for) or [`Fleet::give_up`](super::Fleet::give_up); one that comes later is a
+//! receipt all the same, with its latency.
 
 use std::time::{Duration, Instant};
 
@@ -37,6 +38,8 @@ pub struct Tally {
     pub synced: usize,
     /// Changes that some consumer lacks now.
     pub outstanding: u64,
+    /// How long ago the oldest of these began.
+    pub behind: Duration,
     /// Connections that were begun.
     pub connections: u64,
     /// CPU time of the fleet's thread.
@@ -67,6 +70,7 @@ impl Default for Counts {
             connected: 0,
             synced: 0,
             outstanding: 0,
+            behind: Duration::ZERO,
             connections: 0,
             cpu: Duration::ZERO,
         };

@@ -98,6 +98,10 @@ impl Fanout {
             if pushes.is_multiple_of(self.faults.drop_one_in) {
                 continue;
             }
+            if pushes.is_multiple_of(self.faults.end_one_in) {
+                outlet.end(Status::unavailable("as it was told"));
+                continue;
+            }
             let times = if self.faults.twice { 2 } else { 1 };
             for _ in 0..times {
                 let _ = outlet.send(frame.clone()); // one that has ended removes itself

@@ -11,6 +11,8 @@ pub struct Faults {
     pub delay: Duration,
     /// Each push is sent to the first node that no variant of its change is for, too, if there is one.
     pub misdirect: bool,
+    /// The stream of one push in so many is ended instead, counted over all streams. None is with 0.
+    pub end_one_in: u64,
     /// Each push is sent twice.
     pub twice: bool,
 }

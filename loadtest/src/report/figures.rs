@@ -60,6 +60,7 @@ pub fn label(number: &str) -> String {
         "seconds" => "duration",
         "envoys" => "Envoys",
         "resources_received" => "resources received",
+        "resources_but_endpoints" => "of these, no endpoints",
         "bytes_received" => "received",
         "pushes_per_change" => "pushes a change",
         "pushes_per_second" => "pushes a second",
@@ -69,12 +70,13 @@ pub fn label(number: &str) -> String {
         "server_cpu_ms_per_1000_pushes" => "server CPU for 1000 pushes",
         "fleet_cpu_seconds" => "fleet CPU",
         "fleet_cpu_us_per_push" => "fleet CPU a push",
+        "fleet_by_server_cpu" => "fleet CPU, divided by the server's",
         "resident_mib" => "resident memory",
         "resident_growth_mib" => "growth of memory",
         "resident_kib_per_envoy" => "memory an Envoy",
-        "call_by_etcd_put" => "API call p50, by etcd put p50",
-        "last_receipt_by_etcd_put" => "last receipt p50, by etcd put p50",
-        "last_ack_by_etcd_put" => "last ACK p50, by etcd put p50",
+        "call_by_etcd_put" => "API call p50, divided by etcd put p50",
+        "last_receipt_by_etcd_put" => "last receipt p50, divided by etcd put p50",
+        "last_ack_by_etcd_put" => "last ACK p50, divided by etcd put p50",
         "mean_request_ms" => "API request, mean",
         "mean_commit_ms" => "its commit, mean",
         "mean_pass_ms" => "pass, mean",
@@ -96,6 +98,7 @@ pub fn measure_label(measure: &str) -> Cow<'_, str> {
         "last_ack_after_call" => "last ACK after the call",
         "sync" => "sync",
         "last_sync" => "last sync",
+        "full_pass" => "full pass",
         other => return Cow::Owned(other.replace('_', " ")),
     })
 }
@@ -205,6 +208,7 @@ pub fn question(scenario: &str) -> &'static str {
         "etcd-change" => {
             "One service that every Envoy consumes is changed, in turn with bare puts to etcd: when has the last of them ACKed it?"
         }
+        "full-pass" => "Nothing is changed: how long does the transformer take for everything?",
         "backends" => "Ten times the backends of each node: does a change cost more?",
         "churn" => "Changes all the time, at a steady rate: does every Envoy keep up?",
         "stalled-readers" => "Some Envoys stop reading: do the others notice?",

@@ -32,6 +32,7 @@ pub(super) fn phase(name: &str) -> Builder {
         name: name.to_owned(),
         seconds: 10.0,
         envoys: 1000,
+        new_envoys: 0,
         changes: 200,
         latencies: BTreeMap::new(),
         received: Received { pushes: 200_000, resources: 200_000, bytes: 100_000_000, ..Received::default() },
@@ -49,6 +50,12 @@ impl Builder {
     /// What was timed, in milliseconds.
     pub(super) fn latency(mut self, measure: Measure, times: &[f64]) -> Self {
         self.0.latencies.insert(measure, latency(times));
+        self
+    }
+
+    /// All Envoys have connected for the first time.
+    pub(super) fn new_envoys(mut self) -> Self {
+        self.0.new_envoys = self.0.envoys;
         self
     }
 
@@ -70,6 +77,7 @@ impl Builder {
                 pushes: u64::from(second) * 20_000,
                 envoys: 1000,
                 outstanding: u64::from(second % 3),
+                behind: 0.001,
             })
             .collect();
         self

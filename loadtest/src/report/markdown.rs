@@ -28,8 +28,14 @@ const COLUMNS: [&str; 7] = [
     "resident_kib_per_envoy",
 ];
 /// Those of a scenario in which nothing should be sent.
-const RECONNECT_COLUMNS: [&str; 5] =
-    ["resources_received", "bytes_received", "last_sync_ms.p50", "sync_ms.p99", "server_cpu_seconds"];
+const RECONNECT_COLUMNS: [&str; 6] = [
+    "resources_received",
+    "resources_but_endpoints",
+    "bytes_received",
+    "last_sync_ms.p50",
+    "sync_ms.p99",
+    "server_cpu_seconds",
+];
 /// Those of a change over etcd, before what it takes by a put's time, and its parts.
 const ETCD_ROWS: [&str; 12] = [
     "etcd_put_ms.p50",
@@ -45,6 +51,10 @@ const ETCD_ROWS: [&str; 12] = [
     "last_ack_ms.p90",
     "last_ack_ms.p99",
 ];
+/// What the fleet takes a push: no merit of a server.
+const FLEET_CPU: &str = "fleet_cpu_us_per_push";
+/// Where the fleet takes more than this part of what the server takes, the server may not be what is waited for.
+const FLEET_BY_SERVER_MAX: f64 = 0.8;
 /// The server that others are better than.
 const OURS: &str = "legation";
 
@@ -173,9 +183,11 @@ fn scenario(text: &mut String, group: &Group<'_>) {
     if group.scenario == "etcd-change" {
         numbers_by_row(text, group, &numbers);
     } else {
-        rows_by_number(text, group, &numbers);
+        let fleet = group.has("server_cpu_us_per_push").then_some(FLEET_CPU);
+        rows_by_number(text, group, &numbers.iter().copied().chain(fleet).collect::<Vec<_>>());
     }
-    paragraph(text, &better(group, &numbers));
+    better(text, group, &numbers);
+    paragraph(text, &busy_fleet(group));
     for failure in &group.failures {
         let (server, sentence) = (escaped(failure.server), escaped(failure.sentence));
         line(text, &format!("* Failed: {server}, repetition {}: {sentence}", failure.repetition));
@@ -226,7 +238,7 @@ fn cell(group: &Group<'_>, row: &Row<'_>, number: &str) -> String {
         .filter_map(|other| other.spread(number))
         .map(|other| other.median)
         .fold(f64::INFINITY, f64::min);
-    if !failed(group, row) && spread.median <= best && group.servers.len() > 1 {
+    if !failed(group, row) && spread.median <= best && group.servers.len() > 1 && number != FLEET_CPU {
         text = format!("**{text}**");
     }
     if spread.is_spread() {
@@ -241,7 +253,7 @@ fn failed(group: &Group<'_>, row: &Row<'_>) -> bool {
 }
 
 /// Who is better than we are, and at what.
-fn better(group: &Group<'_>, columns: &[&str]) -> String {
+fn better(text: &mut String, group: &Group<'_>, columns: &[&str]) {
     let mut told = Vec::new();
     for row in group.rows.iter().filter(|row| row.server != OURS && !failed(group, row)) {
         let ours = group.rows.iter().find(|ours| ours.server == OURS && ours.phase == row.phase);
@@ -252,10 +264,27 @@ fn better(group: &Group<'_>, columns: &[&str]) -> String {
         });
         let wins: Vec<String> = wins.map(|number| label(number)).collect();
         if !wins.is_empty() {
-            told.push(format!("{} ({})", escaped(&group.row_label(row)), wins.join(", ")));
+            told.push(format!("* {}: {}", escaped(&group.row_label(row)), wins.join(", ")));
         }
     }
-    if told.is_empty() { String::new() } else { format!("Better than Legation: {}.", told.join("; ")) }
+    if !told.is_empty() {
+        paragraph(text, "Better than Legation:");
+        paragraph(text, &told.join("\n"));
+    }
+}
+
+/// Where the fleet may have been what was waited for.
+fn busy_fleet(group: &Group<'_>) -> String {
+    let share = |row: &&Row<'_>| row.spread("fleet_by_server_cpu").map(|spread| spread.median);
+    let busy = group.rows.iter().filter(|row| share(row).is_some_and(|share| share > FLEET_BY_SERVER_MAX));
+    let names: Vec<String> = busy.map(|row| escaped(&group.row_label(row))).collect();
+    if names.is_empty() {
+        return String::new();
+    }
+    format!(
+        "The fleet took more than {FLEET_BY_SERVER_MAX} of the server's CPU time, so that the times of these are in part its own: {}.",
+        names.join("; ")
+    )
 }
 
 fn facts(group: &Group<'_>) -> String {
@@ -394,7 +423,7 @@ mod tests {
                 "|---|---|---|---|",
                 "| etcd put p50 |  | 2 ms | 4 ms |",
                 "| last ACK p99 | 1.50 ms | 9 ms | 10 ms |",
-                "| last ACK p50, by etcd put p50 |  | 4.50 | 2.50 |",
+                "| last ACK p50, divided by etcd put p50 |  | 4.50 | 2.50 |",
             ],
         );
     }
@@ -427,7 +456,27 @@ mod tests {
             &[
                 "| legation | 3 ms (2 to 4 ms) | 3 ms (2 to 4 ms) |",
                 "| floor-h2 | **2.50 ms** | **2.50 ms** |",
-                "Better than Legation: floor-h2 (last ACK p50, last ACK p99).",
+                "Better than Legation:",
+                "* floor-h2: last ACK p50, last ACK p99",
+            ],
+        );
+    }
+
+    #[test]
+    fn what_the_fleet_takes_is_told_and_wins_nothing() {
+        let taken = |server, fleet, cpu| {
+            let mut phase = phase("").latency(Measure::LastAck, &[1.0; 10]).cpu_seconds(cpu).phase();
+            phase.fleet_cpu_seconds = fleet;
+            run("hot-change", server, 0, vec![phase])
+        };
+        let runs = [taken("legation", 1.0, 4.0), taken("floor-h2", 0.9, 1.0), taken("floor-tonic", 0.8, 1.0)];
+        check(
+            &runs,
+            &[
+                "| | last ACK p50 | last ACK p99 | server CPU a push | fleet CPU a push |",
+                "| legation | **1 ms** | **1 ms** | 20 µs | 5 µs |",
+                "| floor-h2 | **1 ms** | **1 ms** | **5 µs** | 4.50 µs |",
+                "The fleet took more than 0.8 of the server's CPU time, so that the times of these are in part its own: floor-h2.",
             ],
         );
     }
@@ -465,7 +514,8 @@ mod tests {
                 "| legation, many | 8 ms | 8 ms |",
                 "| floor-h2, few | 2 ms | 2 ms |",
                 "| floor-h2, many | **4 ms** | **4 ms** |",
-                "Better than Legation: floor-h2, many (last ACK p50, last ACK p99).",
+                "Better than Legation:",
+                "* floor-h2, many: last ACK p50, last ACK p99",
             ],
         );
     }

@@ -61,6 +61,7 @@ pub fn phase_numbers(phase: &Phase) -> BTreeMap<String, f64> {
     put("changes", phase.changes as f64);
     put("pushes", pushes);
     put("resources_received", received.resources as f64);
+    put("resources_but_endpoints", (received.resources - received.endpoints) as f64);
     put("bytes_received", received.bytes as f64);
     put("lost", received.lost as f64);
     put("redundant", received.redundant as f64);
@@ -71,18 +72,21 @@ pub fn phase_numbers(phase: &Phase) -> BTreeMap<String, f64> {
     put("pushes_per_change", pushes / phase.changes as f64);
     put("pushes_per_second", pushes / phase.seconds);
     put("bytes_per_push", received.bytes as f64 / pushes);
+    // where there was no need to push anything, what was pushed is not what the time went into
+    let needed_pushes = if phase.changes > 0 || phase.new_envoys > 0 { pushes } else { 0.0 };
     put("fleet_cpu_seconds", phase.fleet_cpu_seconds);
-    put("fleet_cpu_us_per_push", phase.fleet_cpu_seconds * 1e6 / pushes);
+    put("fleet_cpu_us_per_push", phase.fleet_cpu_seconds * 1e6 / needed_pushes);
 
     if let Some(server) = phase.server {
         put("server_cpu_seconds", server.cpu_seconds);
-        put("server_cpu_us_per_push", server.cpu_seconds * 1e6 / pushes);
-        put("server_cpu_ms_per_1000_pushes", server.cpu_seconds * 1e3 / pushes * 1e3);
+        put("server_cpu_us_per_push", server.cpu_seconds * 1e6 / needed_pushes);
+        put("server_cpu_ms_per_1000_pushes", server.cpu_seconds * 1e3 / needed_pushes * 1e3);
+        put("fleet_by_server_cpu", phase.fleet_cpu_seconds / server.cpu_seconds);
         put("resident_mib", server.resident_after as f64 / MIB);
         let growth = server.resident_after as f64 - server.resident_before as f64;
         put("resident_growth_mib", growth / MIB);
         // where Envoys were connected before, memory grows for other reasons
-        if phase.latencies.contains_key(&Measure::LastSync) {
+        if phase.new_envoys == phase.envoys {
             put("resident_kib_per_envoy", growth / KIB / phase.envoys as f64);
         }
     }
@@ -100,6 +104,7 @@ pub fn measure_name(measure: Measure) -> &'static str {
         Measure::LastAckAfterCall => "last_ack_after_call",
         Measure::Sync => "sync",
         Measure::LastSync => "last_sync",
+        Measure::FullPass => "full_pass",
     }
 }
 
@@ -150,6 +155,7 @@ mod tests {
             Measure::LastAckAfterCall,
             Measure::Sync,
             Measure::LastSync,
+            Measure::FullPass,
         ] {
             assert_eq!(serde_json::to_value(measure).unwrap(), measure_name(measure));
         }
@@ -168,6 +174,7 @@ mod tests {
         phase.received.pushes = 2000;
         phase.received.bytes = 500_000;
         phase.received.resources = 3000;
+        phase.received.endpoints = 1000;
         phase.received.lost = 1;
         phase.received.redundant = 2;
         phase.received.misdirected = 3;
@@ -180,6 +187,7 @@ mod tests {
             ("bytes_per_push", 250.0),
             ("bytes_received", 500_000.0),
             ("resources_received", 3000.0),
+            ("resources_but_endpoints", 2000.0),
             ("lost", 1.0),
             ("redundant", 2.0),
             ("misdirected", 3.0),
@@ -192,8 +200,8 @@ mod tests {
 
     #[test]
     fn what_it_cost() {
-        let mut phase = phase("").latency(Measure::LastSync, &[1.0]).phase();
-        phase.envoys = 100;
+        let mut phase = phase("").phase();
+        (phase.envoys, phase.new_envoys) = (100, 100);
         phase.received.pushes = 2000;
         phase.fleet_cpu_seconds = 0.5;
         phase.server =
@@ -202,6 +210,7 @@ mod tests {
             ("server_cpu_us_per_push", 125.0),
             ("server_cpu_ms_per_1000_pushes", 125.0),
             ("fleet_cpu_us_per_push", 250.0),
+            ("fleet_by_server_cpu", 2.0),
             ("resident_mib", 15.0),
             ("resident_growth_mib", 5.0),
             ("resident_kib_per_envoy", 51.2),
@@ -212,15 +221,15 @@ mod tests {
 
     #[test]
     fn memory_that_shrank_is_less_than_nothing() {
-        let mut phase = phase("").latency(Measure::LastSync, &[1.0]).phase();
-        phase.envoys = 1;
+        let mut phase = phase("").phase();
+        (phase.envoys, phase.new_envoys) = (1, 1);
         phase.server = Some(ServerCost { cpu_seconds: 0.0, resident_before: 4096, resident_after: 1024 });
         check(vec![phase], "resident_kib_per_envoy", Some(-3.0));
     }
 
     #[test]
-    fn memory_is_of_an_envoy_only_where_envoys_have_connected() {
-        let phase = phase("").phase();
+    fn memory_is_of_an_envoy_only_where_none_was_connected_before() {
+        let phase = phase("").latency(Measure::LastSync, &[1.0]).phase();
         check(vec![phase.clone()], "resident_kib_per_envoy", None);
         check(vec![phase], "resident_growth_mib", Some(50.0));
     }
@@ -244,6 +253,17 @@ mod tests {
             check(vec![phase.clone()], name, None);
         }
         check(vec![phase], "pushes", Some(0.0));
+    }
+
+    #[test]
+    fn what_had_not_to_be_sent_has_no_cost_each() {
+        let mut phase = phase("").latency(Measure::LastSync, &[1.0]).phase();
+        (phase.changes, phase.new_envoys) = (0, 0);
+        check(vec![phase.clone()], "server_cpu_us_per_push", None);
+        check(vec![phase.clone()], "fleet_cpu_us_per_push", None);
+        check(vec![phase.clone()], "server_cpu_seconds", Some(2.0));
+        phase.new_envoys = 1000;
+        check(vec![phase], "server_cpu_us_per_push", Some(10.0));
     }
 
     #[test]

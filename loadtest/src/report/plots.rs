@@ -33,7 +33,11 @@ pub fn write(runs: &[Run], directory: &Path) -> io::Result<Vec<PlotFile>> {
         });
         let bars = [
             ("last-sync", bar_chart(&group, "last_sync_ms.p50")),
-            ("cpu", bar_chart(&group, "server_cpu_us_per_push")),
+            (
+                "cpu",
+                bar_chart(&group, "server_cpu_us_per_push")
+                    .or_else(|| bar_chart(&group, "server_cpu_seconds")),
+            ),
             (
                 "memory",
                 bar_chart(&group, "resident_kib_per_envoy").or_else(|| bar_chart(&group, "resident_mib")),

@@ -101,12 +101,12 @@ mod tests {
     #[test]
     fn phases_stand_side_by_side() {
         let few = phase("100 envoys")
-            .latency(Measure::LastSync, &[9.0])
+            .new_envoys()
             .latency(Measure::LastAck, &[1.25; 10])
             .latency(Measure::Call, &[])
             .phase();
         let mut many = phase("1000 envoys")
-            .latency(Measure::LastSync, &[9.0])
+            .new_envoys()
             .latency(Measure::LastAck, &[2.5, 1234.0])
             .latency(Measure::Call, &[0.5])
             .phase();

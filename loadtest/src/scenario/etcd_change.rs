@@ -1,9 +1,8 @@
 //! A service changes that everybody consumes, with the store in etcd, beside what a put takes etcd by itself.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, ensure};
-use nix::sys::statfs::{TMPFS_MAGIC, statfs};
+use anyhow::ensure;
 
 use super::Scenario;
 use super::hot_change::{HOT, WARM_UP};
@@ -16,9 +15,6 @@ use crate::run::{Measure, Run};
 use crate::server::Store;
 use crate::server::etcd::Cluster;
 use crate::site::Site;
-
-/// Where files stay over a restart: on a disk, which temporary ones need not be.
-const ON_DISK: &str = "/var/tmp";
 
 /// Change one service that all Envoys consume, over etcd, in turn with bare puts of a value of the same size
 #[derive(Clone, Debug, clap::Args)]
@@ -54,18 +50,13 @@ impl Scenario for EtcdChange {
             self.members.iter().all(|members| (1..=9).contains(members)),
             "--members: give from 1 to 9 each"
         );
-        let directory = lab.store_in().unwrap_or(Path::new(ON_DISK)).to_owned();
+        let directory = lab.store_in().to_owned();
         let size = Size { envoys: self.envoys, backends: self.backends, services: self.services };
-        let mut parameters = size.parameters();
-        let file_system =
-            statfs(&directory).with_context(|| format!("cannot use {}", directory.display()))?;
-        let is_memory = file_system.filesystem_type() == TMPFS_MAGIC;
-        parameters.push(("store", if is_memory { "in memory" } else { "on disk" }.to_owned()));
-        let mut run = lab.run("etcd-change", &parameters);
+        let mut run = lab.run("etcd-change", &size.parameters());
         let mesh =
             Mesh::with_hot_service(lab.mesh_name(), self.envoys, self.envoys, self.services, self.backends);
 
-        let site = lab.open_legation(mesh.clone(), Store::Embedded(Some(&directory)))?;
+        let site = lab.open_legation(mesh.clone(), Store::Embedded(&directory))?;
         self.measure(site, None, &mut run, lab, "embedded store")?;
         for &members in &self.members {
             let mut cluster = Cluster::start(&self.etcd, members, &directory, lab.server_cpu())?;

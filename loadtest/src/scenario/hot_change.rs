@@ -11,8 +11,8 @@ use crate::site::Site;
 /// The service that everybody consumes.
 pub(super) const HOT: u32 = 0;
 
-/// Changes that are made before anything is measured.
-pub(super) const WARM_UP: usize = 3;
+/// Changes that are made before anything is measured: so many that scenarios of several phases do not begin with a cold one.
+pub(super) const WARM_UP: usize = 20;
 
 /// Change one service that all Envoys consume, again and again, each time after all have the change before
 #[derive(Clone, Debug, clap::Args)]

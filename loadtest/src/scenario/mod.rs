@@ -4,6 +4,7 @@ pub mod backends;
 pub mod churn;
 pub mod connect_storm;
 pub mod etcd_change;
+pub mod full_pass;
 pub mod hot_change;
 pub mod irrelevant_envoys;
 pub mod irrelevant_services;

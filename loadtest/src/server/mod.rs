@@ -80,9 +80,9 @@ pub struct Programs {
     #[arg(long, value_name = "FILE", default_value = "target/peers/legation-peer")]
     peer: PathBuf,
 
-    /// Where a Legation that is started has its store, for example a tmpfs [default: where temporary files are]
-    #[arg(long, value_name = "DIRECTORY")]
-    pub(crate) store_in: Option<PathBuf>,
+    /// Where a Legation that is started has its store, and etcd its: on a disk by default, or for example on a tmpfs
+    #[arg(long, value_name = "DIRECTORY", default_value = "/var/tmp")]
+    pub(crate) store_in: PathBuf,
 
     /// More flags for `legation serve`, for example --serve-flag=--stall-timeout=5s
     #[arg(long = "serve-flag", value_name = "FLAG", allow_hyphen_values = true)]
@@ -107,8 +107,8 @@ pub struct Server {
 /// Where a Legation that is started has its store.
 #[derive(Clone, Copy, Debug)]
 pub enum Store<'a> {
-    /// In files of its own, below this directory, or where temporary files are.
-    Embedded(Option<&'a Path>),
+    /// In files of its own, below this directory.
+    Embedded(&'a Path),
     /// In etcd, as `--store` names it.
     Etcd(&'a str),
 }
@@ -131,7 +131,7 @@ impl Server {
         };
         let mut command = Command::new(program);
         let (place, parent) = match store {
-            Store::Embedded(parent) => (["--data-dir", "data"], parent),
+            Store::Embedded(parent) => (["--data-dir", "data"], Some(parent)),
             Store::Etcd(address) => (["--store", address], None),
         };
         command.arg("serve").args(place);

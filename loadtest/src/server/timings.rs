@@ -46,6 +46,16 @@ impl Timings {
         self.0.iter().filter_map(mean).collect()
     }
 
+    /// How often a part happened since an earlier look, and what it took on average; nothing if it did not happen.
+    pub fn since(&self, before: &Self, part: Part) -> Option<(u64, Duration)> {
+        let times = |look: &Self| look.0.get(&part).copied().unwrap_or_default();
+        let (now, before) = (times(self), times(before));
+        let count = now.count - before.count;
+        let mean = Duration::try_from_secs_f64((now.seconds - before.seconds) / count).ok()?;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count, above zero")]
+        Some((count as u64, mean))
+    }
+
     fn parse(text: &str) -> Self {
         let value = |name: &str, what: &str, labels: &str| {
             let start = format!("{name}_{what}{labels} ");
@@ -92,5 +102,9 @@ mod tests {
         assert_eq!(means, BTreeMap::from([(Part::Commit, 250.0)]), "nothing else happened");
         let means = look(1.5, 14).means_since(&Timings::default());
         assert_eq!(means[&Part::Request], 1500.0);
+        let commits = look(1.5, 14).since(&look(0.5, 10), Part::Commit);
+        assert_eq!(commits, Some((4, Duration::from_millis(250))));
+        assert_eq!(look(1.5, 14).since(&look(1.5, 14), Part::Commit), None, "there was none");
+        assert_eq!(look(1.5, 14).since(&look(0.5, 10), Part::Pass), None, "it is not told");
     }
 }

@@ -185,6 +185,7 @@ mod tests {
                         phase(name)
                             .latency(Measure::LastAck, &timed)
                             .latency(Measure::LastSync, &[3.0])
+                            .new_envoys()
                             .samples()
                             .phase()
                     });
