@@ -120,6 +120,21 @@ fn a_push_without_news_is_redundant() {
 }
 
 #[test]
+fn endpoints_that_a_new_stream_asks_for_are_not_redundant() {
+    let (server, fleet, mut connection) = synced(&[0], Behaviour::Accept);
+    connection.push(ResourceType::Endpoints, "first", "1", "");
+    assert_eq!(await_pushes(&fleet, 1).redundant, 0);
+    fleet.reconnect(0..1);
+    connection.await_close();
+    let mut again = server.accept_stream();
+    again.push(ResourceType::Endpoints, "first", "1", "");
+    assert_eq!(await_pushes(&fleet, 2).redundant, 0, "Envoys forget them now and then");
+    again.push(ResourceType::Endpoints, "first", "1", "");
+    let received = await_pushes(&fleet, 3);
+    assert_eq!((received.redundant, received.endpoints), (1, 3));
+}
+
+#[test]
 fn in_state_of_the_world_content_tells_what_is_new() {
     let server = Server::start();
     let fleet = fleet(&server, Protocol::Sotw);

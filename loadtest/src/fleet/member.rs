@@ -67,6 +67,8 @@ pub(super) struct Progress {
     /// It once had, on this stream: behaviours begin.
     pub(super) was_synced: bool,
     pub(super) ended: bool,
+    /// Whether there was a response with endpoints.
+    endpoints_came: bool,
     /// What it would have said.
     held: Requests,
 }
@@ -143,7 +145,18 @@ impl Member {
                     progress.accepted = true;
                     back_off.reset();
                     let conduct = progress.conduct(*behaviour);
-                    watch.response(*number, envoy, conduct, response, now, requests, changes, counts)?;
+                    let endpoints_came = &mut progress.endpoints_came;
+                    watch.response(
+                        *number,
+                        envoy,
+                        conduct,
+                        endpoints_came,
+                        response,
+                        now,
+                        requests,
+                        changes,
+                        counts,
+                    )?;
                     progress.answer(conduct, requests, outgoing);
                 }
             }
@@ -206,6 +219,7 @@ impl Progress {
             synced: false,
             was_synced: false,
             ended: false,
+            endpoints_came: false,
             held: Requests::default(),
         }
     }
@@ -244,6 +258,7 @@ impl Watch {
         number: usize,
         envoy: &mut Envoy,
         conduct: Behaviour,
+        endpoints_came: &mut bool,
         response: &[u8],
         now: Instant,
         requests: &mut Requests,
@@ -271,12 +286,16 @@ impl Watch {
         counts.push(now, learned.resource_type);
         let received = &mut counts.tally.received;
         received.resources += learned.resources;
-        if learned.resource_type == Some(ResourceType::Endpoints) {
+        let is_endpoints = learned.resource_type == Some(ResourceType::Endpoints);
+        if is_endpoints {
             received.endpoints += learned.resources;
         }
         received.misdirected += u64::from(is_misdirected);
         received.rejected += u64::from(rejects);
-        received.redundant += u64::from(self.was_synced && !rejects && learned.resources > 0 && !is_new);
+        // a new stream is always answered that asks for endpoints: Envoys forget them now and then
+        let is_always_answered = is_endpoints && !std::mem::replace(endpoints_came, true);
+        let is_redundant = learned.resources > 0 && !is_new && !is_always_answered;
+        received.redundant += u64::from(self.was_synced && !rejects && is_redundant);
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A response is *misdirected* if it carries a change of a service that the Envoy does not consume. It is *redundant* if it
 //! has resources of which none is new to the Envoy: no version or content that it did not have, and no change that it had
-//! not seen; only Envoys that were synced once count. A change is *lost* for a consumer that has not received it in the
+//! not seen; only Envoys that were synced once count, and no endpoints that a new stream asked for. A change is *lost* for a consumer that has not received it in the
 //! time of [`Fleet::wait_for`](super::Fleet::wait_for) or [`Fleet::give_up`](super::Fleet::give_up); one that comes later is a
 //! receipt all the same, with its latency.
 
