@@ -198,6 +198,7 @@ impl Site {
 
     /// Begins to count.
     pub fn begin(&mut self) -> anyhow::Result<PhaseStart> {
+        self.fleet.wait_quiet(QUIET, SYNC_TIMEOUT); // what is sent to others than consumers may come late
         self.fleet.reset();
         self.calls.reset();
         self.after_calls.reset();
@@ -232,9 +233,6 @@ impl Site {
     /// What was counted since.
     pub fn end(&mut self, start: &PhaseStart, name: &str, samples: Vec<Sample>) -> anyhow::Result<Phase> {
         let seconds = start.started.elapsed().as_secs_f64();
-        let tally = self.fleet.tally();
-        let changes = self.changes_made - start.changes;
-        self.fail_for(&tally.received, changes);
         let server = match (self.server.process, start.cpu, start.resident) {
             (Some(process), Some(cpu), Some(resident_before)) => Some(ServerCost {
                 cpu_seconds: process.cpu()?.saturating_sub(cpu).as_secs_f64(),
@@ -243,6 +241,10 @@ impl Site {
             }),
             _ => None,
         };
+        self.fleet.wait_quiet(QUIET, SYNC_TIMEOUT);
+        let tally = self.fleet.tally();
+        let changes = self.changes_made - start.changes;
+        self.fail_for(&tally.received, changes);
         Ok(Phase {
             name: name.to_owned(),
             seconds,

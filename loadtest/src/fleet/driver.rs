@@ -197,10 +197,10 @@ impl Driver {
                 self.waiters.push(Waiter { deadline, goal: Goal::Received(answer) });
             }
             Command::GiveUp(after, answer) => {
-                let before = Instant::now().checked_sub(after);
-                let lost = before.map_or(0, |before| self.changes.give_up_before(before));
-                self.counts.tally.received.lost += lost;
-                let _ = answer.send(lost);
+                if let Some(before) = Instant::now().checked_sub(after) {
+                    self.counts.tally.received.lost += self.changes.give_up_before(before);
+                }
+                let _ = answer.send(());
             }
             Command::WaitQuiet { quiet, deadline, answer } => {
                 let goal = Goal::Quiet { begun: Instant::now(), quiet, answer };

@@ -144,7 +144,7 @@ enum Command {
     WaitFor { service: u32, number: u64, deadline: Instant, answer: Sender<Propagation> },
     WaitSynced { deadline: Instant, answer: Sender<usize> },
     WaitReceived { deadline: Instant, answer: Sender<bool> },
-    GiveUp(Duration, Sender<u64>),
+    GiveUp(Duration, Sender<()>),
     WaitQuiet { quiet: Duration, deadline: Instant, answer: Sender<bool> },
     Tally(Sender<Tally>),
     Reset(Sender<()>),
@@ -206,9 +206,9 @@ impl Fleet {
         self.ask(|answer| Command::WaitSynced { deadline, answer })
     }
 
-    /// Counts changes that began longer ago as lost for those consumers that lack them, unless they were counted before. How many.
-    pub fn give_up(&self, after: Duration) -> u64 {
-        self.ask(|answer| Command::GiveUp(after, answer))
+    /// Counts changes that began longer ago as lost for those consumers that lack them, unless they were counted before.
+    pub fn give_up(&self, after: Duration) {
+        self.ask(|answer| Command::GiveUp(after, answer));
     }
 
     /// Waits until every change that was expected has reached all its consumers. Whether it came to that.
