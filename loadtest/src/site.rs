@@ -58,7 +58,7 @@ struct Changes {
     control: Control,
     /// The position of the change of each service in recorded content.
     recorded: BTreeMap<u32, usize>,
-    /// How often each service was changed.
+    /// How often each service was changed, or is about to be.
     made: BTreeMap<u32, u64>,
 }
 
@@ -128,7 +128,12 @@ impl Site {
     /// Changes a service and waits until its consumers have the change. One that is lost is a failure of the run, which
     /// goes on.
     pub fn change_and_wait(&mut self, service: u32) -> anyhow::Result<Propagation> {
-        let (number, answered) = self.change(service, Instant::now())?;
+        let started = Instant::now();
+        let number = self.expect(service, started);
+        self.changes.make(&self.mesh, service, number)?;
+        let answered = Instant::now();
+        histogram::record(&mut self.calls, answered - started);
+        self.changes_made += 1;
         let propagation = self.fleet.wait_for((service, number), self.settings.lost_after);
         if let Some(last_ack) = propagation.last_ack {
             histogram::record(&mut self.after_calls, last_ack.saturating_duration_since(answered));
@@ -148,16 +153,18 @@ impl Site {
         Ok(propagation)
     }
 
-    /// Changes a service; the number of the change, and when the call was answered. All times count from when it was due.
-    pub fn change(&mut self, service: u32, due: Instant) -> anyhow::Result<(u64, Instant)> {
-        let number = self.changes.made.get(&service).copied().unwrap_or_default() + 1;
+    /// Takes note of a change that is to be made, from which on it is waited for. Its number; all times count from when it was due.
+    pub fn expect(&mut self, service: u32, due: Instant) -> u64 {
+        let number = self.changes.next(service);
         self.fleet.expect(Change { service, number, started: due });
-        self.changes.make(&self.mesh, service, number)?;
-        let answered = Instant::now();
-        histogram::record(&mut self.calls, answered - due);
-        self.changes.made.insert(service, number);
-        self.changes_made += 1;
-        Ok((number, answered))
+        number
+    }
+
+    /// Takes note of changes that were made meanwhile, and how long each call took.
+    pub fn count_calls(&mut self, calls: &Histogram) -> anyhow::Result<()> {
+        self.calls.add(calls)?;
+        self.changes_made += calls.len();
+        Ok(())
     }
 
     /// Waits until all consumers have every change; those that lack one after the time that it may take have lost it.
@@ -307,6 +314,13 @@ impl Site {
 }
 
 impl Changes {
+    /// The number of the next change of a service.
+    fn next(&mut self, service: u32) -> u64 {
+        let made = self.made.entry(service).or_default();
+        *made += 1;
+        *made
+    }
+
     fn make(&self, mesh: &Mesh, service: u32, number: u64) -> anyhow::Result<()> {
         match &self.control {
             Control::Api(api) => api.call(&mesh.change(service, number)),

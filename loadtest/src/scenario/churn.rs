@@ -10,6 +10,7 @@ use crate::fleet::Behaviour;
 use crate::lab::Lab;
 use crate::mesh::Mesh;
 use crate::run::{Measure, Run, Sample};
+use crate::server::callers::Callers;
 use crate::site::Site;
 
 /// How often things are looked at over time.
@@ -65,7 +66,7 @@ pub(super) struct Pace {
 }
 
 /// A phase of changes at a rate; `meanwhile` is told the time since its start before each change. Changes are due at moments that do
-/// not depend on those before, and all times count from then: one that has to wait for its turn takes longer for it.
+/// not depend on those before, and all times count from then: one that has to wait for its turn takes longer for it. Calls are made side by side.
 pub(super) fn churn(
     site: &mut Site,
     run: &mut Run,
@@ -78,23 +79,31 @@ pub(super) fn churn(
     let progress = lab.progress(&run.scenario, changes.into());
     let start = site.begin()?;
     let started = Instant::now();
+    let callers = Callers::new(site.api()?, started + pace.duration + CATCH_UP);
     let mut samples: Vec<Sample> = vec![site.sample(&start)?];
-    for made in 0..changes {
-        if started.elapsed() > pace.duration + CATCH_UP {
-            site.fail(format!(
-                "only {made} of {changes} changes could be made: the server does not keep up with the rate"
-            ));
+    for change in 0..changes {
+        if callers.have_failed() {
             break;
         }
-        let due = Duration::from_secs(1) * made / pace.rate.max(1);
+        let due = Duration::from_secs(1) * change / pace.rate.max(1);
         thread::sleep(due.saturating_sub(started.elapsed()));
         meanwhile(site, started.elapsed());
-        site.change(random.u32(0..site.mesh.services), started + due)?;
+        let service = random.u32(0..site.mesh.services);
+        let number = site.expect(service, started + due);
+        callers.make(service, site.mesh.change(service, number), started + due);
         progress.step();
         if started.elapsed() > pace.duration / SAMPLES * u32::try_from(samples.len()).unwrap_or(u32::MAX) {
             site.give_up();
             samples.push(site.sample(&start)?);
         }
+    }
+    let calls = callers.finish()?;
+    site.count_calls(&calls)?;
+    if calls.len() < changes.into() {
+        site.fail(format!(
+            "only {} of {changes} changes could be made: the server does not keep up with the rate",
+            calls.len()
+        ));
     }
     site.wait_received();
     samples.push(site.sample(&start)?);

@@ -8,8 +8,8 @@ use anyhow::{Context, bail};
 
 use crate::mesh::Call;
 
-/// Calls under way at the same time while a mesh is defined: a store that syncs commits together is faster with many.
-const CALLERS: usize = 16;
+/// Calls under way at the same time: a store that syncs commits together is faster with many.
+pub(super) const CALLERS: usize = 16;
 
 /// No call takes longer.
 const TIMEOUT: Duration = Duration::from_secs(60);

@@ -3,6 +3,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`api`] | App Mesh's API, by which Legation is told what to serve |
+//! | [`callers`] | calls of it at a rate, side by side |
 //! | [`hook`] | the hook by which servers of recorded content are told to change it |
 //! | [`timings`] | how long parts of a change took by its own metrics |
 //! | [`etcd`] | a cluster of etcd, where the store of a server is to be in one |
@@ -11,6 +12,7 @@
 //! | [`pin`] | CPUs |
 
 pub mod api;
+pub mod callers;
 pub mod child;
 pub mod etcd;
 pub mod hook;
