@@ -5,6 +5,7 @@ use std::sync::Arc;
 use actix::{Actor, Addr};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
+use foldhash::fast::RandomState;
 use legation_proto::id::{FragmentKey, FragmentKind};
 
 use crate::arbiters::Arbiters;
@@ -27,7 +28,7 @@ pub trait FragmentSource: Send + Sync {
 /// The actors of the fragments that are in use on this host. A change to any other fragment finds nobody here and
 /// costs one look-up.
 pub(crate) struct Directory {
-    actors: DashMap<FragmentKey, InUse>,
+    actors: DashMap<FragmentKey, InUse, RandomState>,
     arbiters: Arc<Arbiters>,
     source: Arc<dyn FragmentSource>,
     composer: Composer,
@@ -50,7 +51,7 @@ pub(crate) struct Subscription {
 
 impl Directory {
     pub(crate) fn new(arbiters: Arc<Arbiters>, source: Arc<dyn FragmentSource>, composer: Composer) -> Self {
-        Self { actors: DashMap::new(), arbiters, source, composer }
+        Self { actors: DashMap::default(), arbiters, source, composer }
     }
 
     /// Subscribes a stream to a fragment: its inbox is told the state, and every change of it.

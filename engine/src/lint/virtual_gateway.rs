@@ -3,7 +3,7 @@
 use super::finding::{Code, Finding};
 use super::mesh::{Mesh, missing};
 use super::{reach, tls};
-use crate::management::compose::Hosts;
+use crate::management::compose::hosts::Hosts;
 use crate::model::{GatewayRouteKind, Path, ResourceId};
 use crate::transformer::listening::{Listening, is_for_listener, port_number};
 use crate::transformer::order::Gateway;

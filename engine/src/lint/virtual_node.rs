@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::finding::{Code, Finding};
 use super::mesh::{Mesh, Reached, ServicePorts};
 use super::tls;
-use crate::management::compose::Hosts;
+use crate::management::compose::hosts::{self, Hosts};
 use crate::model::{Path, ResourceId, VirtualNodeSpec};
 
 /// A backend: its place, its name and its ports.
@@ -53,11 +53,10 @@ fn missing_backend(mesh: &Mesh<'_>, id: ResourceId, index: usize, name: &str) ->
 /// Whether there is anything over which backends can be at odds: connections, or names that are not as different as they look.
 /// Most nodes have neither.
 fn may_be_at_odds(backends: &[Backend<'_>]) -> bool {
-    let is_plain = |name: &str| !name.bytes().any(|byte| byte == b':' || byte.is_ascii_uppercase());
     backends.len() > 1
-        && backends
-            .iter()
-            .any(|(_, name, ports)| !is_plain(name) || ports.values().any(|port| !port.is_for_requests))
+        && backends.iter().any(|(_, name, ports)| {
+            hosts::is_ambiguous(name) || ports.values().any(|port| !port.is_for_requests)
+        })
 }
 
 /// Who has a port of the node's egress.
@@ -88,7 +87,7 @@ fn check_backends_get_along(
                 .entry(*port)
                 .or_insert_with(|| Owner::Requests { first: name, hosts: Hosts::default() });
             if let Owner::Requests { first, hosts } = owner
-                && !hosts.take(&[(*name).to_owned(), format!("{name}:{port}")])
+                && !hosts.take(&hosts::of_service(name, *port))
             {
                 let message = format!(
                     "another backend has the same host at port {port}, since case makes no difference there, so that \

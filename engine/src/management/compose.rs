@@ -4,6 +4,7 @@
 //! backends share a port. A sidecar's is in `intercepted`, a gateway's in `redirected`. A gRPC client without an Envoy has
 //! other needs, which are in `proxyless`. Most changes are of the routes of one backend, which take less: `recompose`.
 
+pub(crate) mod hosts;
 mod intercepted;
 mod proxyless;
 mod recompose;
@@ -12,12 +13,10 @@ mod redirected;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 
 use envoy_types::pb::envoy::config::accesslog::v3::AccessLog;
-use envoy_types::pb::envoy::config::listener::v3::Listener;
 use legation_actors::composition::{Backend, Client, ComposeError, Composed, Composer};
 use legation_actors::snapshot::{ResourceSet, Snapshot, Source};
 use legation_proto::fragment::{Egress, EgressMode, NodeFragment};
@@ -112,47 +111,12 @@ struct ComposedEgress {
     problems: Vec<String>,
 }
 
-/// The egress of a node, decoded.
-struct DecodedEgress {
-    listener: Listener,
-    access_logs: Vec<AccessLog>,
-}
-
-impl DecodedEgress {
-    fn new(egress: &Egress) -> Result<Self, ComposeError> {
-        let access_logs = egress.access_logs.iter();
-        Ok(Self {
-            listener: decode("the node's egress listener", &egress.listener)?,
-            access_logs: access_logs
-                .map(|log| decode("an access log of the node", log))
-                .collect::<Result<_, _>>()?,
-        })
-    }
+/// The access logs of what a node sends out.
+fn access_logs(egress: &Egress) -> Result<Vec<AccessLog>, ComposeError> {
+    egress.access_logs.iter().map(|log| decode("an access log of the node", log)).collect()
 }
 
 /// Decodes `bytes`, which are `what`.
 fn decode<M: Message + Default>(what: &str, bytes: &[u8]) -> Result<M, ComposeError> {
     M::decode(bytes).map_err(|error| ComposeError { reason: format!("{what} cannot be decoded: {error}") })
-}
-
-/// The hosts that the virtual hosts of one route configuration have taken already. Envoy knows each host once, in whatever
-/// case, and refuses a route configuration in which it stands twice.
-#[derive(Default)]
-pub(crate) struct Hosts(HashSet<String>);
-
-impl Hosts {
-    /// Whether none of `hosts` is taken.
-    pub(crate) fn are_free(&self, hosts: &[String]) -> bool {
-        hosts.iter().all(|host| !self.0.contains(&host.to_ascii_lowercase()))
-    }
-
-    /// Takes all of `hosts`, or none if one of them is taken.
-    pub(crate) fn take(&mut self, hosts: &[String]) -> bool {
-        let hosts: Vec<_> = hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
-        if hosts.iter().any(|host| self.0.contains(host)) {
-            return false;
-        }
-        self.0.extend(hosts);
-        true
-    }
 }

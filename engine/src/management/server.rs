@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +29,9 @@ const BACKLOG: i32 = 4096;
 /// Connections that may be opening at once, from their acceptance until their Envoy was sent what it should have: a storm
 /// takes turns, and those that are connected are served between.
 const OPENING_MAX: usize = 64;
+
+/// Connections that are accepted together in a storm, so that whoever accepts them is not woken for each.
+const TOGETHER: u32 = 16;
 
 /// The part of the time for draining in which connections are told to end; the rest is for them to do so.
 const DRAIN_PART: f64 = 0.8;
@@ -77,14 +80,14 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) {
     metrics::describe();
-    let opening = Arc::new(Semaphore::new(OPENING_MAX));
+    let mut turns = Turns::new();
     let reconnects = Arc::new(Pacer::per_second(settings.reconnects_per_second));
     let connections = OpenConnections::default();
     let sending_away = draining.clone().send_away(connections.clone());
     tokio::pin!(sending_away);
     loop {
         tokio::select! {
-            (stream, life) = accept(&listener, &opening) => {
+            (stream, life) = accept(&listener, &mut turns) => {
                 let refusal = if draining.is_under_way() {
                     Some(Refusal::Draining)
                 } else {
@@ -111,18 +114,43 @@ pub async fn serve(
 }
 
 /// Waits for a connection, and before that for its turn.
-async fn accept(listener: &TcpListener, opening: &Arc<Semaphore>) -> (std::net::TcpStream, ConnectionLife) {
+async fn accept(listener: &TcpListener, turns: &mut Turns) -> (std::net::TcpStream, ConnectionLife) {
     loop {
-        let permit = Arc::clone(opening).acquire_owned().await.ok(); // it is never closed
+        turns.wait().await;
         let accepted = listener.accept().await;
         // another thread will wait for what comes on it
         match accepted.and_then(|(stream, peer)| Ok((stream.into_std()?, peer))) {
-            Ok((stream, peer)) => return (stream, ConnectionLife::new(peer, permit)),
+            Ok((stream, peer)) => return (stream, ConnectionLife::new(peer, turns.take())),
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 sleep(ACCEPT_RETRY).await;
             }
         }
+    }
+}
+
+/// The turns of those that may be opening at once.
+struct Turns {
+    free: Arc<Semaphore>,
+    /// Those that have been waited for, and have not been taken.
+    waited_for: Option<OwnedSemaphorePermit>,
+}
+
+impl Turns {
+    fn new() -> Self {
+        Self { free: Arc::new(Semaphore::new(OPENING_MAX)), waited_for: None }
+    }
+
+    /// Waits until there is a turn: for several at once, if there is none. It may be given up and begun again.
+    async fn wait(&mut self) {
+        if self.waited_for.as_ref().is_none_or(|waited_for| waited_for.num_permits() == 0) {
+            self.waited_for = Arc::clone(&self.free).acquire_many_owned(TOGETHER).await.ok(); // it is never closed
+        }
+    }
+
+    /// Takes one that was waited for. It is over when what is returned is dropped.
+    fn take(&mut self) -> Option<OwnedSemaphorePermit> {
+        self.waited_for.as_mut()?.split(1)
     }
 }
 
@@ -166,6 +194,7 @@ async fn drain(connections: &OpenConnections, within: Duration) {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
     use tokio::time::Instant;
 
     use super::*;
@@ -194,6 +223,26 @@ mod tests {
             all.push(time);
         }
         (all, started.elapsed())
+    }
+
+    #[tokio::test]
+    async fn there_are_turns_for_so_many_and_then_for_several_at_once() {
+        let mut turns = Turns::new();
+        let mut taken = Vec::new();
+        for _ in 0..OPENING_MAX {
+            turns.wait().await;
+            taken.push(turns.take().unwrap());
+        }
+        for _ in 1..TOGETHER {
+            taken.pop();
+            assert!(turns.wait().now_or_never().is_none(), "with {} taken", taken.len());
+        }
+        taken.pop();
+        for _ in 0..TOGETHER {
+            turns.wait().now_or_never().unwrap();
+            taken.push(turns.take().unwrap());
+        }
+        assert!(turns.wait().now_or_never().is_none());
     }
 
     #[tokio::test(start_paused = true)]

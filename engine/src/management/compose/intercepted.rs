@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
+use envoy_types::pb::envoy::config::accesslog::v3::AccessLog;
 use envoy_types::pb::envoy::config::listener::v3::FilterChain;
 use envoy_types::pb::envoy::config::route::v3::route::Action;
 use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::TcpProxy;
@@ -13,11 +14,11 @@ use legation_actors::snapshot::{ResourceSet, Source};
 use legation_proto::body::Part;
 use legation_proto::fragment::{NodeFragment, Routing};
 use legation_proto::resource::Resource;
-use legation_proto::resource_type::ResourceType;
 use legation_proto::version::Transaction;
 use prost::Message;
 
-use super::{ComposedEgress, DecodedEgress, Hosts, decode};
+use super::hosts::{self, Hosts};
+use super::{ComposedEgress, access_logs, decode};
 use crate::envoy::encoded;
 use crate::envoy::http_connection_manager::{self, http_connection_manager};
 use crate::envoy::listener::{NetworkFilter, filter_chain, to_port};
@@ -32,9 +33,18 @@ const ALLOW_ALL: &str = "mesh-allow-all";
 /// What the backends have at one port.
 enum Port<'a> {
     /// Requests, by host.
-    Requests { virtual_hosts: Vec<Part>, hosts: Hosts, transaction: Transaction },
+    Requests(Requests),
     /// Connections, to the only backend that can be there.
     Connections(&'a [u8]),
+}
+
+/// The requests at a port.
+struct Requests {
+    virtual_hosts: Vec<Part>,
+    /// The newest of their definitions.
+    transaction: Transaction,
+    /// The hosts that are taken. There are none to keep account of where no two backends can have one in common.
+    taken: Option<Hosts>,
 }
 
 /// Composes the egress of a sidecar.
@@ -50,7 +60,7 @@ pub(super) fn compose(
     let allow_all = allow_all_virtual_host(node);
     let mut route_configurations = Vec::new();
     for (port, routing) in ports {
-        let Port::Requests { mut virtual_hosts, transaction, .. } = routing else {
+        let Port::Requests(Requests { mut virtual_hosts, transaction, .. }) = routing else {
             continue;
         };
         virtual_hosts.extend(allow_all.clone());
@@ -69,7 +79,7 @@ fn source_of_listeners(node: &NodeFragment, ports: &BTreeMap<u16, Port<'_>>) -> 
     let with_ports = ports.iter().fold(source, |source, (port, routing)| {
         let source = source.number((*port).into());
         match routing {
-            Port::Requests { .. } => source.number(0),
+            Port::Requests(_) => source.number(0),
             Port::Connections(proxy) => source.number(1).bytes(proxy),
         }
     });
@@ -79,17 +89,15 @@ fn source_of_listeners(node: &NodeFragment, ports: &BTreeMap<u16, Port<'_>>) -> 
 /// The node's own listeners, and the outbound one with a filter chain for each port. Which ports there are follows from the
 /// backends, but what the listener is like from the node: it has the node's transaction.
 fn listeners(node: &NodeFragment, ports: &BTreeMap<u16, Port<'_>>) -> Result<Vec<Resource>, ComposeError> {
-    let mut egress = DecodedEgress::new(&node.egress)?;
-    for (port, routing) in ports {
-        let chain = match routing {
-            Port::Requests { .. } => request_chain(&egress, *port),
-            Port::Connections(proxy) => connection_chain(&egress, *port, proxy)?,
-        };
-        egress.listener.filter_chains.push(chain);
-    }
-    let DecodedEgress { listener, .. } = egress;
+    let access_logs = access_logs(&node.egress)?;
+    let chain_of = |(port, routing): (&u16, &Port<'_>)| match routing {
+        Port::Requests(_) => Ok(request_chain(*port, &access_logs)),
+        Port::Connections(proxy) => connection_chain(*port, proxy, &access_logs),
+    };
+    let chains = ports.iter().map(chain_of).collect::<Result<Vec<_>, _>>()?;
+    let body = encoded::listener(&node.egress.listener, chains);
     let mut listeners = node.listeners.clone();
-    listeners.push(Resource::encode(ResourceType::Listener, &listener.name, node.transaction, &listener));
+    listeners.push(Resource::of(names::EGRESS_LISTENER.into(), node.transaction, body));
     Ok(listeners)
 }
 
@@ -98,22 +106,29 @@ fn listeners(node: &NodeFragment, ports: &BTreeMap<u16, Port<'_>>) -> Result<Vec
 /// first by name; the others are left out, which is a problem of theirs.
 fn ports<'a>(backends: &[Backend<'a>], problems: &mut Vec<String>) -> BTreeMap<u16, Port<'a>> {
     let mut ports = BTreeMap::new();
+    let may_share_hosts = backends.iter().any(|backend| hosts::is_ambiguous(backend.name));
+    let nothing = || Port::Requests(Requests::new(may_share_hosts));
     for backend in backends {
         for service_port in &backend.fragment.ports {
+            let port = service_port.port;
             if let Routing::VirtualHost(virtual_host) = &service_port.routing
-                && !add_requests(&mut ports, service_port.port, backend, virtual_host)
+                && let Port::Requests(requests) = ports.entry(port).or_insert_with(nothing)
+                && !requests.add(backend, virtual_host, || hosts::of_service(backend.name, port))
             {
                 problems.push(format!(
-                    "virtual service {} is left out at port {}: another backend has the same host there",
-                    backend.name, service_port.port
+                    "virtual service {} is left out at port {port}: another backend has the same host there",
+                    backend.name
                 ));
             }
         }
     }
     // one that has no provider is known nowhere by its port, and must not be taken for what is outside the mesh
     for backend in backends.iter().filter(|backend| backend.fragment.ports.is_empty()) {
+        let without_routes = virtual_host_without_routes(backend.name);
         for port in ports.values_mut() {
-            add_without_routes(port, backend);
+            if let Port::Requests(requests) = port {
+                requests.add(backend, &without_routes, || [backend.name.to_owned()]);
+            }
         }
     }
     for backend in backends {
@@ -136,51 +151,41 @@ fn ports<'a>(backends: &[Backend<'a>], problems: &mut Vec<String>) -> BTreeMap<u
     ports
 }
 
-/// Whether the hosts of the backend were free at the port.
-fn add_requests<'a>(
-    ports: &mut BTreeMap<u16, Port<'a>>,
-    port: u16,
-    backend: &Backend<'_>,
-    virtual_host: &Part,
-) -> bool {
-    let own_hosts = [backend.name.to_owned(), format!("{}:{port}", backend.name)];
-    let requests = Port::Requests { virtual_hosts: Vec::new(), hosts: Hosts::default(), transaction: 0 };
-    let Port::Requests { virtual_hosts, hosts, transaction } = ports.entry(port).or_insert(requests) else {
-        return false;
-    };
-    if !hosts.take(&own_hosts) {
-        return false;
+impl Requests {
+    fn new(may_share_hosts: bool) -> Self {
+        Self { virtual_hosts: Vec::new(), transaction: 0, taken: may_share_hosts.then(Hosts::default) }
     }
-    virtual_hosts.push(virtual_host.clone());
-    *transaction = backend.fragment.transaction.max(*transaction);
-    true
-}
 
-/// Adds a virtual host without routes, under which requests are answered with 404.
-fn add_without_routes(port: &mut Port<'_>, backend: &Backend<'_>) {
-    let Port::Requests { virtual_hosts, hosts, transaction } = port else {
-        return;
-    };
-    let domains = vec![backend.name.to_owned()];
-    if hosts.take(&domains) {
-        let without_routes = virtual_host(backend.name, domains, Vec::new());
-        virtual_hosts.push(Part::virtual_host(&without_routes.encode_to_vec()));
-        *transaction = backend.fragment.transaction.max(*transaction);
+    /// Adds a virtual host of a backend if the hosts that it is for are free.
+    fn add<const N: usize>(
+        &mut self,
+        backend: &Backend<'_>,
+        virtual_host: &Part,
+        hosts: impl FnOnce() -> [String; N],
+    ) -> bool {
+        let are_free = self.taken.as_mut().is_none_or(|taken| taken.take(&hosts()));
+        if are_free {
+            self.virtual_hosts.push(virtual_host.clone());
+            self.transaction = backend.fragment.transaction.max(self.transaction);
+        }
+        are_free
     }
 }
 
-fn request_chain(egress: &DecodedEgress, port: u16) -> FilterChain {
-    let manager = http_connection_manager(
-        names::EGRESS_STAT_PREFIX,
-        &names::egress_route_configuration(port),
-        &egress.access_logs,
-    );
+/// A virtual host under which requests are answered with 404.
+fn virtual_host_without_routes(backend: &str) -> Part {
+    Part::virtual_host(&virtual_host(backend, vec![backend.to_owned()], Vec::new()).encode_to_vec())
+}
+
+fn request_chain(port: u16, access_logs: &[AccessLog]) -> FilterChain {
+    let routes = names::egress_route_configuration(port);
+    let manager = http_connection_manager(names::EGRESS_STAT_PREFIX, &routes, access_logs);
     chain("http", port, http_connection_manager::filter(&manager))
 }
 
-fn connection_chain(egress: &DecodedEgress, port: u16, proxy: &[u8]) -> Result<FilterChain, ComposeError> {
+fn connection_chain(port: u16, proxy: &[u8], access_logs: &[AccessLog]) -> Result<FilterChain, ComposeError> {
     let mut proxy: TcpProxy = decode("the TCP proxy of a backend", proxy)?;
-    proxy.access_log.clone_from(&egress.access_logs);
+    proxy.access_log = access_logs.to_vec();
     Ok(chain("tcp", port, tcp_proxy::filter(&proxy)))
 }
 

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use envoy_types::pb::envoy::config::listener::v3::Listener;
 use envoy_types::pb::envoy::config::route::v3::route::Action;
 use envoy_types::pb::envoy::config::route::v3::{Route, RouteConfiguration, VirtualHost};
 use envoy_types::pb::google::protobuf::Any;
@@ -16,7 +17,8 @@ use legation_proto::resource::Resource;
 use legation_proto::resource_type::ResourceType;
 use legation_proto::version::Transaction;
 
-use super::{ComposedEgress, DecodedEgress, Hosts, decode};
+use super::hosts::Hosts;
+use super::{ComposedEgress, access_logs, decode};
 use crate::envoy::http_connection_manager::{self, http_connection_manager};
 use crate::envoy::listener::default_filter_chain;
 use crate::envoy::matching::{exactly, header, header_present, inverted};
@@ -30,13 +32,13 @@ pub(super) fn compose(
     port: u16,
     transaction: Transaction,
 ) -> Result<ComposedEgress, ComposeError> {
-    let mut egress = DecodedEgress::new(&node.egress)?;
+    let mut listener: Listener = decode("the node's egress listener", &node.egress.listener)?;
     let routes_name = names::egress_route_configuration(port);
-    let manager = http_connection_manager(names::EGRESS_STAT_PREFIX, &routes_name, &egress.access_logs);
-    egress.listener.filter_chains =
+    let manager =
+        http_connection_manager(names::EGRESS_STAT_PREFIX, &routes_name, &access_logs(&node.egress)?);
+    listener.filter_chains =
         vec![default_filter_chain(&format!("egress_http_{port}"), http_connection_manager::filter(&manager))];
-    let listener =
-        Resource::encode(ResourceType::Listener, &egress.listener.name, transaction, &egress.listener);
+    let listener = Resource::encode(ResourceType::Listener, &listener.name, transaction, &listener);
 
     let mut problems = Vec::new();
     let virtual_hosts = virtual_hosts(node, backends, &mut problems)?;

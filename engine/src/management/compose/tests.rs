@@ -8,7 +8,9 @@ use expect_test::expect;
 use legation_actors::composition::{Backend, Change, Client, Composed, Composition};
 use legation_actors::snapshot::Snapshot;
 use legation_proto::body::Part;
-use legation_proto::fragment::{EgressMode, Fragment, NodeFragment, Routing, ServiceFragment, ServicePort};
+use legation_proto::fragment::{
+    Egress, EgressMode, Fragment, NodeFragment, Routing, ServiceFragment, ServicePort,
+};
 use legation_proto::id::{FragmentKey, FragmentKind};
 use legation_proto::resource_type::ResourceType;
 use legation_proto::version::Transaction;
@@ -278,9 +280,14 @@ fn what_cannot_be_decoded_is_an_error() {
         ports: vec![ServicePort { port: 80, routing }],
         ..ServiceFragment::default()
     };
-    let mut broken_node = NodeFragment::default();
-    broken_node.egress.listener = malformed.clone();
-    assert!(compose(Client::Envoy, &broken_node, &[], None).is_err());
+    let broken = |egress| NodeFragment { egress, ..NodeFragment::default() };
+    for egress in [
+        Egress { access_logs: vec![malformed.clone()], ..Egress::default() },
+        // that of a sidecar is sent as it is
+        Egress { listener: malformed.clone(), mode: EgressMode::Redirected { port: 1 }, ..Egress::default() },
+    ] {
+        assert!(compose(Client::Envoy, &broken(egress), &[], None).is_err());
+    }
 
     let fragment = service(Routing::TcpProxy(malformed.clone()));
     let backend = Backend { name: "a", fragment: &fragment };

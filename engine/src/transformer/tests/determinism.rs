@@ -49,8 +49,8 @@ fn each_time_and_on_each_thread_the_same() {
 #[test]
 fn in_every_process_the_same() {
     expect![[r#"
-        3d0600c9bdf00a29 cds 9d92f87cb3e02b76 eds 89c6237b16703427 sds 2d06800538d394c2 lds b1988bda6cfbfd6a rds 514ad895ac13ab42 mesh/everything/virtualNode/batch
-        c07d0d1f6a5b099c cds c149995fc2fd6c5a eds 89c6237b16703427 sds 2d06800538d394c2 lds 5aa21856e1fd53e5 rds 7ae5e99e24398001 mesh/everything/virtualNode/front
+        3d0600c9bdf00a29 cds 9d92f87cb3e02b76 eds 89c6237b16703427 sds 2d06800538d394c2 lds 899899d064b33a25 rds 514ad895ac13ab42 mesh/everything/virtualNode/batch
+        c07d0d1f6a5b099c cds c149995fc2fd6c5a eds 89c6237b16703427 sds 2d06800538d394c2 lds 68ace0d15c746bce rds 7ae5e99e24398001 mesh/everything/virtualNode/front
         5818e9a66d2b1304 cds 14c659a1638f1d98 eds 2d06800538d394c2 sds 2d06800538d394c2 lds 2c773710137d58f8 rds 8d47226af4781e5c mesh/everything/virtualNode/nowhere
         61b2d77f7e0d0e55 cds ed461571de1127bc eds 2d06800538d394c2 sds 2d06800538d394c2 lds 37bdd4e97138d068 rds 1a0e626d7f2b95c9 mesh/everything/virtualNode/shop-v1
         3d64aeb109647df7 cds 15930d64401c3b07 eds 2d06800538d394c2 sds 2d06800538d394c2 lds 379f805fcebca24d rds a00f6118fadeb17c mesh/everything/virtualNode/shop-v2
