@@ -17,6 +17,7 @@ use tokio::time::{sleep, timeout};
 
 use super::connection_life::ConnectionLife;
 use super::discovery::DiscoveryService;
+use super::packed_stream::PackedStream;
 use super::responses::{Message, Unanswered};
 
 /// How long a connection may count as opening, and how long its HTTP/2 may take to open.
@@ -103,9 +104,9 @@ pub async fn serve(
     }
 }
 
-async fn open(stream: std::net::TcpStream) -> io::Result<Connection<TcpStream, Message>> {
+async fn open(stream: std::net::TcpStream) -> io::Result<Connection<PackedStream<TcpStream>, Message>> {
     stream.set_nodelay(true)?;
-    let stream = TcpStream::from_std(stream)?;
+    let stream = PackedStream::new(TcpStream::from_std(stream)?);
     let connection = server::Builder::new()
         .initial_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES)
@@ -188,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_connection_takes_little_beside_its_http2() {
-        let http2 = size_of::<Connection<TcpStream, Message>>();
+        let http2 = size_of::<Connection<PackedStream<TcpStream>, Message>>();
         let task = size(|stream, life, service, keepalive| {
             serve(stream, life, service, keepalive, Box::pin(ready(())))
         });

@@ -74,12 +74,12 @@ impl DiscoveryService {
 async fn open(
     fleet: Arc<Fleet>,
     request: Request<RecvStream>,
-    mut call: Unanswered,
+    call: Unanswered,
     connection: ConnectionLife,
 ) -> Option<StreamHandle> {
     let Some((service, protocol)) = Service::of_method(request.uri().path()) else {
         let status = "this is not a method of a discovery service that is served here";
-        responses::refuse(&mut call, &Status::unimplemented(status));
+        responses::refuse(call, &Status::unimplemented(status));
         return None;
     };
     let stream = OpeningStream { fleet: &fleet, connection: &connection, service };
@@ -98,7 +98,7 @@ struct OpeningStream<'a> {
 }
 
 impl OpeningStream<'_> {
-    async fn open<T: StreamRequest>(&self, body: RequestBody, mut call: Unanswered) -> Option<StreamHandle> {
+    async fn open<T: StreamRequest>(&self, body: RequestBody, call: Unanswered) -> Option<StreamHandle> {
         let mut requests = Requests::<T, _>::new(body, REQUEST_BYTES_MAX);
         let (first, admitted) = match self.admit(&mut requests).await {
             Ok(admitted) => admitted,
@@ -106,14 +106,15 @@ impl OpeningStream<'_> {
                 let peer = self.connection.peer;
                 tracing::info!(%peer, code = ?status.code(), reason = status.message(), "stream refused");
                 self.connection.opened();
-                responses::refuse(&mut call, &status);
+                responses::refuse(call, &status);
                 return None;
             }
         };
+        let responses = Responses::begin(call).ok()?; // an error tells that it has ended already
         let service = self.service;
         let requests = requests.filter_map(move |request| asked(request, service));
         let requests = tokio_stream::iter(asked(Ok(first), service)).chain(requests);
-        Some(admitted.open(requests, Responses::to(call)))
+        Some(admitted.open(requests, responses))
     }
 
     /// Waits for the first request, which tells who the Envoy is, and takes a place for it.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`server`] | accepts connections, paces and counts them, ends them after their time |
 //! | [`connection`] | one connection: its HTTP/2, the calls on it, and the ways in which it ends |
+//! | [`packed_stream`] | the bytes of a connection, the first of them in fewer packets |
 //! | [`connection_life`] | what a stream knows of its connection, and tells of itself |
 //! | [`open_connections`] | the connections that are open |
 //! | [`draining`] | emptying a host that goes on living |
@@ -26,6 +27,7 @@ pub mod feed;
 mod metrics;
 pub mod open_connections;
 pub mod pacer;
+pub mod packed_stream;
 pub mod requests;
 pub mod responses;
 pub mod server;

@@ -19,32 +19,23 @@ use super::discovery::status_of;
 /// The answer to a call, for which nothing has been sent.
 pub type Unanswered = SendResponse<Message>;
 
-/// Refuses a call: its answer is a status and nothing else.
-pub fn refuse(call: &mut Unanswered, status: &Status) {
+/// Refuses a call.
+pub fn refuse(mut call: Unanswered, status: &Status) {
     let mut response = headers();
     put(status, response.headers_mut());
     let _ = call.send_response(response, true); // an error tells that the stream has ended already
 }
 
-/// The responses of one stream. The call is answered with the first of them: that takes one packet less.
+/// The responses of one stream.
 pub struct Responses {
-    call: Unanswered,
-    stream: Option<SendStream<Message>>,
+    stream: SendStream<Message>,
     waiting: Arc<AtomicUsize>,
 }
 
 impl Responses {
-    /// The answer to a call.
-    pub fn to(call: Unanswered) -> Self {
-        Self { call, stream: None, waiting: Arc::default() }
-    }
-
-    /// The stream, which begins now if it has not. `None` if it has ended already.
-    fn stream(&mut self) -> Option<&mut SendStream<Message>> {
-        if self.stream.is_none() {
-            self.stream = self.call.send_response(headers(), false).ok();
-        }
-        self.stream.as_mut()
+    /// Begins the answer to a call. The error tells that the stream has ended already.
+    pub fn begin(mut call: Unanswered) -> Result<Self, h2::Error> {
+        Ok(Self { stream: call.send_response(headers(), false)?, waiting: Arc::default() })
     }
 }
 
@@ -52,9 +43,7 @@ impl Transport for Responses {
     /// The library keeps what the windows of the stream and its connection have no room for.
     fn send(&mut self, frame: Bytes) {
         let message = Message::new(frame, Arc::clone(&self.waiting));
-        if let Some(stream) = self.stream() {
-            let _ = stream.send_data(message, false); // an error tells that the stream has ended
-        }
+        let _ = self.stream.send_data(message, false); // an error tells that the stream has ended
     }
 
     fn waiting(&self) -> usize {
@@ -62,14 +51,10 @@ impl Transport for Responses {
     }
 
     fn end(&mut self, reason: &StreamEnd) {
-        let status = status_of(reason);
-        let Some(stream) = &mut self.stream else {
-            return refuse(&mut self.call, &status);
-        };
         let mut trailers = HeaderMap::new();
-        put(&status, &mut trailers);
-        if stream.send_trailers(trailers).is_err() {
-            stream.send_reset(Reason::CANCEL);
+        put(&status_of(reason), &mut trailers);
+        if self.stream.send_trailers(trailers).is_err() {
+            self.stream.send_reset(Reason::CANCEL);
         }
     }
 }
