@@ -19,7 +19,7 @@ pub struct StalledReaders {
     percent: usize,
 
     /// Changes, each time: so many that one which meets a pass over everything does not decide what p99 is
-    #[arg(long, default_value_t = 600)]
+    #[arg(long, default_value_t = 200)]
     changes: usize,
 }
 
