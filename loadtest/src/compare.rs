@@ -81,8 +81,12 @@ fn with_defaults<S: Args + FromArgMatches>() -> anyhow::Result<S> {
 
 impl Comparison {
     /// Runs everything, in each repetition beginning with another server. A run that cannot be finished is told of among its
-    /// failures, and the others go on.
-    pub fn run(&self, lab: &mut Lab) -> anyhow::Result<Vec<Run>> {
+    /// failures, and the others go on. After each run `keep` gets all that there are.
+    pub fn run(
+        &self,
+        lab: &mut Lab,
+        keep: impl Fn(&[Run]) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Vec<Run>> {
         let servers = or_all(&self.servers);
         let mut runs = Vec::new();
         for compared in or_all(&self.scenarios) {
@@ -98,6 +102,7 @@ impl Comparison {
                         Run { failures: vec![format!("it could not be finished: {error:#}")], ..run }
                     });
                     runs.push(Run { repetition, ..run });
+                    keep(&runs)?;
                 }
             }
         }
@@ -117,7 +122,40 @@ fn or_all<T: ValueEnum + Clone>(chosen: &[T]) -> Vec<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use super::*;
+    use crate::lab::LabArgs;
+
+    /// What these words mean on the command line.
+    fn parsed<A: Args + FromArgMatches>(words: &[&str]) -> A {
+        let words = [&["test"], words].concat();
+        let matches = A::augment_args(Command::new("test")).try_get_matches_from(words).unwrap();
+        A::from_arg_matches(&matches).unwrap()
+    }
+
+    #[test]
+    fn what_there_is_after_a_run_is_kept_also_where_it_could_not_be_finished() {
+        let mut lab = Lab::new(parsed::<LabArgs>(&["--legation", "/nowhere/legation", "--quiet"])).unwrap();
+        let flags =
+            ["--servers", "legation", "--scenarios", "hot-change,spread-change", "--repetitions", "2"];
+        let comparison: Comparison = parsed(&flags);
+        let kept = RefCell::new(Vec::new());
+        let keep = |runs: &[Run]| {
+            let run = runs.last().unwrap();
+            kept.borrow_mut().push((runs.len(), run.scenario.clone(), run.repetition));
+            Ok(())
+        };
+        let runs = comparison.run(&mut lab, keep).unwrap();
+        let expected =
+            [(1, "hot-change", 0), (2, "hot-change", 1), (3, "spread-change", 0), (4, "spread-change", 1)];
+        let expected = expected.map(|(count, scenario, repetition)| (count, scenario.to_owned(), repetition));
+        assert_eq!(kept.take(), expected);
+        assert!(runs.iter().all(|run| run.failures[0].starts_with("it could not be finished")), "{runs:#?}");
+
+        let full = comparison.run(&mut lab, |_| anyhow::bail!("no space left"));
+        assert_eq!(full.unwrap_err().to_string(), "no space left");
+    }
 
     #[test]
     fn each_repetition_begins_with_another_server() {

@@ -161,7 +161,8 @@ fn run(cli: Cli) -> anyhow::Result<bool> {
         Subcommands::FullPass(command) => command.run_scenario(),
         Subcommands::Compare(command) => {
             let mut lab = Lab::new(command.lab)?;
-            command.output.write(&command.what.run(&mut lab)?)
+            let runs = command.what.run(&mut lab, |runs| command.output.keep(runs))?;
+            command.output.write(&runs)
         }
         Subcommands::Rebalance(simulation) => simulation.run(),
         Subcommands::Floor(floor) => floor.run().map(|()| true),
@@ -204,12 +205,26 @@ impl Simulation {
 }
 
 impl Output {
+    /// Whether standard output is for people to read.
+    fn is_for_people(&self) -> bool {
+        self.json.as_deref().is_none_or(|path| path.as_os_str() != "-")
+    }
+
+    /// Writes the runs as JSON, if that is asked for.
+    fn write_json(&self, runs: &[Run]) -> anyhow::Result<()> {
+        let Some(path) = &self.json else { return Ok(()) };
+        json::write(runs, path).with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// Writes the first runs of more to come: should these not come there is a file to make reports of.
+    fn keep(&self, runs: &[Run]) -> anyhow::Result<()> {
+        if self.is_for_people() { self.write_json(runs) } else { Ok(()) }
+    }
+
     /// Writes all that is asked for; whether nothing failed and the budgets are kept.
     fn write(&self, runs: &[Run]) -> anyhow::Result<bool> {
-        if let Some(path) = &self.json {
-            json::write(runs, path).with_context(|| format!("cannot write {}", path.display()))?;
-        }
-        let is_for_people = self.json.as_deref().is_none_or(|path| path.as_os_str() != "-");
+        self.write_json(runs)?;
+        let is_for_people = self.is_for_people();
         for run in runs.iter().filter(|_| is_for_people) {
             println!("{}", table::table(run));
         }

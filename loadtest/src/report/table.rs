@@ -10,7 +10,7 @@ use super::numbers::{BESIDE_ETCD, PARTS, measure_name, phase_numbers};
 use crate::run::Run;
 
 /// Numbers below the latencies, in their order. What a run has not measured has no row.
-const ROWS: [&str; 18] = [
+const ROWS: [&str; 20] = [
     "seconds",
     "envoys",
     "changes",
@@ -20,7 +20,9 @@ const ROWS: [&str; 18] = [
     "resources_received",
     "bytes_received",
     "bytes_per_push",
+    "server_cpu_seconds",
     "server_cpu_us_per_push",
+    "fleet_cpu_seconds",
     "fleet_cpu_us_per_push",
     "resident_mib",
     "resident_kib_per_envoy",
@@ -122,7 +124,9 @@ mod tests {
         );
         // what was timed never is not 0 ms
         check(&text, "API call, p50 / p90 / p99 / max", &["0.500 / 0.500 / 0.500 / 0.500 ms"]);
+        check(&text, "server CPU  ", &["2 s"]);
         check(&text, "server CPU a push", &["10 µs"]);
+        check(&text, "fleet CPU  ", &["1 s", "1 s"]);
         check(&text, "fleet CPU a push", &["5 µs", "5 µs"]);
         check(&text, "memory an Envoy", &["51.2 KiB"]);
         check(&text, "lost", &["0", "0"]);
