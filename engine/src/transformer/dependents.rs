@@ -1,7 +1,8 @@
 //! Which fragments a definition went into.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 
+use foldhash::{HashMap, HashSet};
 use legation_proto::id::FragmentKey;
 
 use super::sources::Source;

@@ -1,9 +1,10 @@
 //! A mesh between passes: its definitions, and what came of them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use foldhash::HashMap;
 use legation_proto::id::{FragmentKey, FragmentKind};
 use legation_proto::version::Transaction;
 
@@ -47,8 +48,18 @@ pub(super) struct Made {
     dependents: Dependents,
 }
 
+impl Made {
+    /// Whether this is another fragment than what it had.
+    pub(super) fn differs(&self, key: &FragmentKey, encoded: Option<&[u8]>) -> bool {
+        self.fragments.get(key).copied() != encoded.map(Fingerprint::of)
+    }
+}
+
 /// A fragment that is to be made, and what the store has of it.
 pub(super) type Order = (FragmentKey, Option<Fingerprint>);
+
+/// A fragment, and what is written in its place; `None` where it goes.
+pub(super) type FragmentChange = (FragmentKey, Option<Bytes>);
 
 /// What came of an [`Order`].
 #[derive(Debug)]
@@ -97,7 +108,7 @@ impl Mesh {
     pub(super) fn new(name: Arc<str>) -> Self {
         Self {
             definitions: Arc::new(MeshDefinitions::new(name)),
-            known: HashMap::new(),
+            known: HashMap::default(),
             newest: 0,
             listed: 0,
             made: None,
@@ -205,16 +216,19 @@ impl Mesh {
     }
 
     /// Every fragment, and all that was one.
-    pub(super) fn all(&self) -> Vec<FragmentKey> {
-        let made = self.made.iter().flat_map(|made| made.fragments.keys());
+    pub(super) fn all(&self) -> Vec<Order> {
+        let mut all: Vec<_> = self.definitions.fragment_keys().map(|key| self.order(key)).collect();
+        let stored = all.iter().filter(|(_, stored)| stored.is_some()).count();
+        // in a large mesh it takes long to look for what is gone
+        let made = self.made.iter().filter(|made| made.fragments.len() > stored);
+        let made = made.flat_map(|made| made.fragments.keys());
         let gone = made.chain(self.problems.keys()).filter(|key| !self.definitions.defines(key));
-        let mut all: Vec<_> = self.definitions.fragment_keys().collect();
-        all.extend(gone.cloned());
+        all.extend(gone.map(|key| self.order(key.clone())));
         all
     }
 
     /// The fragments that were made of these definitions, or would be.
-    pub(super) fn dependents(&self, ids: &[ResourceId]) -> Vec<FragmentKey> {
+    pub(super) fn dependents(&self, ids: &[ResourceId]) -> Vec<Order> {
         if ids.iter().any(|id| id.kind() == Kind::Mesh) {
             return self.all();
         }
@@ -243,17 +257,13 @@ impl Mesh {
                 dependents.extend(made.dependents.of(&source).cloned());
             }
         }
-        dependents.into_iter().collect()
+        dependents.into_iter().map(|key| self.order(key)).collect()
     }
 
-    /// What to [`make`] for these fragments.
-    pub(super) fn orders(&self, keys: Vec<FragmentKey>) -> Vec<Order> {
-        let stored = |key: &FragmentKey| self.made.as_ref()?.fragments.get(key).copied();
-        let order = |key: FragmentKey| {
-            let stored = stored(&key);
-            (key, stored)
-        };
-        keys.into_iter().map(order).collect()
+    /// What to [`make`] for this fragment.
+    fn order(&self, key: FragmentKey) -> Order {
+        let stored = self.made.as_ref().and_then(|made| made.fragments.get(&key).copied());
+        (key, stored)
     }
 
     /// Takes over what was made. The answer is what to write; `None` where a fragment goes. One of more than `bytes_max` bytes
@@ -263,7 +273,7 @@ impl Mesh {
         made: &mut Made,
         deliveries: Vec<Delivery>,
         bytes_max: usize,
-    ) -> Vec<(FragmentKey, Option<Bytes>)> {
+    ) -> Vec<FragmentChange> {
         let mut changes = Vec::new();
         for Delivery { key, outcome, sources } in deliveries {
             made.dependents.add(&key, sources);

@@ -1,23 +1,22 @@
 //! Passes: from definitions to fragments, again and again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, stream};
-use legation_proto::id::FragmentKey;
 use legation_proto::version::Transaction;
 use metrics::{describe_gauge, describe_histogram, gauge, histogram};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::fingerprint::Fingerprint;
 use super::keys;
 use super::linter::{Changed, Linter, Question};
 use super::looking::{Look, look};
-use super::mesh::{Delivery, Mesh, Order, make};
+use super::mesh::{Delivery, FragmentChange, Made, Mesh, Order, make};
 use super::schedule::Schedule;
 use super::workers::Workers;
 use crate::membership::Sharing;
@@ -90,10 +89,10 @@ type Names = BTreeSet<Arc<str>>;
 type ChangedIds = BTreeMap<Arc<str>, Vec<ResourceId>>;
 
 /// The fragments of each mesh that a pass makes.
-type Work = BTreeMap<Arc<str>, Vec<FragmentKey>>;
+type Work = BTreeMap<Arc<str>, Vec<Order>>;
 
 /// What a mesh had, of which nothing has changed.
-type Settled = HashMap<Arc<str>, HashMap<FragmentKey, Fingerprint>>;
+type Settled = HashMap<Arc<str>, Made>;
 
 impl Passes {
     /// Passes over what is in `store`, and the transaction that was transformed last.
@@ -291,10 +290,12 @@ impl Passes {
             }
         }
         histogram!(PASS_SECONDS).record(started.elapsed());
+        // of a large mesh this takes long, and nobody waits for it there
+        drop(self.workers.run(move || drop(settled)));
     }
 
     /// Takes in what the store has of a mesh; the answer is what it had before, if nothing of the definitions has changed.
-    fn take_in(&mut self, name: &Arc<str>, look: Look) -> Option<HashMap<FragmentKey, Fingerprint>> {
+    fn take_in(&mut self, name: &Arc<str>, look: Look) -> Option<Made> {
         let Look { claim, made, definitions } = look;
         let mesh = self.mesh(name);
         let has_changed = mesh.list(&definitions.records, definitions.transaction);
@@ -307,7 +308,7 @@ impl Passes {
         if has_changed || remembered.is_none() {
             self.unlinted.insert(Arc::clone(name));
         }
-        remembered.filter(|_| !has_changed).map(|remembered| remembered.fragments)
+        remembered.filter(|_| !has_changed)
     }
 
     /// Makes the fragments that are made of what changed.
@@ -344,21 +345,19 @@ impl Passes {
 
     /// Makes these fragments and writes what differs from the store. None may differ from those of `settled` meshes.
     async fn pass(&mut self, work: Work, settled: &Settled) {
-        let mut making = Vec::new();
-        for (name, keys) in work {
-            if let Some(mesh) = self.meshes.get(&name) {
-                let parts = self.start(mesh, keys);
-                making.push((name, parts));
-            }
-        }
+        let start = |(name, orders): (Arc<str>, Vec<Order>)| {
+            let parts = self.start(self.meshes.get(&name)?, orders);
+            Some((name, parts))
+        };
+        let making: Vec<_> = work.into_iter().filter_map(start).collect();
         for (name, parts) in making {
-            let Ok(deliveries) = all_of(parts).await else {
+            let Ok(made) = self.receive(&name, parts).await else {
                 tracing::error!(mesh = %name, "transforming this mesh failed; its fragments stay as they are");
-                let mesh = self.mesh(&name);
-                (mesh.made, mesh.is_behind) = (None, false);
+                self.mesh(&name).is_behind = false;
                 continue;
             };
-            match self.finish(&name, deliveries, settled.get(&name)).await {
+            let Some((made, changes)) = made else { continue };
+            match self.finish(&name, made, changes, settled.get(&name)).await {
                 Ok(()) => {}
                 Err(error) => self.fail(&name, &error),
             }
@@ -386,39 +385,53 @@ impl Passes {
     }
 
     /// Makes fragments, or lets the workers do it.
-    fn start(&self, mesh: &Mesh, keys: Vec<FragmentKey>) -> Vec<oneshot::Receiver<Vec<Delivery>>> {
-        let orders = mesh.orders(keys);
+    fn start(&self, mesh: &Mesh, orders: Vec<Order>) -> Vec<oneshot::Receiver<Vec<Delivery>>> {
         if are_made_here(&orders) {
             return vec![Workers::run_here(|| make(mesh.definitions(), orders))];
         }
-        let parts = orders.chunks(CHUNK).map(|part| {
-            let (definitions, part) = (Arc::clone(mesh.definitions()), part.to_vec());
+        let mut orders = orders.into_iter();
+        let next_part =
+            || Some(orders.by_ref().take(CHUNK).collect::<Vec<_>>()).filter(|part| !part.is_empty());
+        let parts = iter::from_fn(next_part).map(|part| {
+            let definitions = Arc::clone(mesh.definitions());
             self.workers.run(move || make(&definitions, part))
         });
         parts.collect()
+    }
+
+    /// Takes in what is made of a mesh, each part when it is there: what the mesh has then, and what is to be written for that.
+    /// If a worker has failed, nothing is remembered of the mesh.
+    async fn receive(
+        &mut self,
+        name: &Arc<str>,
+        parts: Vec<oneshot::Receiver<Vec<Delivery>>>,
+    ) -> Result<Option<(Made, Vec<FragmentChange>)>, oneshot::error::RecvError> {
+        let bytes_max = self.store.limits().value_bytes;
+        let mesh = self.mesh(name);
+        let Some(mut made) = mesh.made.take() else {
+            return Ok(None);
+        };
+        let mut changes = Vec::new();
+        for part in parts {
+            changes.extend(mesh.take_in(&mut made, part.await?, bytes_max));
+        }
+        Ok(Some((made, changes)))
     }
 
     /// Writes what was made of a mesh. If that fails, what the store has is not known any more.
     async fn finish(
         &mut self,
         name: &Arc<str>,
-        deliveries: Vec<Delivery>,
-        settled: Option<&HashMap<FragmentKey, Fingerprint>>,
+        mut made: Made,
+        changes: Vec<FragmentChange>,
+        settled: Option<&Made>,
     ) -> Result<(), PassError> {
-        let limits = self.store.limits();
-        let mesh = self.mesh(name);
-        let Some(mut made) = mesh.made.take() else {
-            return Ok(());
-        };
-        let changes = mesh.take_in(&mut made, deliveries, limits.value_bytes);
         if let Some(settled) = settled {
-            let is_other = |key, value: &Option<Bytes>| {
-                settled.get(key).copied() != value.as_deref().map(Fingerprint::of)
-            };
-            for (key, _) in changes.iter().filter(|(key, value)| is_other(key, value)) {
+            for (key, _) in changes.iter().filter(|(key, value)| settled.differs(key, value.as_deref())) {
                 tracing::error!(%key, "a fragment was not what its definitions give; it is now");
             }
         }
+        let mesh = self.mesh(name);
         let mut changes: Vec<Change> =
             changes.into_iter().map(|(key, value)| (keys::fragment(&key).into(), value)).collect();
         let newest = mesh.definitions().is_defined().then(|| mesh.newest());
@@ -538,17 +551,6 @@ fn parts(changes: Vec<Change>, limits: &Limits) -> Vec<Vec<Change>> {
 fn are_made_here(orders: &[Order]) -> bool {
     let bytes: Option<usize> = orders.iter().map(|(_, stored)| stored.map(|stored| stored.bytes)).sum();
     bytes.is_some_and(|bytes| bytes <= MADE_HERE_BYTES_MAX)
-}
-
-/// Everything that workers made, unless one of them failed.
-async fn all_of(
-    parts: Vec<oneshot::Receiver<Vec<Delivery>>>,
-) -> Result<Vec<Delivery>, oneshot::error::RecvError> {
-    let mut deliveries = Vec::new();
-    for part in parts {
-        deliveries.extend(part.await?);
-    }
-    Ok(deliveries)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use legation_proto::id::FragmentKind;
+use legation_proto::id::{FragmentKey, FragmentKind};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -12,6 +12,7 @@ use crate::model::{Definition, Kind, Metadata, Spec};
 use crate::settings::Role;
 use crate::store::contract::{Hooked, Slow};
 use crate::store::{At, EmbeddedStore, Limits, Record};
+use crate::transformer::fingerprint::Fingerprint;
 use crate::transformer::linter::{Found, FoundByMesh};
 use crate::transformer::transform::TransformError;
 

@@ -77,7 +77,7 @@ fn make_after(
         }
     }
     let ids: Vec<_> = changes.iter().map(|(id, _)| id.clone()).collect();
-    let orders = mesh.orders(mesh.dependents(&ids));
+    let orders = mesh.dependents(&ids);
     let deliveries = orders.chunks(3).flat_map(|part| make(mesh.definitions(), part.to_vec())).collect();
     let mut made = mesh.made.take().unwrap();
     let written = mesh.take_in(&mut made, deliveries, usize::MAX);
