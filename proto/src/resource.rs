@@ -42,6 +42,13 @@ impl Resource {
             && self.name == other.name
     }
 
+    /// The same, made at `transaction`.
+    #[must_use]
+    pub fn at(mut self, transaction: Transaction) -> Self {
+        self.version.transaction = transaction;
+        self
+    }
+
     /// A resource with this content, made at `transaction`.
     pub fn of(name: Arc<str>, transaction: Transaction, body: Body) -> Self {
         let version = Version { transaction, hash: body.hash() };

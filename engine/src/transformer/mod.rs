@@ -10,7 +10,7 @@
 //! | [`transform`] | the way in, and what could not be transformed |
 //! | `virtual_service`, `virtual_node`, `virtual_gateway` | one kind of fragment each |
 //! | `node_fragment` | what the last two have in common |
-//! | `egress` | what nodes need to reach the outside of their mesh |
+//! | `ingress`, `egress` | the listener for the traffic to nodes, and what they need to reach the outside of their mesh |
 //! | `listening` | the ports of routers, the routes for each, and which listener of a target is meant |
 //! | `target` | virtual nodes as targets, and the clusters that lead there |
 //! | `route`, `gateway_route` | an Envoy route for each route and gateway route |
@@ -42,6 +42,7 @@ mod egress;
 mod fingerprint;
 mod gateway_route;
 mod health;
+mod ingress;
 mod ip;
 mod limits;
 pub(crate) mod listening;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use envoy_types::pb::envoy::config::accesslog::v3::AccessLog;
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
-use envoy_types::pb::envoy::config::listener::v3::Listener;
 use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 use legation_proto::fragment::{self, EgressMode, NodeFragment};
 use legation_proto::resource::Resource;
@@ -20,8 +19,8 @@ pub(super) struct NodeParts<'a> {
     /// The newest definition that went into them.
     pub(super) transaction: Transaction,
     pub(super) clusters: Vec<Cluster>,
-    /// Ingress listeners.
-    pub(super) listeners: Vec<Listener>,
+    /// Ingress listeners, which nodes share as far as they are the same.
+    pub(super) listeners: Vec<Resource>,
     /// Ingress route configurations.
     pub(super) route_configurations: Vec<RouteConfiguration>,
     /// The egress, without what depends on the backends.
@@ -42,9 +41,7 @@ impl NodeParts<'_> {
         NodeFragment {
             transaction,
             clusters,
-            listeners: resources(ResourceType::Listener, transaction, &self.listeners, |listener| {
-                &listener.name
-            }),
+            listeners: self.listeners,
             route_configurations: resources(
                 ResourceType::RouteConfiguration,
                 transaction,
@@ -61,7 +58,8 @@ impl NodeParts<'_> {
     }
 }
 
-fn resources<M: Message>(
+/// Each of these messages, made at `transaction`.
+pub(super) fn resources<M: Message>(
     resource_type: ResourceType,
     transaction: Transaction,
     messages: &[M],

@@ -6,9 +6,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use envoy_types::pb::envoy::config::accesslog::v3::AccessLog;
+use legation_proto::resource::Resource;
+use legation_proto::resource_type::ResourceType;
 
 use super::definitions::{MeshDefinitions, Parent, Versioned};
 use super::egress::Egress;
+use super::ingress::RequestPorts;
+use super::names;
 use super::target::Target;
 use super::transform::TransformError;
 use crate::model::{IpPreference, MeshSpec, RouteSpec, VirtualRouterSpec, WeightedTarget};
@@ -34,6 +38,8 @@ pub(super) struct Sources<'a> {
     targets: RefCell<HashMap<Arc<str>, Rc<Target>>>,
     /// The egress of nodes without access logs, for each of the few preferences.
     egresses: RefCell<Vec<(Option<IpPreference>, Rc<Egress>)>>,
+    /// The ingress listeners of nodes without access logs that take requests only.
+    ingresses: RefCell<HashMap<RequestPorts, Resource>>,
     asked: RefCell<BTreeSet<Source>>,
 }
 
@@ -45,6 +51,7 @@ impl<'a> Sources<'a> {
             definitions,
             targets: RefCell::default(),
             egresses: RefCell::default(),
+            ingresses: RefCell::default(),
             asked: RefCell::default(),
         })
     }
@@ -67,6 +74,15 @@ impl<'a> Sources<'a> {
         let egress = egress();
         egresses.push((preference, Rc::clone(&egress)));
         egress
+    }
+
+    /// The ingress listener of nodes without access logs that listen there.
+    pub(super) fn ingress(&self, ports: RequestPorts) -> Resource {
+        let encode = |ports: &RequestPorts| {
+            let name = names::INGRESS_LISTENER;
+            Resource::encode(ResourceType::Listener, name, self.mesh.transaction, &ports.listener())
+        };
+        self.ingresses.borrow_mut().entry(ports).or_insert_with_key(encode).clone()
     }
 
     /// The virtual router `name`, with its routes.

@@ -13,6 +13,7 @@ use envoy_types::pb::envoy::config::core::v3::TrafficDirection;
 use envoy_types::pb::envoy::config::listener::v3 as envoy;
 use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 use legation_proto::fragment::{EgressMode, NodeFragment};
+use legation_proto::resource_type::ResourceType;
 use legation_proto::version::Transaction;
 use prost::Message;
 
@@ -20,7 +21,7 @@ use super::definitions::Parent;
 use super::egress::Egress;
 use super::gateway_route::{RankedRoutes, ranked_routes};
 use super::listening::{Listening, is_for_listener};
-use super::node_fragment::NodeParts;
+use super::node_fragment::{NodeParts, resources};
 use super::sources::Sources;
 use super::{health, ip, limits, logging, names};
 use crate::envoy::address::socket_address;
@@ -84,7 +85,12 @@ impl Gateway<'_> {
         NodeParts {
             transaction: self.transaction,
             clusters: self.redirect_clusters(),
-            listeners: self.ingress_listeners(),
+            listeners: resources(
+                ResourceType::Listener,
+                self.transaction,
+                &self.ingress_listeners(),
+                |listener| &listener.name,
+            ),
             route_configurations: self.ingress_route_configurations(),
             egress: &Egress { clusters: Vec::new(), listener: egress_listener().encode_to_vec().into() },
             egress_mode: EgressMode::Redirected { port: names::EGRESS_PORT },

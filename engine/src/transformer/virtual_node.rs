@@ -7,26 +7,24 @@ use std::time::Duration;
 
 use envoy_types::pb::envoy::config::accesslog::v3::AccessLog;
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
-use envoy_types::pb::envoy::config::core::v3::TrafficDirection;
-use envoy_types::pb::envoy::config::listener::v3 as envoy;
+use envoy_types::pb::envoy::config::listener::v3::FilterChain;
 use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 use envoy_types::pb::envoy::config::route::v3::route::Action;
 use legation_proto::fragment::{EgressMode, NodeFragment};
+use legation_proto::resource::Resource;
+use legation_proto::resource_type::ResourceType;
 use legation_proto::version::Transaction;
 
 use super::definitions::Versioned;
 use super::egress::Egress;
+use super::ingress::{RequestPorts, for_connections, for_requests, ingress};
 use super::listening::port_number;
 use super::node_fragment::NodeParts;
 use super::sources::Sources;
 use super::{health, ip, limits, logging, names, timeouts};
 use crate::envoy::cluster::{speak_http2, static_cluster};
-use crate::envoy::http_connection_manager::{self, http_connection_manager};
-use crate::envoy::listener::{NetworkFilter, by_original_destination, filter_chain, listener, to_port};
 use crate::envoy::matching::everything;
 use crate::envoy::route::{route, route_configuration, to_cluster, virtual_host};
-use crate::envoy::tcp_proxy::{self, tcp_proxy};
-use crate::envoy::value::duration;
 use crate::model::{IpPreference, Listener, Protocol, VirtualNodeSpec};
 
 /// How long a connection to the local application may take (observed).
@@ -37,6 +35,7 @@ pub(super) fn fragment(sources: &Sources<'_>, name: &str, node: &Versioned<Virtu
     let ip_preference = ip::preference(&sources.mesh.spec, &node.spec);
     let access_logs = logging::access_logs(node.spec.logging.as_ref());
     let node = Node {
+        sources,
         mesh: sources.definitions.name(),
         name,
         spec: &node.spec,
@@ -50,6 +49,7 @@ pub(super) fn fragment(sources: &Sources<'_>, name: &str, node: &Versioned<Virtu
 
 /// A virtual node, with what its mesh says about it.
 struct Node<'a> {
+    sources: &'a Sources<'a>,
     mesh: &'a str,
     name: &'a str,
     spec: &'a VirtualNodeSpec,
@@ -98,38 +98,29 @@ impl Node<'_> {
     }
 
     /// The listener for the traffic to the application; none if the node has no listeners.
-    fn ingress_listener(&self) -> Option<envoy::Listener> {
-        if self.spec.listeners().is_empty() {
+    fn ingress_listener(&self) -> Option<Resource> {
+        let listeners = self.spec.listeners();
+        if listeners.is_empty() {
             return None;
         }
-        let address = ip::bind_address(self.ip_preference, names::INGRESS_PORT);
-        let mut ingress = listener(names::INGRESS_LISTENER, address, TrafficDirection::Inbound);
-        ingress.listener_filters = vec![by_original_destination()];
-        ingress.filter_chains = self
-            .spec
-            .listeners()
-            .iter()
-            .map(|own| {
-                let (protocol, port) = protocol_and_port(own);
-                let name = format!("ingress_{protocol}_{port}");
-                filter_chain(&name, to_port(port), self.ingress_filter(own))
-            })
-            .collect();
-        Some(ingress)
+        let ports: Vec<_> = listeners.iter().map(protocol_and_port).collect();
+        if self.access_logs.is_empty() && ports.iter().all(|(protocol, _)| *protocol != Protocol::Tcp) {
+            let ports = RequestPorts { ip_preference: self.ip_preference, ports };
+            return Some(self.sources.ingress(ports).at(self.transaction));
+        }
+        let chains = listeners.iter().map(|own| self.ingress_chain(own)).collect();
+        let ingress = ingress(self.ip_preference, chains);
+        Some(Resource::encode(ResourceType::Listener, &ingress.name, self.transaction, &ingress))
     }
 
-    fn ingress_filter(&self, own: &Listener) -> NetworkFilter {
+    fn ingress_chain(&self, own: &Listener) -> FilterChain {
+        let count = self.spec.listeners().len();
         let (protocol, port) = protocol_and_port(own);
-        let stat_prefix = names::ingress_stat_prefix(self.spec.listeners().len(), protocol, port);
-        if protocol == Protocol::Tcp {
-            let cluster = self.application_cluster_name(own);
-            let mut proxy = tcp_proxy(&stat_prefix, &cluster, &self.access_logs);
-            let idle = timeouts::of_connection_listener(own.timeout.as_ref());
-            proxy.idle_timeout = Some(duration(idle));
-            return tcp_proxy::filter(&proxy);
+        if protocol != Protocol::Tcp {
+            return for_requests(count, protocol, port, &self.access_logs);
         }
-        let routes = names::ingress_route_configuration(protocol, port);
-        http_connection_manager::filter(&http_connection_manager(&stat_prefix, &routes, &self.access_logs))
+        let idle_timeout = timeouts::of_connection_listener(own.timeout.as_ref());
+        for_connections(count, port, &self.application_cluster_name(own), idle_timeout, &self.access_logs)
     }
 
     /// Each listener for requests passes all of them to the application, within the listener's timeouts.

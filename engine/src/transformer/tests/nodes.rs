@@ -44,6 +44,46 @@ fn one_listener() {
           {name application, match Prefix /, Route {timeout 15s, idle_timeout 300s, Cluster cds_ingress_m_node_http_8080}}"#]].assert_eq(&render::route_configuration(&fragment.route_configurations[0]));
 }
 
+/// What nodes have in common is encoded once.
+#[test]
+fn the_fragment_of_a_node_is_the_same_whoever_else_is_there() {
+    let logs = json!({"accessLog": {"file": {"path": "/dev/stdout"}}});
+    let ipv6 = json!({"dns": {"hostname": "node.local", "ipPreference": "IPv6_ONLY"}});
+    let both = [listener(8080, "http"), listener(8081, "grpc")];
+    let specs = [
+        json!({"listeners": [listener(8080, "http")]}),
+        json!({"listeners": [listener(8080, "http")], "backends": []}),
+        json!({"listeners": [listener(8080, "http2")]}),
+        json!({"listeners": [listener(8081, "http")]}),
+        json!({"listeners": [listener(8080, "tcp")]}),
+        json!({"listeners": [listener(8080, "tcp")], "backends": []}),
+        json!({"listeners": both}),
+        json!({"listeners": [listener(8080, "http")], "logging": logs}),
+        json!({"listeners": [listener(8080, "http")], "serviceDiscovery": ipv6}),
+        json!({}),
+    ];
+    let nodes =
+        || (2..).zip(&specs).map(|(transaction, spec)| (transaction, format!("node-{transaction}"), spec));
+    let add = |definitions: Definitions, (transaction, name, spec): (u64, String, &Value)| {
+        definitions.virtual_node(&name, spec.clone()).at(transaction)
+    };
+    let together = nodes().fold(Definitions::new(), add);
+    for (transaction, name, spec) in nodes() {
+        let alone = add(Definitions::new(), (transaction, name.clone(), spec)).node(&name);
+        let listeners = together.node(&name).listeners;
+        assert!(
+            listeners.iter().all(|listener| listener.version.transaction == transaction),
+            "{name}: {listeners:?}"
+        );
+        assert_eq!(together.node(&name), alone, "{name}");
+    }
+    let content = |name: &str| together.node(name).listeners[0].version.hash;
+    assert_eq!(content("node-2"), content("node-3"));
+    let others = ["node-4", "node-5", "node-6", "node-8", "node-9", "node-10"];
+    assert!(others.iter().all(|other| content(other) != content("node-2")));
+    assert_ne!(content("node-6"), content("node-7"), "connections go to a cluster of their own");
+}
+
 #[test]
 fn a_listener_of_each_protocol() {
     let listeners = [listener(1, "http"), listener(2, "http2"), listener(3, "grpc"), listener(4, "tcp")];
