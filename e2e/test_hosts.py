@@ -337,6 +337,7 @@ def test_a_host_is_emptied_at_a_bounded_rate(start, tmp_path, network):
     with Balancer(managements, tmp_path, network.address) as balancer, SimulatedEnvoys(balancer.xds) as swarm:
         add_consumers(swarm, 100)
         wait_until(lambda: sum(host.connected() for host in managements) == 100, "100 Envoys")
+        swarm.wait_until_served()  # to be connected is not to have everything yet
         leaving, other = sorted(managements, key=RoleHost.connected, reverse=True)
         name = next(one["host"] for one in hosts(frontend) if one["admin"] == leaving.admin)
         moving = leaving.connected()
@@ -348,6 +349,7 @@ def test_a_host_is_emptied_at_a_bounded_rate(start, tmp_path, network):
         print(f"\n{moving} Envoys were sent away in {took:.1f} s, at most 20 a second")
         assert took >= (moving - 1) / 20
         wait_until(lambda: other.connected() == 100, "all on the other host", 40)
+        other.wait_until_synced(100)  # only then is all there that might have been resent
         assert not leaving.is_ready() and leaving.connected() == 0
         assert next(one for one in hosts(frontend) if one["host"] == name)["draining"] is True
         received = swarm.report()["received"]
@@ -528,6 +530,7 @@ def test_a_change_over_etcd_beside_a_put(start, etcd):
     with SimulatedEnvoys(management.xds) as swarm:
         add_consumers(swarm, 20)
         wait_until(lambda: management.connected() == 20, "20 Envoys")
+        swarm.wait_until_served()
         wait_for_all(frontend)
         puts, calls, arrivals = [], [], []
         member = http.client.HTTPConnection(etcd.address, etcd.members[0].client_port)

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from harness.waiting import wait_until
+
 # what a process opens besides the connections of Envoys
 FILES_BESIDES = 256
 
@@ -61,6 +63,7 @@ class SimulatedEnvoys:
 
         connected       how many have a stream
         given_up        how many try no longer
+        waiting         how many never had anything of some type that they ask for
 
         and since the last mark:
 
@@ -75,6 +78,10 @@ class SimulatedEnvoys:
         last_received   when the last response came
         """
         return self._ask("report")
+
+    def wait_until_served(self):
+        """Until none of them waits for the first of anything: from then on, what comes is a change or is resent."""
+        wait_until(lambda: self.report()["waiting"] == 0, "all simulated Envoys have something of each type")
 
     def _ask(self, command, **details):
         self._process.stdin.write(json.dumps({"command": command, **details}) + "\n")

@@ -121,6 +121,10 @@ class Envoy:
         self.away_since = None
         self.received, self.again, self.bytes = Counter(), Counter(), Counter()
 
+    def is_waiting(self):
+        """Something it asks for has never come."""
+        return not all(self.form.have[URLS[kind]] for kind in self.wanted)
+
     def attempt(self):
         """A new stream, on the connection if there still is one, as Envoys do."""
         if self.socket is not None:
@@ -298,6 +302,7 @@ class Swarm:
         return {
             "connected": sum(envoy.connected for envoy in self.envoys),
             "given_up": sum(envoy.given_up for envoy in self.envoys),
+            "waiting": sum(envoy.is_waiting() for envoy in self.envoys),
             "refused": self.failed["refused"],
             "unreachable": self.failed["unreachable"],
             "ends": self.ends,
