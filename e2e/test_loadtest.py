@@ -23,12 +23,19 @@ SCENARIOS = {
 }
 
 
-def run(*arguments):
+def finish(*arguments):
+    """The process that has ended, and the runs that it tells of."""
     program = locate.legation_binary().with_name("legation-loadtest")
     command = [program, *arguments, "--quiet", "--json", "-"]
     finished = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert finished.returncode == 0, finished.stdout + finished.stderr
-    return json.loads(finished.stdout)
+    assert finished.stdout, finished.stderr
+    return finished, json.loads(finished.stdout)
+
+
+def run(*arguments):
+    finished, runs = finish(*arguments)
+    assert finished.returncode == 0, f"{runs} {finished.stderr}"
+    return runs
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
@@ -63,6 +70,18 @@ def test_churn_reaches_everybody(protocol):
     assert phase["changes"] > 20
     assert phase["latencies"]["last_receipt"]["count"] == phase["changes"]
     assert phase["samples"][-1]["outstanding"] == 0
+
+
+def test_a_soak_looks_at_memory_while_envoys_connect_again():
+    finished, [measured] = finish("soak", *SMALL, "--rate", "50", "--seconds", "10", "--reconnects", "2")
+    # in so short a time the memory of so small a fleet may be anything
+    assert all("memory was" in failure for failure in measured["failures"])
+    assert finished.returncode == (1 if measured["failures"] else 0)
+    assert measured["parameters"]["seconds"] == "10" and measured["parameters"]["reconnects"] == "2"
+    [phase] = measured["phases"]
+    assert phase["changes"] == 500 and phase["latencies"]["last_receipt"]["count"] == 500
+    assert 15 <= phase["latencies"]["sync"]["count"] <= 20, "two a second connect again, and have to be in sync again"
+    assert all(sample["resident"] > 0 for sample in phase["samples"]) and len(phase["samples"]) > 50
 
 
 def test_changes_over_etcd_stand_beside_its_own_puts(tmp_path):

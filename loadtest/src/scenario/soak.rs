@@ -24,9 +24,9 @@ pub struct Soak {
     #[arg(long, default_value_t = 200)]
     rate: u32,
 
-    /// For how long, in minutes
-    #[arg(long, default_value_t = 10)]
-    minutes: u64,
+    /// For how long, in seconds; in less than some minutes memory tells nothing
+    #[arg(long, default_value_t = 600)]
+    seconds: u64,
 
     /// Envoys that connect again each second
     #[arg(long, default_value_t = 1)]
@@ -42,7 +42,7 @@ impl Scenario for Soak {
         let size = Size::from(&self.size);
         let mut parameters = size.parameters();
         parameters.push(("rate", self.rate.to_string()));
-        parameters.push(("minutes", self.minutes.to_string()));
+        parameters.push(("seconds", self.seconds.to_string()));
         parameters.push(("reconnects", self.reconnects.to_string()));
         let mut run = lab.run("soak", &parameters);
         let mesh = Mesh::with_spread_services(lab.mesh_name(), size.envoys, size.services, size.backends);
@@ -50,8 +50,7 @@ impl Scenario for Soak {
         site.api()?;
         let all = site.connect(0..size.envoys, Behaviour::Accept);
         site.settle()?;
-        let pace =
-            Pace { rate: self.rate, duration: Duration::from_secs(60 * self.minutes), seed: self.seed };
+        let pace = Pace { rate: self.rate, duration: Duration::from_secs(self.seconds), seed: self.seed };
         let mut reconnected = 0;
         churn(&mut site, &mut run, lab, &pace, |site, since| {
             let due = usize::try_from(since.as_secs()).unwrap_or(usize::MAX).saturating_mul(self.reconnects);
