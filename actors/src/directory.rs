@@ -315,7 +315,10 @@ mod tests {
             while transaction < 20 {
                 assert!(is_woken(woken).await, "it was told {transaction} last");
                 let updates = inbox.take();
-                let latest = updates.get(&host.key).and_then(|publication| publication.fragment.as_ref());
+                let latest = updates
+                    .iter()
+                    .find(|(key, _)| *key == host.key)
+                    .and_then(|(_, publication)| publication.fragment.as_ref());
                 transaction = latest.map_or(transaction, |fragment| fragment.transaction());
             }
             assert!(inbox.take().is_empty());

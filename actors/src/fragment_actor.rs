@@ -243,7 +243,7 @@ mod tests {
         }
         let told = || {
             let of = |publication: &Publication| publication.fragment.as_ref().unwrap().transaction();
-            inboxes.each_ref().map(|inbox| inbox.take().get(&key).map(of))
+            inboxes.each_ref().map(|inbox| inbox.take().first().map(|(_, publication)| of(publication)))
         };
         actor.take_in(publication(1));
         actor.flush(2);

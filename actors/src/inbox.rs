@@ -1,12 +1,12 @@
 //! At most one undelivered update a receiver.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use actix::{Message, Recipient};
 use legation_proto::fragment::Fragment;
 use legation_proto::id::FragmentKey;
+use smallvec::SmallVec;
 
 use crate::propagation::Propagation;
 
@@ -19,6 +19,9 @@ pub struct Publication {
     pub propagation: Option<Arc<Propagation>>,
 }
 
+/// The latest states of fragments, in the order of their keys, each key once. Most changes are of one.
+pub(crate) type Updates = SmallVec<[(FragmentKey, Publication); 1]>;
+
 /// Tells an Envoy actor that its inbox has something.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -28,7 +31,7 @@ pub(crate) struct Wake;
 /// often it changed, and one message in its mailbox, however many changed.
 pub(crate) struct Inbox {
     owner: Recipient<Wake>,
-    updates: Mutex<BTreeMap<FragmentKey, Publication>>,
+    updates: Mutex<Updates>,
     /// Whether something will not come any more.
     is_cut_off: AtomicBool,
 }
@@ -42,7 +45,10 @@ impl Inbox {
     pub(crate) fn put(&self, key: FragmentKey, publication: Publication) {
         let mut updates = self.updates.lock().unwrap_or_else(PoisonError::into_inner);
         let asleep = updates.is_empty();
-        updates.insert(key, publication);
+        match updates.binary_search_by(|(other, _)| other.cmp(&key)) {
+            Ok(place) => updates[place].1 = publication,
+            Err(place) => updates.insert(place, (key, publication)),
+        }
         drop(updates);
         if asleep {
             self.owner.do_send(Wake);
@@ -60,8 +66,8 @@ impl Inbox {
         self.is_cut_off.load(Ordering::Acquire)
     }
 
-    /// Takes everything, in the order of the keys.
-    pub(crate) fn take(&self) -> BTreeMap<FragmentKey, Publication> {
+    /// Takes everything.
+    pub(crate) fn take(&self) -> Updates {
         std::mem::take(&mut *self.updates.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -105,15 +111,19 @@ mod tests {
         let inbox = Inbox::new(owner.clone().recipient());
         let keys = ["a", "b"].map(|name| FragmentKey::virtual_service(&"m".into(), name));
         for transaction in 1..=5 {
-            for key in &keys {
+            for key in keys.iter().rev() {
                 inbox.put(key.clone(), publication(transaction));
             }
         }
         owner.send(Wake).await.unwrap(); // after all that came before
         assert_eq!(woken.load(Ordering::SeqCst), 2, "once, and once by the test");
-        let updates = inbox.take();
-        let transactions = keys.each_ref().map(|key| updates[key].fragment.as_ref().unwrap().transaction());
-        assert_eq!(transactions, [5, 5]);
+        let transaction = |publication: Publication| publication.fragment.unwrap().transaction();
+        let updates = inbox.take().into_iter().map(|(key, publication)| (key, transaction(publication)));
+        assert_eq!(
+            updates.collect::<Vec<_>>(),
+            [(keys[0].clone(), 5), (keys[1].clone(), 5)],
+            "in their order"
+        );
         inbox.put(keys[0].clone(), publication(6));
         owner.send(Wake).await.unwrap();
         assert_eq!(woken.load(Ordering::SeqCst), 4, "it is woken again once it has taken everything");

@@ -9,6 +9,7 @@ use legation_benches::client::CONTROL_PLANE;
 use legation_benches::mesh::Mesh;
 use legation_benches::run::{criterion, measured};
 use legation_proto::fragment::Fragment;
+use legation_proto::nonce::Nonce;
 use legation_proto::resource::Resource;
 use legation_proto::resource_type::ResourceType;
 use legation_proto::response::{Protocol, Response};
@@ -30,7 +31,7 @@ fn response(resources: usize, body_bytes: usize) -> Response {
     Response {
         resource_type: ResourceType::Cluster,
         version: Version { transaction: 1, hash: 1 },
-        nonce: "1".to_owned(),
+        nonce: Nonce(1),
         resources: (0..resources).map(resource).collect(),
         removed: Vec::new(),
     }

@@ -63,7 +63,7 @@ impl Envoy {
                 Interest::Delta { subscribe, unsubscribe, initial_versions }
             }
         };
-        Request { resource_type, nonce, error: None, interest }
+        Request { resource_type, nonce: nonce.to_string(), error: None, interest }
     }
 
     /// Accepts every response that the session has, encoded, until both are in sync.

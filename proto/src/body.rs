@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use bytes::{BufMut, Bytes};
+use bytes::Bytes;
+use smallvec::SmallVec;
 
 use crate::resource_type::ResourceType;
 use crate::version::content_hash;
@@ -55,6 +56,9 @@ impl Part {
     }
 }
 
+/// Room for the hashes of a start and 31 parts.
+const HASHES: usize = 32;
+
 /// Field number of `envoy.config.route.v3.RouteConfiguration`: all that is known here of what is in resources.
 const VIRTUAL_HOSTS: u32 = 2;
 
@@ -92,10 +96,10 @@ impl Body {
         match &self.0 {
             Form::Whole(bytes) => content_hash(bytes),
             Form::Parted(parted) => {
-                let mut hashes = Vec::with_capacity((parted.parts.len() + 1) * size_of::<u64>());
-                hashes.put_u64_le(parted.start_hash);
-                parted.parts.iter().for_each(|part| hashes.put_u64_le(part.hash));
-                content_hash(&hashes)
+                let mut hashes = SmallVec::<[[u8; size_of::<u64>()]; HASHES]>::new();
+                hashes.push(parted.start_hash.to_le_bytes());
+                hashes.extend(parted.parts.iter().map(|part| part.hash.to_le_bytes()));
+                content_hash(hashes.as_flattened())
             }
         }
     }

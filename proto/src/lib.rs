@@ -8,6 +8,8 @@
 //! | [`version`] | `<transaction>-<content hash>`, the versions on the wire |
 //! | [`fragment`] | the transformer's output for one virtual service or node |
 //! | [`id`] | which node an Envoy is, which fragment is whose |
+//! | [`nonce`] | which response on a stream |
+//! | [`decimal`] | numbers as text |
 //! | [`response`] | encoding of discovery responses around shared bytes |
 //! | [`service`] | the discovery services and their methods |
 //! | [`v1`] | the protobuf messages that travel through the store: fragments and journal entries |
@@ -15,8 +17,10 @@
 //! No actors and no IO: everything here is data.
 
 pub mod body;
+pub mod decimal;
 pub mod fragment;
 pub mod id;
+pub mod nonce;
 pub mod resource;
 pub mod resource_type;
 pub mod response;

@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
+use crate::nonce::Nonce;
 use crate::resource::Resource;
 use crate::resource_type::ResourceType;
 use crate::version::{Version, VersionText};
@@ -39,8 +41,8 @@ pub struct Response {
     /// The version of everything of this type that the Envoy should have: `version_info` in state of the world,
     /// `system_version_info` in delta, where it is for people only (conformance 63).
     pub version: Version,
-    /// Unique on its stream, never empty (conformance 6).
-    pub nonce: String,
+    /// Which response on its stream it is.
+    pub nonce: Nonce,
     /// Resources to add or update; in state of the world, for full-state types, all of them.
     pub resources: Vec<Resource>,
     /// Names of resources to remove; always empty in state of the world.
@@ -49,6 +51,9 @@ pub struct Response {
 
 /// What stands before each message on a stream of gRPC: whether it is compressed, and how many bytes it has.
 pub const GRPC_PREFIX_BYTES: usize = 5;
+
+/// Room for what is known of so many resources: most changes are of one.
+const WRAPPED: usize = 4;
 
 /// Field numbers of `envoy.service.discovery.v3`, discovery.proto.
 mod field {
@@ -70,9 +75,11 @@ impl Response {
     /// goes before it, in [`GRPC_PREFIX_BYTES`]. `control_plane` is the identifier of this host (conformance 9).
     pub fn encode(&self, protocol: Protocol, control_plane: &str) -> Bytes {
         let version = self.version.text();
+        let nonce = self.nonce.text();
         let type_url = self.resource_type.type_url();
         let is_delta = protocol == Protocol::Delta;
-        let resources: Vec<_> = self.resources.iter().map(|it| Wrapped::of(it, protocol)).collect();
+        let resources: SmallVec<[_; WRAPPED]> =
+            self.resources.iter().map(|it| Wrapped::of(it, protocol)).collect();
         let resources_len: usize = resources.iter().map(|it| field_len(field::RESOURCES, it.len)).sum();
         let removed: &[Arc<str>] = if is_delta { &self.removed } else { &[] };
         let removed_lens = removed.iter().map(|name| field_len(field::DELTA_REMOVED_RESOURCES, name.len()));
@@ -80,7 +87,7 @@ impl Response {
         let length = field_len(field::VERSION_INFO, version.as_bytes().len())
             + resources_len
             + field_len(field::TYPE_URL, type_url.len())
-            + field_len(field::NONCE, self.nonce.len())
+            + field_len(field::NONCE, nonce.as_bytes().len())
             + removed_lens.sum::<usize>()
             + field_len(field::DELTA_CONTROL_PLANE, control_plane_len);
 
@@ -91,7 +98,7 @@ impl Response {
         put_field(&mut frame, field::VERSION_INFO, version.as_bytes());
         resources.iter().for_each(|resource| resource.put_into(&mut frame));
         put_field(&mut frame, field::TYPE_URL, type_url.as_bytes());
-        put_field(&mut frame, field::NONCE, self.nonce.as_bytes());
+        put_field(&mut frame, field::NONCE, nonce.as_bytes());
         for name in removed {
             put_field(&mut frame, field::DELTA_REMOVED_RESOURCES, name.as_bytes());
         }
@@ -160,7 +167,7 @@ mod tests {
         Response {
             resource_type: ResourceType::Cluster,
             version: Version { transaction: 7, hash: 1 },
-            nonce: "3".to_owned(),
+            nonce: Nonce(3),
             resources: vec![cluster("a"), cluster("b")],
             removed: vec!["c".into()],
         }

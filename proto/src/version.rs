@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
+use crate::decimal::{DIGITS_MAX, Decimal};
+
 /// The number of a commit to the store; it only grows.
 pub type Transaction = u64;
 
@@ -48,15 +50,10 @@ impl Version {
             let value = self.hash >> (4 * (HASH_DIGITS - 1 - place));
             *digit = b"0123456789abcdef"[(value & 0xf) as usize];
         }
-        let mut rest = self.transaction;
-        for digit in transaction.iter_mut().rev() {
-            *digit = b'0' + (rest % 10) as u8;
-            rest /= 10;
-            text.start -= 1;
-            if rest == 0 {
-                break;
-            }
-        }
+        let decimal = Decimal::of(self.transaction);
+        let number = decimal.as_bytes();
+        text.start -= number.len();
+        transaction[text.start..].copy_from_slice(number);
         text
     }
 }
@@ -68,7 +65,7 @@ const SET_BYTES: usize = 256;
 const HASH_DIGITS: usize = 16;
 
 /// Longest text of a version: the digits of the largest transaction, and those of the hash.
-const TEXT_BYTES_MAX: usize = 20 + 1 + HASH_DIGITS;
+const TEXT_BYTES_MAX: usize = DIGITS_MAX + 1 + HASH_DIGITS;
 
 /// The text of a version.
 #[derive(Clone, Copy, Debug)]

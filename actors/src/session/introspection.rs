@@ -139,11 +139,16 @@ mod tests {
         }
 
         fn accept(&mut self, response: &Response, names: &[&str]) {
-            self.request(response.resource_type, &response.nonce, names, None);
+            self.request(response.resource_type, &response.nonce.to_string(), names, None);
         }
 
         fn reject(&mut self, response: &Response, names: &[&str]) {
-            self.request(response.resource_type, &response.nonce, names, Some(Rejection::new(3, "no")));
+            self.request(
+                response.resource_type,
+                &response.nonce.to_string(),
+                names,
+                Some(Rejection::new(3, "no")),
+            );
         }
 
         fn request(

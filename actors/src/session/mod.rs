@@ -25,6 +25,7 @@ mod type_states;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use legation_proto::nonce::Nonce;
 use legation_proto::resource::Resource;
 use legation_proto::resource_type::ResourceType;
 use legation_proto::response::{Protocol, Response};
@@ -215,8 +216,8 @@ impl Session {
     /// The next response to send now, if there is one; call it until there is none.
     pub fn next_response(&mut self) -> Option<Response> {
         let snapshot = self.snapshot.clone()?;
-        let is_busy = ResourceType::ALL.map(|resource_type| !self.types.is_quiet(resource_type));
-        let busy = |resource_type: &ResourceType| is_busy[resource_type.index()];
+        let quiet = self.types.quiet();
+        let busy = |resource_type: &ResourceType| !quiet[resource_type.index()];
         for resource_type in ResourceType::ALL.into_iter().filter(busy) {
             self.types[resource_type].settle_claim(snapshot.set(resource_type));
         }
@@ -262,7 +263,7 @@ impl Session {
         let resource_type = ResourceType::ALL.into_iter().rfind(asked_for)?;
         let version = self.snapshot.as_ref()?.set(resource_type).version();
         self.nonces += 1;
-        let nonce = self.nonces.to_string();
+        let nonce = Nonce(self.nonces);
         Some(Response { resource_type, version, nonce, resources: Vec::new(), removed: Vec::new() })
     }
 
@@ -366,6 +367,9 @@ impl Session {
             return None;
         }
         let response = self.respond(resource_type, set.version(), changed, missing);
+        if room.was_enough {
+            self.types[resource_type].sent_everything();
+        }
         self.force_endpoints(resource_type, &response.resources, snapshot);
         Some(response)
     }
@@ -405,8 +409,8 @@ impl Session {
         removed: Vec<Arc<str>>,
     ) -> Response {
         self.nonces += 1;
-        let nonce = self.nonces.to_string();
-        let in_flight = InFlight::new(nonce.clone(), version, &resources, &removed);
+        let nonce = Nonce(self.nonces);
+        let in_flight = InFlight::new(nonce, version, &resources, &removed);
         self.types[resource_type].sent(in_flight);
         Response { resource_type, version, nonce, resources, removed }
     }

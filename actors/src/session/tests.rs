@@ -110,7 +110,7 @@ impl Stream {
     }
 
     fn nonce(&self, resource_type: ResourceType) -> String {
-        self.session.types[resource_type].in_flight_nonce().unwrap_or_default().to_owned()
+        self.session.types[resource_type].in_flight_nonce().map(|nonce| nonce.to_string()).unwrap_or_default()
     }
 
     /// Accepts the response of this type that waits; in state of the world with the names of the subscription.
@@ -445,8 +445,12 @@ fn an_envoy_that_needs_nothing_is_sent_a_response_all_the_same() {
     assert!(stream.session.is_synced(), "nobody waits for the ACK");
     let acked =
         Interest::Delta { subscribe: Vec::new(), unsubscribe: Vec::new(), initial_versions: Vec::new() };
-    let ack =
-        Request { resource_type: RouteConfiguration, nonce: greeting.nonce, error: None, interest: acked };
+    let ack = Request {
+        resource_type: RouteConfiguration,
+        nonce: greeting.nonce.to_string(),
+        error: None,
+        interest: acked,
+    };
     assert_eq!(stream.session.on_request(ack), Ok(Outcome::Subscribed));
     assert_eq!(stream.publish(snapshot(&["c=1"], &[], &["l=1"], &["r=2"])), "rds r=2");
 

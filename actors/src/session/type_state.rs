@@ -4,8 +4,10 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use foldhash::HashMap;
+use legation_proto::nonce::Nonce;
 use legation_proto::resource::Resource;
 use legation_proto::version::Version;
+use smallvec::SmallVec;
 
 use super::Outcome;
 use super::rejections::Rejections;
@@ -37,11 +39,21 @@ pub(super) struct TypeState {
     /// State of the world: the whole set that was accepted last, in the order of names.
     accepted: Vec<Resource>,
     pub(super) rejections: Rejections,
-    /// Nothing has to be sent or taken away, as was found by looking at everything, and nothing has changed since. What does
-    /// not change costs nothing.
-    rests: bool,
+    outlook: Outlook,
     last_sent: Option<Version>,
     last_acked: Option<Version>,
+}
+
+/// What is known of what has to be sent or taken away. What does not change costs nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Outlook {
+    /// Everything has to be looked at.
+    #[default]
+    Unknown,
+    /// Nothing has to be sent: that was just done. What has to be taken away must be looked for.
+    NothingToSend,
+    /// Nothing has to be sent or taken away.
+    Nothing,
 }
 
 /// What the Envoy has under a name.
@@ -56,16 +68,16 @@ pub(super) enum Held {
 /// A response that was neither accepted nor rejected yet.
 #[derive(Debug)]
 pub(super) struct InFlight {
-    nonce: String,
+    nonce: Nonce,
     version: Version,
     /// Names and content hashes of what it carries; no hash where it removes.
-    items: Vec<(Arc<str>, Option<u64>)>,
+    items: SmallVec<[(Arc<str>, Option<u64>); 1]>,
     /// State of the world: everything that it carries, where that is everything that the Envoy has then.
     whole: Vec<Resource>,
 }
 
 impl InFlight {
-    pub(super) fn new(nonce: String, version: Version, resources: &[Resource], removed: &[Arc<str>]) -> Self {
+    pub(super) fn new(nonce: Nonce, version: Version, resources: &[Resource], removed: &[Arc<str>]) -> Self {
         let upserts =
             resources.iter().map(|resource| (Arc::clone(&resource.name), Some(resource.version.hash)));
         let removals = removed.iter().map(|name| (Arc::clone(name), None));
@@ -76,12 +88,12 @@ impl InFlight {
 impl TypeState {
     /// Something has changed: what has to be sent or taken away must be looked at again.
     pub(super) fn stir(&mut self) {
-        self.rests = false;
+        self.outlook = Outlook::Unknown;
     }
 
     /// Whether nothing has to be sent or taken away, without looking at everything.
     pub(super) fn rests(&self) -> bool {
-        self.rests
+        self.outlook == Outlook::Nothing
     }
 
     /// Whether no answer is awaited, and nothing stands rejected until something changes.
@@ -91,8 +103,15 @@ impl TypeState {
 
     /// Looks at everything, unless nothing has changed since this was done, for whether anything has to be sent or taken away.
     pub(super) fn settle(&mut self, set: &ResourceSet) {
-        debug_assert!(!self.rests || self.has_nothing_to_say(set), "something has changed unnoticed");
-        self.rests = self.rests || self.has_nothing_to_say(set);
+        let has_nothing_to_say = match self.outlook {
+            Outlook::Unknown => self.has_nothing_to_say(set),
+            Outlook::NothingToSend => self.going(set).next().is_none(),
+            Outlook::Nothing => true,
+        };
+        debug_assert_eq!(has_nothing_to_say, self.has_nothing_to_say(set), "something has changed unnoticed");
+        if has_nothing_to_say {
+            self.outlook = Outlook::Nothing;
+        }
     }
 
     /// Whether nothing has to be sent or taken away, by a look at everything.
@@ -107,7 +126,7 @@ impl TypeState {
 
     /// Takes in whether the last response was accepted.
     pub(super) fn answered(&mut self, nonce: &str, error: Option<Rejection>) -> Outcome {
-        let Some(in_flight) = self.in_flight.take_if(|in_flight| in_flight.nonce == nonce) else {
+        let Some(in_flight) = self.in_flight.take_if(|in_flight| in_flight.nonce.is(nonce)) else {
             return Outcome::Subscribed;
         };
         let Some(rejection) = error else {
@@ -278,6 +297,11 @@ impl TypeState {
         self.in_flight = Some(in_flight);
     }
 
+    /// Takes note that the response that was just sent carries all that has to be sent.
+    pub(super) fn sent_everything(&mut self) {
+        self.outlook = Outlook::NothingToSend;
+    }
+
     /// Takes note that nothing has to be answered any more, once what is about to be sent is.
     pub(super) fn answered_everything(&mut self) {
         self.due.clear();
@@ -338,7 +362,7 @@ impl TypeState {
         self.in_flight.is_none()
             && !self.rejections.stand()
             && !self.reply_due
-            && (self.rests || self.upserts(set).next().is_none() && self.going(set).next().is_none())
+            && (self.rests() || self.upserts(set).next().is_none() && self.going(set).next().is_none())
     }
 
     /// Names and content hashes of what the response carries that waits for its answer; no hash where it removes.
@@ -347,8 +371,8 @@ impl TypeState {
     }
 
     #[cfg(test)]
-    pub(super) fn in_flight_nonce(&self) -> Option<&str> {
-        self.in_flight.as_ref().map(|in_flight| in_flight.nonce.as_str())
+    pub(super) fn in_flight_nonce(&self) -> Option<Nonce> {
+        self.in_flight.as_ref().map(|in_flight| in_flight.nonce)
     }
 
     pub(super) fn status(&self) -> TypeStatus {

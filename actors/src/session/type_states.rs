@@ -33,14 +33,15 @@ impl IndexMut<ResourceType> for TypeStates {
 }
 
 impl TypeStates {
-    /// Whether a type is quiet.
-    pub(super) fn is_quiet(&self, resource_type: ResourceType) -> bool {
-        self.is_quiet[resource_type.index()]
+    /// Which types are quiet.
+    pub(super) fn quiet(&self) -> [bool; ResourceType::COUNT] {
+        self.is_quiet
     }
 
     /// The types that are not quiet, in ADS order.
     pub(super) fn busy(&self) -> impl Iterator<Item = (ResourceType, &TypeState)> {
-        let busy = ResourceType::ALL.into_iter().filter(|resource_type| !self.is_quiet(*resource_type));
+        let busy =
+            ResourceType::ALL.into_iter().filter(|resource_type| !self.is_quiet[resource_type.index()]);
         busy.map(|resource_type| (resource_type, &self[resource_type]))
     }
 

@@ -178,7 +178,7 @@ impl Client {
             let index = resource_type.index();
             let subscription = &self.subscriptions[index];
             assert!(self.unanswered[index].is_none(), "67: a second response: {response:?}");
-            assert!(self.nonces.insert(response.nonce.clone()), "6: {response:?}");
+            assert!(self.nonces.insert(response.nonce.to_string()), "6: {response:?}");
             self.caused[index] = self.caused[index]
                 .checked_sub(1)
                 .unwrap_or_else(|| panic!("27: without cause: {response:?}"));
@@ -189,7 +189,7 @@ impl Client {
             assert!(names.is_disjoint(&removed), "66: {response:?}");
             let mut all = names.union(&removed);
             assert!(all.all(|name| subscription.covers(name)), "20, 50: not asked for: {response:?}");
-            self.unanswered[index] = Some(response.nonce.clone());
+            self.unanswered[index] = Some(response.nonce.to_string());
             if resource_type == Cluster {
                 self.cause(Endpoints);
             }
@@ -284,7 +284,7 @@ impl Client {
         let response = self.to_client.pop_front()?;
         self.drop_what_goes(&response);
         let index = response.resource_type.index();
-        self.nonces_read[index].push(response.nonce.clone());
+        self.nonces_read[index].push(response.nonce.to_string());
         for resource in &response.resources {
             if self.subscriptions[index].covers(&resource.name) {
                 let body = String::from_utf8(resource.body.to_bytes().to_vec()).unwrap();
@@ -310,7 +310,7 @@ impl Client {
 
     fn accept(&mut self) {
         if let Some(response) = self.read() {
-            self.answer(response.resource_type, response.nonce, None);
+            self.answer(response.resource_type, response.nonce.to_string(), None);
         }
     }
 
@@ -318,7 +318,7 @@ impl Client {
     fn reject(&mut self) {
         if let Some(response) = self.to_client.pop_front() {
             self.drop_what_goes(&response);
-            self.answer(response.resource_type, response.nonce, Some(Rejection::new(13, "no")));
+            self.answer(response.resource_type, response.nonce.to_string(), Some(Rejection::new(13, "no")));
         }
     }
 

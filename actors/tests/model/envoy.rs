@@ -204,7 +204,7 @@ impl Run {
         };
         let resource_type = response.resource_type;
         self.doubtful[resource_type.index()] = true;
-        self.answer(resource_type, response.nonce, Some(Rejection::new(13, "no")));
+        self.answer(resource_type, response.nonce.to_string(), Some(Rejection::new(13, "no")));
         // whoever waits for something of this type is told of the failure
         self.came(resource_type, self.subscribed[resource_type.index()].clone());
     }
@@ -250,9 +250,9 @@ impl Run {
             Endpoints | Secret | RouteConfiguration => {}
         }
         if resource_type == Cluster {
-            return self.warm(response.nonce, &before);
+            return self.warm(response.nonce.to_string(), &before);
         }
-        self.answer(resource_type, response.nonce, None);
+        self.answer(resource_type, response.nonce.to_string(), None);
         let resources = response.resources.iter().map(|resource| &resource.name);
         let names = resources.chain(&response.removed).map(ToString::to_string);
         self.came(resource_type, names.collect());

@@ -12,11 +12,12 @@ use h2::server::Connection;
 use h2::{Ping, PingPong, RecvStream, server};
 use http::Request;
 use tokio::net::TcpStream;
-use tokio::task::{JoinHandle, spawn_local};
+use tokio::task::spawn_local;
 use tokio::time::{sleep, timeout};
 
 use super::connection_life::ConnectionLife;
 use super::discovery::DiscoveryService;
+use super::interruption::Interruption;
 use super::packed_stream::PackedStream;
 use super::responses::{Message, Unanswered};
 
@@ -74,9 +75,8 @@ pub async fn serve(
         },
         () = life.ending() => return,
     };
-    // a task of its own: the connection is polled with every push and every ACK, and what ends it is waited for all that time
     let is_lost = Box::pin(is_lost(connection.ping_pong(), keepalive));
-    let mut interruption = Attended(spawn_local(interruption(life.clone(), is_lost, time_to_live)));
+    let mut interruption = Interruption::by(interruption(life.clone(), is_lost, time_to_live));
     let patience = loop {
         tokio::select! {
             call = connection.accept() => match call {
@@ -84,7 +84,7 @@ pub async fn serve(
                 Some(Err(error)) => return tracing::debug!(%peer, %error, "connection failed"),
                 None => return,
             },
-            interrupted = &mut interruption.0 => match interrupted {
+            interrupted = &mut interruption => match interrupted {
                 Ok(Some(patience)) => break patience,
                 Ok(None) | Err(_) => return,
             },
@@ -124,15 +124,6 @@ fn answer(
 ) {
     life.called();
     spawn_local(service.serve(request, call, life.clone()));
-}
-
-/// A task that ends with whoever waits for it.
-struct Attended<T>(JoinHandle<T>);
-
-impl<T> Drop for Attended<T> {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 /// Waits until a connection is to end before its peer ends it: at once, or within so long.

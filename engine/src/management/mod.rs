@@ -6,6 +6,7 @@
 //! | [`connection`] | one connection: its HTTP/2, the calls on it, and the ways in which it ends |
 //! | [`packed_stream`] | the bytes of a connection, the first of them in fewer packets |
 //! | [`connection_life`] | what a stream knows of its connection, and tells of itself |
+//! | `interruption` | what ends a connection before its peer does |
 //! | [`open_connections`] | the connections that are open |
 //! | [`draining`] | emptying a host that goes on living |
 //! | [`pacer`] | at most so many a second |
@@ -24,6 +25,7 @@ pub mod discovery;
 pub mod discovery_request;
 pub mod draining;
 pub mod feed;
+mod interruption;
 mod metrics;
 pub mod open_connections;
 pub mod pacer;

@@ -81,7 +81,7 @@ impl<'a> Envoy<'a> {
                 ResourceType::Listener => self.follow_routes(),
                 ResourceType::Endpoints | ResourceType::Secret | ResourceType::RouteConfiguration => {}
             }
-            self.ask(response.resource_type, response.nonce, Vec::new(), Vec::new());
+            self.ask(response.resource_type, response.nonce.to_string(), Vec::new(), Vec::new());
             self.receive();
         }
         std::mem::take(&mut self.sent)

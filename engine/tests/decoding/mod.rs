@@ -74,7 +74,7 @@ fn check_response(response: &Response, protocol: Protocol) {
             (decoded.type_url, decoded.nonce)
         }
     };
-    assert_eq!((type_url.as_str(), &nonce), (response.resource_type.type_url(), &response.nonce));
+    assert_eq!((type_url.as_str(), nonce), (response.resource_type.type_url(), response.nonce.to_string()));
 }
 
 /// A resource of each type, all of one name.
