@@ -25,12 +25,10 @@ pub(super) struct Interruption<T> {
 }
 
 impl<T: 'static> Interruption<T> {
-    /// One that comes when `what` is over, on this thread.
-    pub(super) fn by(what: impl Future<Output = T> + 'static) -> Self {
-        let task = spawn_local(async {
-            let _coming = Coming;
-            what.await
-        });
+    /// One that comes when what `wait` begins is over, on this thread: that has to keep what it is given to its end. To keep it
+    /// here would take room for the whole future twice.
+    pub(super) fn by<F: Future<Output = T> + 'static>(wait: impl FnOnce(Coming) -> F) -> Self {
+        let task = spawn_local(wait(Coming(())));
         Self { abort: task.abort_handle(), task: unconstrained(task), seen: None }
     }
 }
@@ -54,8 +52,8 @@ impl<T> Drop for Interruption<T> {
     }
 }
 
-/// Counts an interruption, in whatever way it comes.
-struct Coming;
+/// Counts an interruption when it is dropped, in whatever way the interruption comes.
+pub(super) struct Coming(());
 
 impl Drop for Coming {
     fn drop(&mut self) {
@@ -78,12 +76,17 @@ mod tests {
         poll_fn(|context| Poll::Ready(Pin::new(&mut *interruption).poll(context).is_ready())).await
     }
 
+    /// Keeps what an interruption has to keep, and waits.
+    async fn kept<T>(_coming: Coming, what: impl Future<Output = T>) -> T {
+        what.await
+    }
+
     #[tokio::test]
     async fn it_comes_though_it_was_looked_at_before() {
         let connection = async {
             let (sender, receiver) = oneshot::channel::<u8>();
-            let mut interruption = Interruption::by(receiver);
-            let mut other = Interruption::by(pending::<()>());
+            let mut interruption = Interruption::by(|coming| kept(coming, receiver));
+            let mut other = Interruption::by(|coming| kept(coming, pending::<()>()));
             for _ in 0..3 {
                 assert!(!look(&mut interruption).await && !look(&mut other).await);
                 yield_now().await;
@@ -99,10 +102,11 @@ mod tests {
     async fn it_comes_where_what_it_was_waited_for_with_fails() {
         let connection = async {
             let (sender, receiver) = oneshot::channel::<()>();
-            let mut interruption = Interruption::by(async {
+            let failing = async {
                 let _ = receiver.await;
                 panic!("on purpose");
-            });
+            };
+            let mut interruption = Interruption::by(|coming| kept(coming, failing));
             assert!(!look(&mut interruption).await);
             drop(sender);
             let failed: Result<(), JoinError> = interruption.await;
@@ -115,7 +119,7 @@ mod tests {
     async fn it_comes_to_one_who_has_done_all_that_may_be_done_in_a_turn() {
         let connection = async {
             let (sender, receiver) = oneshot::channel::<()>();
-            let mut interruption = Interruption::by(receiver);
+            let mut interruption = Interruption::by(|coming| kept(coming, receiver));
             let (work, mut to_do) = mpsc::unbounded_channel();
             (0..1000).for_each(|number| work.send(number).unwrap());
             let is_looked_at = poll_fn(|context| {
@@ -135,7 +139,7 @@ mod tests {
     async fn it_is_waited_for_no_longer_than_by_the_connection() {
         let connection = async {
             let (sender, receiver) = oneshot::channel::<()>();
-            drop(Interruption::by(receiver));
+            drop(Interruption::by(|coming| kept(coming, receiver)));
             yield_now().await;
             yield_now().await;
             assert!(sender.is_closed());
