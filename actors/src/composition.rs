@@ -76,7 +76,7 @@ impl Client {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Composed {
     /// What the Envoy should have.
-    pub snapshot: Arc<Snapshot>,
+    pub snapshot: Snapshot,
     /// What its node asks for and it does not get.
     pub problems: Problems,
 }
@@ -151,7 +151,7 @@ impl Composition {
         {
             return Ok(last.composed.clone());
         }
-        let before = last.as_ref().map(|last| last.composed.snapshot.as_ref());
+        let before = last.as_ref().map(|last| &last.composed.snapshot);
         let composed =
             (self.composer.compose)(client, node_of(node)?, &backends_of(backends.clone())?, before)?;
         *last = Some(Last {

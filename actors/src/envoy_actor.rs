@@ -22,6 +22,7 @@ use crate::moment::Moment;
 use crate::propagation::Propagation;
 use crate::request::Request;
 use crate::session::{Outcome, Session};
+use crate::snapshot::Snapshot;
 use crate::status::{EnvoyDetails, EnvoyStatus, Times};
 use crate::stream::{Outbox, StreamEnd};
 
@@ -268,11 +269,7 @@ impl EnvoyActor {
             service: self.identity.service,
             protocol: self.session.protocol(),
             connected_at: self.identity.connected.system_time(),
-            transaction: self
-                .session
-                .snapshot()
-                .filter(|_| self.is_composed)
-                .map(|snapshot| snapshot.transaction()),
+            transaction: self.session.snapshot().filter(|_| self.is_composed).map(Snapshot::transaction),
             synced: self.is_synced(),
             problems: self.problems.clone(),
             types: ResourceType::ALL.map(|resource_type| self.session.status(resource_type)),

@@ -1,5 +1,6 @@
 //! What an Envoy asks on its stream, in both forms of the protocol.
 
+use legation_proto::nonce::Nonce;
 use legation_proto::resource_type::ResourceType;
 
 /// A `DiscoveryRequest` or `DeltaDiscoveryRequest` for a type that is served.
@@ -7,8 +8,8 @@ use legation_proto::resource_type::ResourceType;
 pub struct Request {
     /// The type that it is about; everything in it concerns this type only (conformance 7).
     pub resource_type: ResourceType,
-    /// `response_nonce`: which response this answers; empty where it answers none.
-    pub nonce: String,
+    /// `response_nonce`: which response this answers; `None` where it answers none, or what it says is no nonce of ours.
+    pub nonce: Option<Nonce>,
     /// Set where the Envoy rejects that response (conformance 32).
     pub error: Option<Rejection>,
     /// What the Envoy wants to have.

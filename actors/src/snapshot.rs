@@ -7,7 +7,7 @@ use legation_proto::resource_type::ResourceType;
 use legation_proto::version::{Transaction, Version};
 use xxhash_rust::xxh3::Xxh3;
 
-/// All resources that one Envoy should have, of every type.
+/// All resources that one Envoy should have, of every type. Cloning shares them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
     /// Of most types. Snapshots of one node share them all at once: a host has many more sets than fit into a cache, and to

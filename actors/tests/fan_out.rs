@@ -15,6 +15,7 @@ use legation_actors::snapshot::{ResourceSet, Snapshot};
 use legation_actors::stream::{StreamEnd, StreamHandle};
 use legation_proto::fragment::{Fragment, NodeFragment, ServiceFragment};
 use legation_proto::id::{FragmentKey, NodeId};
+use legation_proto::nonce::Nonce;
 use legation_proto::resource::Resource;
 use legation_proto::resource_type::ResourceType;
 use legation_proto::response::{GRPC_PREFIX_BYTES, Protocol};
@@ -53,7 +54,7 @@ fn compose(
     let services = backends.iter().flat_map(|backend| &backend.fragment.clusters);
     let clusters = node.clusters.iter().chain(services).cloned().collect();
     let snapshot = Snapshot::new([clusters, vec![], vec![], vec![], vec![]].map(ResourceSet::new));
-    Ok(Composed { snapshot: Arc::new(snapshot), problems: Problems::default() })
+    Ok(Composed { snapshot, problems: Problems::default() })
 }
 
 fn cluster(name: &str, content: &str) -> Resource {
@@ -162,7 +163,7 @@ impl Host {
 /// A request for clusters that answers a response.
 fn request(nonce: &str) -> Request {
     let interest = Interest::Delta { subscribe: vec![], unsubscribe: vec![], initial_versions: vec![] };
-    Request { resource_type: ResourceType::Cluster, nonce: nonce.to_owned(), error: None, interest }
+    Request { resource_type: ResourceType::Cluster, nonce: Nonce::read(nonce), error: None, interest }
 }
 
 struct Envoy {

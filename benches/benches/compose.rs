@@ -41,13 +41,13 @@ fn composing(
         group.bench_function(BenchmarkId::from_parameter(backends), |bencher| {
             let (node, fragments) = (&ingredients.node, ingredients.backends());
             let snapshot = ingredients.with_another_route().compose(client).snapshot;
-            let before = (before == Before::AnotherRoute).then_some(&*snapshot);
+            let before = (before == Before::AnotherRoute).then_some(&snapshot);
             bencher.iter_with_large_drop(|| {
                 measured(|| {
                     let composed = compose(client, node, &fragments, before).unwrap();
                     let clusters = composed.snapshot.set(ResourceType::Cluster).resources();
                     assert!(clusters.len() >= 2 * backends, "two targets each");
-                    assert_ne!(*composed.snapshot, *snapshot);
+                    assert_ne!(composed.snapshot, snapshot);
                     composed
                 })
             });

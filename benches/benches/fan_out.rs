@@ -19,6 +19,7 @@ use legation_actors::snapshot::{ResourceSet, Snapshot};
 use legation_benches::run::{criterion, sizes};
 use legation_proto::fragment::{Fragment, NodeFragment, ServiceFragment};
 use legation_proto::id::{FragmentKey, FragmentKind};
+use legation_proto::nonce::Nonce;
 use legation_proto::resource::Resource;
 use legation_proto::resource_type::ResourceType;
 use legation_proto::response::{GRPC_PREFIX_BYTES, Protocol};
@@ -54,7 +55,7 @@ fn compose(
     let services = backends.iter().flat_map(|backend| &backend.fragment.clusters);
     let clusters = node.clusters.iter().chain(services).cloned().collect();
     let snapshot = Snapshot::new([clusters, vec![], vec![], vec![], vec![]].map(ResourceSet::new));
-    Ok(Composed { snapshot: Arc::new(snapshot), problems: Problems::default() })
+    Ok(Composed { snapshot, problems: Problems::default() })
 }
 
 /// A virtual service that consists of one cluster, in which `content` is.
@@ -127,14 +128,14 @@ impl Tally {
 
 /// The part of a `DeltaDiscoveryResponse` that an Envoy needs here.
 #[derive(Clone, PartialEq, Message)]
-struct Nonce {
+struct WithNonce {
     #[prost(string, tag = "5")]
     nonce: String,
 }
 
-fn request(nonce: String) -> Request {
+fn request(nonce: &str) -> Request {
     let interest = Interest::Delta { subscribe: vec![], unsubscribe: vec![], initial_versions: vec![] };
-    Request { resource_type: ResourceType::Cluster, nonce, error: None, interest }
+    Request { resource_type: ResourceType::Cluster, nonce: Nonce::read(nonce), error: None, interest }
 }
 
 /// An Envoy: accepts every response, until its stream ends.
@@ -151,11 +152,11 @@ async fn accept(fleet: Arc<Fleet>, name: String, tally: Arc<Tally>) {
     let (transport, mut frames) = channel(FRAMES_MAX);
     fleet.admit(caller).unwrap().open(UnboundedReceiverStream::new(queue), transport);
     drop(fleet);
-    let _ = requests.send(Ok(request(String::new()))); // an error tells that the stream has ended, as its frames do
+    let _ = requests.send(Ok(request(""))); // an error tells that the stream has ended, as its frames do
     while let Some(Ok(frame)) = frames.recv().await {
         assert!(frame.len() > BODY_BYTES);
-        let Nonce { nonce } = Nonce::decode(frame.slice(GRPC_PREFIX_BYTES..)).unwrap();
-        let _ = requests.send(Ok(request(nonce)));
+        let WithNonce { nonce } = WithNonce::decode(frame.slice(GRPC_PREFIX_BYTES..)).unwrap();
+        let _ = requests.send(Ok(request(&nonce)));
         tally.count();
     }
 }

@@ -1,7 +1,5 @@
 //! What a session costs, without network: decide, encode, take in the ACK.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use legation_actors::composition::Client;
@@ -21,7 +19,7 @@ const PROTOCOLS: [Protocol; 2] = [Protocol::Delta, Protocol::Sotw];
 const BODY_BYTES: usize = 358;
 
 /// So many clusters, of which the first is what `changed` says.
-fn clusters(count: usize, changed: u8) -> Arc<Snapshot> {
+fn clusters(count: usize, changed: u8) -> Snapshot {
     let resource = |number: usize| {
         let content = if number == 0 { changed } else { 0 };
         let body = Bytes::from(vec![content; BODY_BYTES]);
@@ -32,14 +30,14 @@ fn clusters(count: usize, changed: u8) -> Arc<Snapshot> {
         }
     };
     let clusters = (0..count).map(resource).collect();
-    Arc::new(Snapshot::new([clusters, vec![], vec![], vec![], vec![]].map(ResourceSet::new)))
+    Snapshot::new([clusters, vec![], vec![], vec![], vec![]].map(ResourceSet::new))
 }
 
 /// A session whose Envoy has asked for clusters and has all of `snapshot`, and that Envoy.
-fn of_clusters(protocol: Protocol, snapshot: &Arc<Snapshot>) -> (Session, Envoy) {
+fn of_clusters(protocol: Protocol, snapshot: &Snapshot) -> (Session, Envoy) {
     let envoy = Envoy::new(protocol, snapshot);
     let mut session = Session::new(protocol);
-    session.on_snapshot(Arc::clone(snapshot));
+    session.on_snapshot(snapshot.clone());
     let mut requests = envoy.opening_requests(None);
     requests.retain(|request| request.resource_type == ResourceType::Cluster);
     ask(&mut session, requests);
@@ -48,7 +46,7 @@ fn of_clusters(protocol: Protocol, snapshot: &Arc<Snapshot>) -> (Session, Envoy)
 }
 
 /// What the Envoy of a node with so many backends should have, if the first target of each route has `weight`.
-fn of_node(backends: usize, weight: u8) -> Arc<Snapshot> {
+fn of_node(backends: usize, weight: u8) -> Snapshot {
     let mesh = Mesh { backends, weight, ..Mesh::of(backends + 1) };
     mesh.node().compose(Client::Envoy).snapshot
 }
@@ -71,7 +69,7 @@ fn push(criterion: &mut Criterion) {
                 bencher.iter(|| {
                     turn ^= 1;
                     measured(|| {
-                        session.on_snapshot(Arc::clone(&snapshots[turn]));
+                        session.on_snapshot(snapshots[turn].clone());
                         let exchange = envoy.settle(&mut session);
                         assert!(exchange.bytes > BODY_BYTES);
                         exchange
@@ -92,7 +90,7 @@ fn push_routes(criterion: &mut Criterion) {
             let snapshots = [of_node(backends, 50), of_node(backends, 60)];
             let envoy = Envoy::new(protocol, &snapshots[0]);
             let mut session = Session::new(protocol);
-            session.on_snapshot(Arc::clone(&snapshots[0]));
+            session.on_snapshot(snapshots[0].clone());
             ask(&mut session, envoy.opening_requests(None));
             envoy.settle(&mut session);
             let mut turn = 0;
@@ -100,7 +98,7 @@ fn push_routes(criterion: &mut Criterion) {
                 bencher.iter(|| {
                     turn ^= 1;
                     measured(|| {
-                        session.on_snapshot(Arc::clone(&snapshots[turn]));
+                        session.on_snapshot(snapshots[turn].clone());
                         let exchange = envoy.settle(&mut session);
                         assert_eq!(exchange.responses, 1, "the route configuration and nothing else");
                         exchange
@@ -121,7 +119,7 @@ fn ack_alone(criterion: &mut Criterion) {
             let snapshots = [clusters(count, 1), clusters(count, 2)];
             let unanswered = || {
                 let (mut session, envoy) = of_clusters(protocol, &snapshots[0]);
-                session.on_snapshot(Arc::clone(&snapshots[1]));
+                session.on_snapshot(snapshots[1].clone());
                 let request = session.next_response().map(|response| envoy.ack(response));
                 (session, request)
             };
@@ -159,7 +157,7 @@ fn first_answer(criterion: &mut Criterion) {
                     |requests| {
                         measured(|| {
                             let mut session = Session::new(protocol);
-                            session.on_snapshot(Arc::clone(&snapshot));
+                            session.on_snapshot(snapshot.clone());
                             ask(&mut session, requests);
                             let exchange = envoy.settle(&mut session);
                             assert_eq!((exchange.responses, exchange.resources), (TYPES.len(), resources));
@@ -193,7 +191,7 @@ fn reconnect(criterion: &mut Criterion) {
                     |requests| {
                         measured(|| {
                             let mut session = Session::new(protocol);
-                            session.on_snapshot(Arc::clone(&snapshot));
+                            session.on_snapshot(snapshot.clone());
                             ask(&mut session, requests);
                             let exchange = envoy.settle(&mut session);
                             assert_eq!(exchange.resources, resent);

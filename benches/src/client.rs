@@ -46,7 +46,7 @@ impl Envoy {
                     Interest::Delta { subscribe: names, unsubscribe: Vec::new(), initial_versions }
                 }
             };
-            Request { resource_type, nonce: String::new(), error: None, interest }
+            Request { resource_type, nonce: None, error: None, interest }
         };
         TYPES.map(request).into()
     }
@@ -63,7 +63,7 @@ impl Envoy {
                 Interest::Delta { subscribe, unsubscribe, initial_versions }
             }
         };
-        Request { resource_type, nonce: nonce.to_string(), error: None, interest }
+        Request { resource_type, nonce: Some(nonce), error: None, interest }
     }
 
     /// Accepts every response that the session has, encoded, until both are in sync.

@@ -44,7 +44,7 @@ fn compose_or_panic(
     }
     let mut sets = ResourceType::ALL.map(|_| ResourceSet::new(Vec::new()));
     sets[ResourceType::Cluster.index()] = ResourceSet::new(node.clusters.clone());
-    Ok(Composed { snapshot: Arc::new(Snapshot::new(sets)), problems: Problems::default() })
+    Ok(Composed { snapshot: Snapshot::new(sets), problems: Problems::default() })
 }
 
 /// Fragments come when the test publishes them.

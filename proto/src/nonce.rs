@@ -14,9 +14,10 @@ impl Nonce {
         Decimal::of(self.0)
     }
 
-    /// Whether a request has this nonce.
-    pub fn is(self, text: &str) -> bool {
-        self.text().as_bytes() == text.as_bytes()
+    /// The nonce of which this is the text; `None` for a text that no nonce has.
+    pub fn read(text: &str) -> Option<Self> {
+        let is_text = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
+        is_text.then(|| text.parse().ok()).flatten().map(Self)
     }
 }
 
@@ -35,9 +36,10 @@ mod tests {
         let nonce = Nonce(10);
         assert_eq!(nonce.to_string(), "10");
         assert_eq!(nonce.text().as_bytes(), b"10");
-        assert!(nonce.is("10"));
-        for other in ["", "1", "010", "+10", "10 ", "100"] {
-            assert!(!nonce.is(other), "{other:?}");
+        assert_eq!(Nonce::read("10"), Some(nonce));
+        assert_eq!(Nonce::read(&Nonce(u64::MAX).to_string()), Some(Nonce(u64::MAX)));
+        for other in ["", "0", "010", "+10", "-10", "10 ", "1e1", "18446744073709551616"] {
+            assert_eq!(Nonce::read(other), None, "{other:?}");
         }
     }
 }

@@ -96,9 +96,8 @@ impl<'a> LookUp<'a> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use bytes::Bytes;
+    use legation_proto::nonce::Nonce;
     use legation_proto::response::{Protocol, Response};
     use legation_proto::version::Version;
 
@@ -131,7 +130,7 @@ mod tests {
                 Listener => set(listeners),
                 _ => set(&[]),
             });
-            self.0.on_snapshot(Arc::new(Snapshot::new(sets)));
+            self.0.on_snapshot(Snapshot::new(sets));
         }
 
         fn ask(&mut self, resource_type: ResourceType, names: &[&str]) {
@@ -167,7 +166,7 @@ mod tests {
                     initial_versions: Vec::new(),
                 },
             };
-            let request = Request { resource_type, nonce: nonce.to_owned(), error, interest };
+            let request = Request { resource_type, nonce: Nonce::read(nonce), error, interest };
             self.0.on_request(request).unwrap();
         }
 

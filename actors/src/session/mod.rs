@@ -56,7 +56,7 @@ pub struct Session {
     protocol: Protocol,
     service: Service,
     response_bytes_max: usize,
-    snapshot: Option<Arc<Snapshot>>,
+    snapshot: Option<Snapshot>,
     types: TypeStates,
     nonces: u64,
     /// The stream has not had the time to ask for everything that its Envoy follows.
@@ -118,12 +118,12 @@ impl Session {
     }
 
     /// What the Envoy should have, once that is known.
-    pub fn snapshot(&self) -> Option<&Arc<Snapshot>> {
+    pub fn snapshot(&self) -> Option<&Snapshot> {
         self.snapshot.as_ref()
     }
 
     /// Sets what the Envoy should have from now on.
-    pub fn on_snapshot(&mut self, snapshot: Arc<Snapshot>) {
+    pub fn on_snapshot(&mut self, snapshot: Snapshot) {
         let before = self.snapshot.take();
         for resource_type in ResourceType::ALL {
             let before = before.as_ref().map(|before| before.set(resource_type));
@@ -173,7 +173,7 @@ impl Session {
             state.stir();
         }
         // a nonce of an earlier stream on the first request of this one answers nothing here (conformance 6)
-        let outcome = if first { Outcome::Subscribed } else { state.answered(&request.nonce, request.error) };
+        let outcome = if first { Outcome::Subscribed } else { state.answered(request.nonce, request.error) };
         if outcome == Outcome::Nacked
             && let Some(snapshot) = &self.snapshot
         {
@@ -215,7 +215,13 @@ impl Session {
 
     /// The next response to send now, if there is one; call it until there is none.
     pub fn next_response(&mut self) -> Option<Response> {
-        let snapshot = self.snapshot.clone()?;
+        let snapshot = self.snapshot.take()?;
+        let response = self.next_response_of(&snapshot);
+        self.snapshot = Some(snapshot);
+        response
+    }
+
+    fn next_response_of(&mut self, snapshot: &Snapshot) -> Option<Response> {
         let quiet = self.types.quiet();
         let busy = |resource_type: &ResourceType| !quiet[resource_type.index()];
         for resource_type in ResourceType::ALL.into_iter().filter(busy) {
@@ -224,7 +230,7 @@ impl Session {
         for resource_type in ResourceType::ALL.into_iter().filter(busy) {
             if !self.types[resource_type].rests()
                 && self.may_upsert(resource_type)
-                && let Some(response) = self.upsert(resource_type, &snapshot)
+                && let Some(response) = self.upsert(resource_type, snapshot)
             {
                 return Some(response);
             }
@@ -241,13 +247,13 @@ impl Session {
             let needed = resource_type.is_referred_to() && self.may_ask_for_listeners();
             if !self.types[resource_type].rests()
                 && !needed
-                && self.is_settled(&snapshot)
-                && let Some(response) = self.remove(resource_type, &snapshot)
+                && self.is_settled(snapshot)
+                && let Some(response) = self.remove(resource_type, snapshot)
             {
                 return Some(response);
             }
         }
-        self.types.settle(&snapshot);
+        self.types.settle(snapshot);
         None
     }
 

@@ -37,6 +37,14 @@ pub(crate) struct Change {
     pub(crate) wildcard_ended: bool,
 }
 
+impl Change {
+    /// Whether nothing changed, as with most requests.
+    pub(crate) fn is_none(&self) -> bool {
+        let Self { asked, dropped, wildcard_began, wildcard_ended } = self;
+        asked.is_empty() && dropped.is_empty() && !wildcard_began && !wildcard_ended
+    }
+}
+
 impl Subscription {
     /// Whether everything of the type is subscribed.
     pub(crate) fn is_wildcard(&self) -> bool {

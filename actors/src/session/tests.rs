@@ -27,7 +27,7 @@ fn set(resources: &[&str]) -> ResourceSet {
     ResourceSet::new(resources.iter().map(|text| resource(text)).collect())
 }
 
-fn snapshot(clusters: &[&str], endpoints: &[&str], listeners: &[&str], routes: &[&str]) -> Arc<Snapshot> {
+fn snapshot(clusters: &[&str], endpoints: &[&str], listeners: &[&str], routes: &[&str]) -> Snapshot {
     with_secrets(&[], clusters, endpoints, listeners, routes)
 }
 
@@ -37,8 +37,8 @@ fn with_secrets(
     endpoints: &[&str],
     listeners: &[&str],
     routes: &[&str],
-) -> Arc<Snapshot> {
-    Arc::new(Snapshot::new([set(clusters), set(endpoints), set(secrets), set(listeners), set(routes)]))
+) -> Snapshot {
+    Snapshot::new([set(clusters), set(endpoints), set(secrets), set(listeners), set(routes)])
 }
 
 fn owned(names: &[&str]) -> Vec<String> {
@@ -46,7 +46,7 @@ fn owned(names: &[&str]) -> Vec<String> {
 }
 
 impl Stream {
-    fn open(protocol: Protocol, snapshot: Arc<Snapshot>) -> Self {
+    fn open(protocol: Protocol, snapshot: Snapshot) -> Self {
         let mut session = Session::new(protocol);
         session.on_snapshot(snapshot);
         Self { session, sent: Vec::new() }
@@ -58,7 +58,7 @@ impl Stream {
         }
     }
 
-    fn publish(&mut self, snapshot: Arc<Snapshot>) -> String {
+    fn publish(&mut self, snapshot: Snapshot) -> String {
         self.session.on_snapshot(snapshot);
         self.pump();
         self.seen()
@@ -83,7 +83,7 @@ impl Stream {
         error: Option<Rejection>,
     ) -> String {
         let interest = Interest::Sotw { version_info: String::new(), names: owned(names) };
-        self.request(Request { resource_type, nonce: nonce.to_owned(), error, interest })
+        self.request(Request { resource_type, nonce: Nonce::read(nonce), error, interest })
     }
 
     fn delta(&mut self, resource_type: ResourceType, subscribe: &[&str], unsubscribe: &[&str]) -> String {
@@ -106,7 +106,7 @@ impl Stream {
             unsubscribe: owned(unsubscribe),
             initial_versions,
         };
-        self.request(Request { resource_type, nonce: String::new(), error: None, interest })
+        self.request(Request { resource_type, nonce: None, error: None, interest })
     }
 
     fn nonce(&self, resource_type: ResourceType) -> String {
@@ -136,7 +136,7 @@ impl Stream {
                     unsubscribe: Vec::new(),
                     initial_versions: Vec::new(),
                 };
-                self.request(Request { resource_type, nonce, error, interest })
+                self.request(Request { resource_type, nonce: Nonce::read(&nonce), error, interest })
             }
         }
     }
@@ -186,8 +186,8 @@ fn a_client_that_asks_listeners_first_is_not_held_up_by_types_it_never_asked_for
     assert_eq!(stream.sotw(Cluster, &["c"]), "cds c=1");
 }
 
-fn synced(protocol: Protocol, snapshot: Arc<Snapshot>) -> Stream {
-    let mut stream = Stream::open(protocol, Arc::clone(&snapshot));
+fn synced(protocol: Protocol, snapshot: Snapshot) -> Stream {
+    let mut stream = Stream::open(protocol, snapshot.clone());
     for resource_type in ResourceType::ALL {
         let resources = snapshot.set(resource_type).resources();
         let names: Vec<&str> = resources.iter().map(|resource| resource.name.as_ref()).collect();
@@ -404,7 +404,7 @@ fn nothing_is_sent_before_there_is_a_snapshot() {
 fn a_reconnect_that_is_up_to_date_is_sent_no_cluster_and_no_listener() {
     let current = snapshot(&["c=1"], &["c=e"], &["l=1"], &["r=1"]);
 
-    let mut stream = Stream::open(Protocol::Delta, Arc::clone(&current));
+    let mut stream = Stream::open(Protocol::Delta, current.clone());
     assert_eq!(stream.resume(Cluster, &[], &[], &["c=1"]), "", "55");
     assert_eq!(stream.resume(Listener, &[], &[], &["l=1"]), "");
     assert_eq!(stream.resume(RouteConfiguration, &["r"], &[], &["r=1"]), "", "56: routes are not resent");
@@ -412,13 +412,13 @@ fn a_reconnect_that_is_up_to_date_is_sent_no_cluster_and_no_listener() {
     stream.ack(Endpoints);
     assert!(stream.session.is_synced());
 
-    let mut stream = Stream::open(Protocol::Sotw, Arc::clone(&current));
+    let mut stream = Stream::open(Protocol::Sotw, current.clone());
     for resource_type in [Cluster, Listener] {
         let version_info = current.set(resource_type).version().to_string();
         let interest = Interest::Sotw { version_info, names: Vec::new() };
         // 6: the nonce of the stream before it answers nothing
         assert_eq!(
-            stream.request(Request { resource_type, nonce: "1".into(), error: None, interest }),
+            stream.request(Request { resource_type, nonce: Some(Nonce(1)), error: None, interest }),
             "",
             "28"
         );
@@ -432,7 +432,7 @@ fn a_reconnect_that_is_up_to_date_is_sent_no_cluster_and_no_listener() {
 fn an_envoy_that_needs_nothing_is_sent_a_response_all_the_same() {
     let current = snapshot(&["c=1"], &[], &["l=1"], &["r=1"]);
 
-    let mut stream = Stream::open(Protocol::Delta, Arc::clone(&current));
+    let mut stream = Stream::open(Protocol::Delta, current.clone());
     stream.resume(Cluster, &[], &[], &["c=1"]);
     stream.resume(Listener, &[], &[], &["l=1"]);
     assert_eq!(stream.resume(RouteConfiguration, &["r"], &[], &["r=1"]), "");
@@ -447,24 +447,21 @@ fn an_envoy_that_needs_nothing_is_sent_a_response_all_the_same() {
         Interest::Delta { subscribe: Vec::new(), unsubscribe: Vec::new(), initial_versions: Vec::new() };
     let ack = Request {
         resource_type: RouteConfiguration,
-        nonce: greeting.nonce.to_string(),
+        nonce: Some(greeting.nonce),
         error: None,
         interest: acked,
     };
     assert_eq!(stream.session.on_request(ack), Ok(Outcome::Subscribed));
     assert_eq!(stream.publish(snapshot(&["c=1"], &[], &["l=1"], &["r=2"])), "rds r=2");
 
-    let mut stream = synced(Protocol::Delta, Arc::clone(&current));
+    let mut stream = synced(Protocol::Delta, current.clone());
     stream.session.end_opening();
     assert_eq!(stream.session.greeting(), None, "it had responses");
 
-    let mut stream = Stream::open(Protocol::Sotw, Arc::clone(&current));
+    let mut stream = Stream::open(Protocol::Sotw, current.clone());
     let interest =
         Interest::Sotw { version_info: current.set(Cluster).version().to_string(), names: Vec::new() };
-    assert_eq!(
-        stream.request(Request { resource_type: Cluster, nonce: String::new(), error: None, interest }),
-        ""
-    );
+    assert_eq!(stream.request(Request { resource_type: Cluster, nonce: None, error: None, interest }), "");
     stream.session.end_opening();
     assert_eq!(stream.session.greeting(), None, "no clusters would mean that there are none");
 }
@@ -484,7 +481,7 @@ fn a_delta_reconnect_is_sent_what_changed_and_told_what_went() {
         unsubscribe: Vec::new(),
         initial_versions: vec![("a".to_owned(), "of another control plane".to_owned())],
     };
-    let request = Request { resource_type: Cluster, nonce: String::new(), error: None, interest };
+    let request = Request { resource_type: Cluster, nonce: None, error: None, interest };
     assert_eq!(stream.request(request), "cds a=1", "29");
 }
 
@@ -529,7 +526,7 @@ fn too_many_names_are_refused() {
     let mut session = Session::new(Protocol::Sotw);
     let names = (0..=NAMES_MAX).map(|number| number.to_string()).collect();
     let interest = Interest::Sotw { version_info: String::new(), names };
-    let request = Request { resource_type: Endpoints, nonce: String::new(), error: None, interest };
+    let request = Request { resource_type: Endpoints, nonce: None, error: None, interest };
     assert_eq!(session.on_request(request), Err(Violation::TooManyNames(Endpoints)), "103");
 }
 
@@ -538,7 +535,7 @@ fn too_long_names_are_refused() {
     let subscribe = |session: &mut Session, name: String| {
         let interest =
             Interest::Delta { subscribe: vec![name], unsubscribe: vec![], initial_versions: vec![] };
-        session.on_request(Request { resource_type: Endpoints, nonce: String::new(), error: None, interest })
+        session.on_request(Request { resource_type: Endpoints, nonce: None, error: None, interest })
     };
     let mut session = Session::new(Protocol::Delta);
     assert!(subscribe(&mut session, "a".repeat(NAMES_BYTES_MAX)).is_ok());
@@ -555,7 +552,7 @@ fn names_that_come_and_go_are_not_gathered() {
             initial_versions: Vec::new(),
         };
         for interest in [interest(&names, &[]), interest(&[], &names)] {
-            let request = Request { resource_type: Cluster, nonce: String::new(), error: None, interest };
+            let request = Request { resource_type: Cluster, nonce: None, error: None, interest };
             stream.session.on_request(request)?;
             stream.pump();
         }
@@ -666,7 +663,7 @@ fn a_subscription_may_ride_in_an_ack_or_a_nack() {
             unsubscribe: Vec::new(),
             initial_versions: Vec::new(),
         };
-        let nonce = stream.nonce(RouteConfiguration);
+        let nonce = Nonce::read(&stream.nonce(RouteConfiguration));
         let request = Request { resource_type: RouteConfiguration, nonce, error, interest };
         assert_eq!(stream.request(request), "rds b=1", "52");
     }

@@ -125,8 +125,8 @@ impl TypeState {
     }
 
     /// Takes in whether the last response was accepted.
-    pub(super) fn answered(&mut self, nonce: &str, error: Option<Rejection>) -> Outcome {
-        let Some(in_flight) = self.in_flight.take_if(|in_flight| in_flight.nonce.is(nonce)) else {
+    pub(super) fn answered(&mut self, nonce: Option<Nonce>, error: Option<Rejection>) -> Outcome {
+        let Some(in_flight) = self.in_flight.take_if(|in_flight| Some(in_flight.nonce) == nonce) else {
             return Outcome::Subscribed;
         };
         let Some(rejection) = error else {
@@ -170,7 +170,7 @@ impl TypeState {
 
     /// Takes in a change of the subscription. Tells whether there is any.
     pub(super) fn resubscribe(&mut self, change: Change) -> bool {
-        if change == Change::default() {
+        if change.is_none() {
             return false;
         }
         self.stir();

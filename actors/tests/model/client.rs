@@ -1,11 +1,11 @@
 //! A client that sends anything in any order, and behaves in the end.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::Arc;
 
 use legation_actors::request::{Interest, Rejection, Request};
 use legation_actors::session::{Outcome, Session, Violation};
 use legation_actors::snapshot::Snapshot;
+use legation_proto::nonce::Nonce;
 use legation_proto::resource_type::ResourceType::{
     self, Cluster, Endpoints, Listener, RouteConfiguration, Secret,
 };
@@ -99,7 +99,7 @@ impl Subscription {
 struct Client {
     protocol: Protocol,
     session: Session,
-    current: Arc<Snapshot>,
+    current: Snapshot,
     subscriptions: [Subscription; ResourceType::COUNT],
     state: [State; ResourceType::COUNT],
     /// Responses that the client has not read.
@@ -115,9 +115,9 @@ struct Client {
 }
 
 impl Client {
-    fn connect(protocol: Protocol, current: Arc<Snapshot>) -> Self {
+    fn connect(protocol: Protocol, current: Snapshot) -> Self {
         let mut session = Session::new(protocol);
-        session.on_snapshot(Arc::clone(&current));
+        session.on_snapshot(current.clone());
         Self {
             protocol,
             session,
@@ -141,7 +141,7 @@ impl Client {
             2 | 3 => self.accept(),
             4 => self.reject(),
             5 => match choices.below(4) {
-                0 => *self = Self::connect(self.protocol, Arc::clone(&self.current)),
+                0 => *self = Self::connect(self.protocol, self.current.clone()),
                 1 => {
                     self.session.end_opening();
                     self.pump();
@@ -160,7 +160,7 @@ impl Client {
                 self.cause(resource_type);
             }
         }
-        self.current = Arc::clone(&next);
+        self.current = next.clone();
         self.session.on_snapshot(next);
         self.pump();
     }
@@ -215,7 +215,7 @@ impl Client {
         }
         let subscription = &self.subscriptions[index];
         self.state[index].retain(|name, _| subscription.covers(name));
-        let request = Request { resource_type, nonce, error, interest };
+        let request = Request { resource_type, nonce: Nonce::read(&nonce), error, interest };
         assert_eq!(self.session.on_request(request), Ok(outcome), "31, 32, 36");
         self.pump();
     }
@@ -274,9 +274,9 @@ impl Client {
             }
         };
         let resource_type = choices.one_of(&ResourceType::ALL);
-        let request = Request { resource_type, nonce: String::new(), error: None, interest };
+        let request = Request { resource_type, nonce: None, error: None, interest };
         assert_eq!(self.session.on_request(request), Err(Violation::WrongProtocol(self.protocol)));
-        *self = Self::connect(self.protocol, Arc::clone(&self.current));
+        *self = Self::connect(self.protocol, self.current.clone());
     }
 
     /// Applies the next response and leaves it unanswered.
@@ -408,7 +408,7 @@ impl Client {
 
     /// The session remembers nothing that a new one would not have.
     fn assert_small(&self) {
-        let mut fresh = Self::connect(self.protocol, Arc::clone(&self.current));
+        let mut fresh = Self::connect(self.protocol, self.current.clone());
         for resource_type in ResourceType::ALL {
             let subscription = &self.subscriptions[resource_type.index()];
             if subscription.started {

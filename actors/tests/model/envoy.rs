@@ -1,11 +1,11 @@
 //! An Envoy that applies responses in the order in which they come, and asks as Envoys do.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
 
 use legation_actors::request::{Interest, Rejection, Request};
 use legation_actors::session::Session;
 use legation_actors::snapshot::Snapshot;
+use legation_proto::nonce::Nonce;
 use legation_proto::resource_type::ResourceType::{
     self, Cluster, Endpoints, Listener, RouteConfiguration, Secret,
 };
@@ -51,7 +51,7 @@ struct Warming {
 struct Run {
     protocol: Protocol,
     session: Session,
-    current: Arc<Snapshot>,
+    current: Snapshot,
     to_server: VecDeque<Request>,
     to_envoy: VecDeque<Response>,
     state: [State; ResourceType::COUNT],
@@ -93,7 +93,7 @@ impl Run {
 
     fn connect(&mut self) {
         self.session = Session::with_response_bytes_max(self.protocol, RESPONSE_BYTES_MAX);
-        self.session.on_snapshot(Arc::clone(&self.current));
+        self.session.on_snapshot(self.current.clone());
         self.to_server.clear();
         self.to_envoy.clear();
         self.subscribed = Default::default();
@@ -112,7 +112,7 @@ impl Run {
                     initial_versions: self.held_versions(resource_type),
                 },
             };
-            self.to_server.push_back(Request { resource_type, nonce: String::new(), error: None, interest });
+            self.to_server.push_back(Request { resource_type, nonce: None, error: None, interest });
         }
         for resource_type in [Endpoints, Secret, RouteConfiguration] {
             self.resubscribe(resource_type);
@@ -147,12 +147,12 @@ impl Run {
                 initial_versions: if first { self.held_versions(resource_type) } else { Vec::new() },
             },
         };
-        self.to_server.push_back(Request { resource_type, nonce: String::new(), error: None, interest });
+        self.to_server.push_back(Request { resource_type, nonce: None, error: None, interest });
     }
 
     fn publish(&mut self, world: &World) {
         self.current = world.snapshot();
-        self.session.on_snapshot(Arc::clone(&self.current));
+        self.session.on_snapshot(self.current.clone());
         self.pump();
     }
 
@@ -175,7 +175,7 @@ impl Run {
         let Some(request) = self.to_server.pop_front() else {
             return;
         };
-        if !request.nonce.is_empty() && request.nonce != "stale" {
+        if request.nonce.is_some() {
             self.un_acked[request.resource_type.index()] -= 1;
         }
         self.session.on_request(request).unwrap();
@@ -194,7 +194,7 @@ impl Run {
                 initial_versions: Vec::new(),
             },
         };
-        self.to_server.push_back(Request { resource_type, nonce, error, interest });
+        self.to_server.push_back(Request { resource_type, nonce: Nonce::read(&nonce), error, interest });
     }
 
     /// Rejects a response that carries something; nobody rejects that something goes.

@@ -1,7 +1,6 @@
 //! What Envoys should have.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use bytes::Bytes;
 use legation_actors::snapshot::{ResourceSet, Snapshot};
@@ -54,7 +53,7 @@ impl World {
         fresh
     }
 
-    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+    pub(crate) fn snapshot(&self) -> Snapshot {
         let clusters =
             self.clusters.iter().map(|(name, content)| resource(name, content.to_string())).collect();
         // contents of a hundred and more are those that no step had
@@ -73,10 +72,10 @@ impl World {
             resource(name, format!("{content}:{}", names.join(",")))
         });
         let routes = if self.listener.is_some() { routes.collect() } else { Vec::new() };
-        Arc::new(Snapshot::new(
+        Snapshot::new(
             [clusters, endpoints.collect(), secrets.collect(), listeners.into_iter().collect(), routes]
                 .map(ResourceSet::new),
-        ))
+        )
     }
 }
 

@@ -99,7 +99,7 @@ fn composed(
     sets: [Arc<ResourceSet>; ResourceType::COUNT],
     problems: Vec<String>,
 ) -> Composed {
-    Composed { snapshot: Arc::new(Snapshot::at(newest, sets)), problems: problems.into() }
+    Composed { snapshot: Snapshot::at(newest, sets), problems: problems.into() }
 }
 
 /// The part of a snapshot that depends on which backends share a port.

@@ -19,7 +19,7 @@ use tokio_stream::StreamExt;
 use tonic::{Code, Status};
 
 use super::connection_life::ConnectionLife;
-use super::discovery_request::StreamRequest;
+use super::discovery_request::{Incoming, StreamRequest};
 use super::metrics;
 use super::requests::{RequestBody, Requests, Unreadable};
 use super::responses::{self, Responses, Unanswered};
@@ -121,7 +121,7 @@ impl OpeningStream<'_> {
     async fn admit<T: StreamRequest>(
         &self,
         requests: &mut Requests<T, RequestBody>,
-    ) -> Result<(Box<T>, Admitted<'_>), Status> {
+    ) -> Result<(Incoming<T>, Admitted<'_>), Status> {
         let first = tokio::time::timeout(FIRST_REQUEST_TIMEOUT, requests.next())
             .await
             .map_err(|_| Status::deadline_exceeded("no request came on this stream"))?
@@ -176,7 +176,7 @@ async fn attend(envoy: &StreamHandle, connection: &ConnectionLife) {
 
 /// What a request asks on a stream of `service`, or why the stream ends with it; `None` for what is to be passed over.
 fn asked<T: StreamRequest>(
-    request: Result<Box<T>, Unreadable>,
+    request: Result<Incoming<T>, Unreadable>,
     service: Service,
 ) -> Option<Result<legation_actors::request::Request, StreamEnd>> {
     let request = match request {

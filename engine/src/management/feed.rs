@@ -323,7 +323,7 @@ mod tests {
         _: Option<&Snapshot>,
     ) -> Result<Composed, ComposeError> {
         let snapshot = Snapshot::new(ResourceType::ALL.map(|_| Vec::new()).map(ResourceSet::new));
-        Ok(Composed { snapshot: Arc::new(snapshot), problems: Problems::default() })
+        Ok(Composed { snapshot, problems: Problems::default() })
     }
 
     struct Host {
@@ -362,7 +362,7 @@ mod tests {
             };
             let interest = Interest::Sotw { version_info: String::new(), names: Vec::new() };
             let request =
-                Request { resource_type: ResourceType::Cluster, nonce: String::new(), error: None, interest };
+                Request { resource_type: ResourceType::Cluster, nonce: None, error: None, interest };
             let (transport, frames) = mpsc::channel(10);
             let requests = tokio_stream::once(Ok(request)).chain(tokio_stream::pending());
             self.fleet.admit(caller).unwrap().open(requests, transport);

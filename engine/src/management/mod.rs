@@ -14,10 +14,12 @@
 //! | [`requests`] | the requests on a stream, as gRPC frames them |
 //! | [`responses`] | the responses on a stream, likewise |
 //! | [`discovery_request`] | requests of both forms of the protocol, made alike |
+//! | [`ack`] | the requests of which there are most, without decoding them |
 //! | [`feed`] | brings fragments from the store to the actors that need them |
 //! | `metrics` | what is counted here |
 //! | [`compose`] | what an Envoy should have, made of the fragments of its node and its backends |
 
+pub mod ack;
 pub mod compose;
 pub mod connection;
 pub mod connection_life;

@@ -10,11 +10,13 @@ use std::task::{Context, Poll, ready};
 use bytes::{Bytes, BytesMut};
 use h2::RecvStream;
 use legation_proto::response::GRPC_PREFIX_BYTES;
-use prost::{DecodeError, Message};
+use prost::DecodeError;
 use thiserror::Error;
 use tokio_stream::Stream;
 
-/// Reads requests of type `T`, one after the other; ends where the peer has ended its side of the stream. Nothing can be read
+use super::discovery_request::{Incoming, StreamRequest};
+
+/// Reads requests, of type `T` or its ACKs, one after the other; ends where the peer has ended its side of the stream. Nothing can be read
 /// after an error: where the next request begins is not known then.
 #[derive(Debug)]
 pub struct Requests<T, B> {
@@ -73,20 +75,19 @@ impl<T, B> Requests<T, B> {
     }
 }
 
-impl<T: Message + Default, B> Requests<T, B> {
-    /// The first request in `bytes`, if all of it is there, and what follows it. It is in a box, since it has room for the
-    /// description of a node, and is handed on several times.
-    fn first_of(&self, bytes: &[u8]) -> Result<Option<(Box<T>, BytesMut)>, Unreadable> {
+impl<T: StreamRequest, B> Requests<T, B> {
+    /// The first request in `bytes`, if all of it is there, and what follows it.
+    fn first_of(&self, bytes: &[u8]) -> Result<Option<(Incoming<T>, BytesMut)>, Unreadable> {
         let Some(length) = self.length_of_first(bytes)? else {
             return Ok(None);
         };
         let (message, rest) = bytes[GRPC_PREFIX_BYTES..].split_at(length);
-        Ok(Some((Box::new(T::decode(message)?), BytesMut::from(rest))))
+        Ok(Some((Incoming::read(message)?, BytesMut::from(rest))))
     }
 
     /// Takes in a piece of the body, and takes the next request, if all of it is there. Most pieces are one request: what is
     /// whole is not copied.
-    fn take_in(&mut self, data: &[u8]) -> Result<Option<Box<T>>, Unreadable> {
+    fn take_in(&mut self, data: &[u8]) -> Result<Option<Incoming<T>>, Unreadable> {
         let first = if self.buffer.is_empty() { self.first_of(data)? } else { None };
         if let Some((request, rest)) = first {
             self.buffer = rest;
@@ -97,7 +98,7 @@ impl<T: Message + Default, B> Requests<T, B> {
     }
 
     /// Takes the next request from the buffer, if all of it is there. Nothing is kept but what belongs to the one after it.
-    fn take_request(&mut self) -> Result<Option<Box<T>>, Unreadable> {
+    fn take_request(&mut self) -> Result<Option<Incoming<T>>, Unreadable> {
         let Some((request, rest)) = self.first_of(&self.buffer)? else {
             return Ok(None);
         };
@@ -108,11 +109,11 @@ impl<T: Message + Default, B> Requests<T, B> {
 
 impl<T, B, E> Stream for Requests<T, B>
 where
-    T: Message + Default,
+    T: StreamRequest,
     B: Stream<Item = Result<Bytes, E>> + Unpin,
     E: std::error::Error,
 {
-    type Item = Result<Box<T>, Unreadable>;
+    type Item = Result<Incoming<T>, Unreadable>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut request = self.take_request()?;
@@ -153,6 +154,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use envoy_types::pb::envoy::service::discovery::v3::DiscoveryRequest;
+    use prost::Message;
     use tokio_stream::StreamExt;
 
     use super::*;
@@ -174,7 +176,7 @@ mod tests {
         let mut seen = Vec::new();
         loop {
             match requests.next().await {
-                Some(Ok(request)) => seen.push(request.type_url),
+                Some(Ok(request)) => seen.push(request.type_url().to_owned()),
                 None => return seen,
                 Some(Err(error)) => {
                     seen.push(error.to_string());

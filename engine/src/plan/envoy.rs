@@ -6,6 +6,7 @@ use std::sync::Arc;
 use legation_actors::request::{Interest, Request};
 use legation_actors::session::Session;
 use legation_actors::snapshot::Snapshot;
+use legation_proto::nonce::Nonce;
 use legation_proto::resource_type::ResourceType;
 use legation_proto::response::{Protocol, Response};
 
@@ -23,7 +24,7 @@ type SentByType = [Sent; ResourceType::COUNT];
 
 /// What a delta Envoy that has all of `before` is sent to have all of `after`; without `before`, what one is sent that connects
 /// and has nothing.
-pub(super) fn sent(before: Option<&Arc<Snapshot>>, after: &Arc<Snapshot>, control_plane: &str) -> SentByType {
+pub(super) fn sent(before: Option<&Snapshot>, after: &Snapshot, control_plane: &str) -> SentByType {
     let mut envoy = Envoy::new(control_plane);
     let Some(before) = before else {
         envoy.take(after);
@@ -59,15 +60,15 @@ impl<'a> Envoy<'a> {
         }
     }
 
-    fn take(&mut self, snapshot: &Arc<Snapshot>) {
-        self.session.on_snapshot(Arc::clone(snapshot));
+    fn take(&mut self, snapshot: &Snapshot) {
+        self.session.on_snapshot(snapshot.clone());
     }
 
     /// Opens the stream and runs. Listeners are asked for when the clusters are there.
     fn connect(&mut self) -> SentByType {
-        self.ask(ResourceType::Cluster, String::new(), Vec::new(), Vec::new());
+        self.ask(ResourceType::Cluster, None, Vec::new(), Vec::new());
         let clusters = self.run();
-        self.ask(ResourceType::Listener, String::new(), Vec::new(), Vec::new());
+        self.ask(ResourceType::Listener, None, Vec::new(), Vec::new());
         self.sent = clusters;
         self.run()
     }
@@ -81,7 +82,7 @@ impl<'a> Envoy<'a> {
                 ResourceType::Listener => self.follow_routes(),
                 ResourceType::Endpoints | ResourceType::Secret | ResourceType::RouteConfiguration => {}
             }
-            self.ask(response.resource_type, response.nonce.to_string(), Vec::new(), Vec::new());
+            self.ask(response.resource_type, Some(response.nonce), Vec::new(), Vec::new());
             self.receive();
         }
         std::mem::take(&mut self.sent)
@@ -125,7 +126,7 @@ impl<'a> Envoy<'a> {
 
     fn ask_for_others(&mut self, resource_type: ResourceType, come: Vec<String>, gone: Vec<String>) {
         if !come.is_empty() || !gone.is_empty() {
-            self.ask(resource_type, String::new(), come, gone);
+            self.ask(resource_type, None, come, gone);
             self.receive();
         }
     }
@@ -133,7 +134,7 @@ impl<'a> Envoy<'a> {
     fn ask(
         &mut self,
         resource_type: ResourceType,
-        nonce: String,
+        nonce: Option<Nonce>,
         subscribe: Vec<String>,
         unsubscribe: Vec<String>,
     ) {

@@ -177,7 +177,7 @@ impl Moved {
             (false, false) => return None,
         };
         let before = composed(&key.mesh, was, |key| fragments.before(key), None);
-        let snapshot_before = before.as_ref().map(|before| before.snapshot.as_ref());
+        let snapshot_before = before.as_ref().map(|before| &before.snapshot);
         let after = composed(&key.mesh, will_be, |key| fragments.after(key), snapshot_before);
         let differs = match (&before, &after) {
             (Some(before), Some(after)) => are_different(&before.snapshot, &after.snapshot),

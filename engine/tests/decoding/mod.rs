@@ -38,7 +38,7 @@ fn check_stream<T: StreamRequest>(body: &[u8]) {
     let body = tokio_stream::once(Ok::<_, std::io::Error>(Bytes::copy_from_slice(body)));
     let mut requests = Requests::<T, _>::new(body, REQUEST_BYTES_MAX);
     let mut session = Session::new(T::PROTOCOL);
-    session.on_snapshot(snapshot().into());
+    session.on_snapshot(snapshot());
     while let Some(Ok(request)) = at_once(requests.next()) {
         let node = request.node().and_then(|node| node.id.parse::<NodeId>().ok());
         if let Some(node) = node {

@@ -11,6 +11,7 @@ use legation_actors::session::Session;
 use legation_actors::snapshot::Snapshot;
 use legation_proto::fragment::{Fragment, NodeFragment};
 use legation_proto::id::{FragmentKey, NodeId};
+use legation_proto::nonce::Nonce;
 use legation_proto::resource_type::ResourceType;
 use legation_proto::response::{GRPC_PREFIX_BYTES, Protocol};
 use proptest::prelude::*;
@@ -108,7 +109,7 @@ fn nodes(fragments: &Fragments) -> impl Iterator<Item = (&FragmentKey, &NodeFrag
     })
 }
 
-fn snapshot(fragments: &Fragments, key: &FragmentKey, node: &NodeFragment) -> Arc<Snapshot> {
+fn snapshot(fragments: &Fragments, key: &FragmentKey, node: &NodeFragment) -> Snapshot {
     let backend = |name| match fragments.get(&FragmentKey::virtual_service(&key.mesh, name))? {
         Fragment::Service(fragment) => Some(Backend { name, fragment }),
         Fragment::Node(_) => None,
@@ -132,7 +133,7 @@ struct Envoy {
 }
 
 impl Envoy {
-    fn with(snapshot: &Arc<Snapshot>) -> Self {
+    fn with(snapshot: &Snapshot) -> Self {
         let mut envoy = Self {
             session: Session::new(Protocol::Delta),
             state: State::new(),
@@ -148,7 +149,7 @@ impl Envoy {
         envoy
     }
 
-    fn update(&mut self, snapshot: &Arc<Snapshot>) {
+    fn update(&mut self, snapshot: &Snapshot) {
         self.received.clear();
         self.session.on_snapshot(snapshot.clone());
         self.run();
@@ -162,7 +163,7 @@ impl Envoy {
         unsubscribe: Vec<String>,
     ) {
         let interest = Interest::Delta { subscribe, unsubscribe, initial_versions: vec![] };
-        let request = Request { resource_type, nonce: nonce.to_owned(), error: None, interest };
+        let request = Request { resource_type, nonce: Nonce::read(nonce), error: None, interest };
         self.session.on_request(request).unwrap();
     }
 

@@ -37,7 +37,7 @@ pub(super) fn recompose(
         }
     }
     let snapshot = before.snapshot.with_route_configurations(transaction, ResourceSet::new(resources));
-    Some(Composed { snapshot: Arc::new(snapshot), problems: before.problems.clone() })
+    Some(Composed { snapshot, problems: before.problems.clone() })
 }
 
 /// Whether the two have the same at the same ports, but for where requests are routed. One without ports is not known by them.
