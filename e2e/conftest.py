@@ -1,22 +1,25 @@
-"""Fixtures. Where it can, the whole test run moves into a network of its own before anything is started."""
+"""Fixtures. Where it can, the whole test run moves into a network of its own before anything is started, and writes into memory."""
 
 import pytest
 
-from harness import netns
+from harness import memory_disk, netns
 from harness.legation import Legation
 
 _network = None
+_is_in_memory = False
 
 
 def pytest_configure(config):
-    global _network
+    global _network, _is_in_memory
+    _is_in_memory = memory_disk.use()
     if not netns.missing():
         _network = netns.Network()
 
 
 def pytest_report_header(config):
     missing = netns.missing()
-    return f"skipping what runs in network namespaces: {missing}" if missing else "in a network of its own"
+    network = f"skipping what runs in network namespaces: {missing}" if missing else "in a network of its own"
+    return f"{network}, temporary files {'in memory' if _is_in_memory else 'on the disk'}"
 
 
 @pytest.fixture(scope="session")
