@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import tempfile
 
 import pytest
 
@@ -23,17 +24,17 @@ SCENARIOS = {
 }
 
 
-def finish(*arguments):
-    """The process that has ended, and the runs that it tells of."""
+def finish(*arguments, store_in=None):
+    """The process that has ended, and the runs that it tells of. Stores are where other temporary files are."""
     program = locate.legation_binary().with_name("legation-loadtest")
-    command = [program, *arguments, "--quiet", "--json", "-"]
+    command = [program, *arguments, "--store-in", store_in or tempfile.gettempdir(), "--quiet", "--json", "-"]
     finished = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert finished.stdout, finished.stderr
     return finished, json.loads(finished.stdout)
 
 
-def run(*arguments):
-    finished, runs = finish(*arguments)
+def run(*arguments, **options):
+    finished, runs = finish(*arguments, **options)
     assert finished.returncode == 0, f"{runs} {finished.stderr}"
     return runs
 
@@ -88,7 +89,7 @@ def test_changes_over_etcd_stand_beside_its_own_puts(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("before\n\n<!-- begin etcd-change -->\n<!-- end etcd-change -->\n\nafter\n")
     html = tmp_path / "page.html"
-    [measured] = run("etcd-change", *SMALL, "--changes", "5", "--store-in", "/dev/shm", "--markdown", page, "--html", html)
+    [measured] = run("etcd-change", *SMALL, "--changes", "5", "--markdown", page, "--html", html, store_in="/dev/shm")
     assert measured["failures"] == [] and measured["parameters"]["store"] == "in memory"
     embedded, one, three = measured["phases"]
     assert [phase["name"] for phase in (embedded, one, three)] == ["embedded store", "etcd, 1 member", "etcd, 3 members"]
