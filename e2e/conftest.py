@@ -1,17 +1,18 @@
 """Fixtures. Where it can, the whole test run moves into a network of its own before anything is started, and writes into memory."""
 
+import tempfile
+
 import pytest
 
 from harness import memory_disk, netns
 from harness.legation import Legation
 
 _network = None
-_is_in_memory = False
 
 
 def pytest_configure(config):
-    global _network, _is_in_memory
-    _is_in_memory = memory_disk.use()
+    global _network
+    memory_disk.use()
     if not netns.missing():
         _network = netns.Network()
 
@@ -19,7 +20,7 @@ def pytest_configure(config):
 def pytest_report_header(config):
     missing = netns.missing()
     network = f"skipping what runs in network namespaces: {missing}" if missing else "in a network of its own"
-    return f"{network}, temporary files {'in memory' if _is_in_memory else 'on the disk'}"
+    return f"{network}, temporary files in {tempfile.gettempdir()}"
 
 
 @pytest.fixture(scope="session")

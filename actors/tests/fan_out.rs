@@ -161,9 +161,9 @@ impl Host {
 }
 
 /// A request for clusters that answers a response.
-fn request(nonce: &str) -> Request {
+fn request(nonce: Option<Nonce>) -> Request {
     let interest = Interest::Delta { subscribe: vec![], unsubscribe: vec![], initial_versions: vec![] };
-    Request { resource_type: ResourceType::Cluster, nonce: Nonce::read(nonce), error: None, interest }
+    Request { resource_type: ResourceType::Cluster, nonce, error: None, interest }
 }
 
 struct Envoy {
@@ -174,7 +174,7 @@ struct Envoy {
 
 impl Envoy {
     /// Asks, and waits until the actor has taken that in, unless the stream has ended.
-    async fn ask(&self, nonce: &str) {
+    async fn ask(&self, nonce: Option<Nonce>) {
         let _ = self.requests.send(Ok(request(nonce))).await;
         while self.requests.capacity() == 0 && !self.requests.is_closed() {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -187,7 +187,7 @@ impl Envoy {
             tokio::time::timeout(Duration::from_secs(5), self.frames.recv()).await.expect("a response");
         let response =
             DeltaDiscoveryResponse::decode(frame.unwrap().unwrap().slice(GRPC_PREFIX_BYTES..)).unwrap();
-        self.ask(&response.nonce).await;
+        self.ask(Nonce::read(&response.nonce)).await;
         let added = response.resources.into_iter().map(|resource| resource.name);
         added.chain(response.removed_resources.into_iter().map(|name| format!("-{name}"))).collect()
     }
@@ -208,7 +208,7 @@ async fn a_change_reaches_consumers_only() {
     let host = Host::start(10);
     let (mut a1, mut a2, mut b) = (host.connect("a"), host.connect("a"), host.connect("b"));
     for envoy in [&a1, &a2, &b] {
-        envoy.ask("").await;
+        envoy.ask(None).await;
     }
     host.follows(&["mesh/m/virtualNode/a", "mesh/m/virtualNode/b"]).await;
     host.publish_node("a", node(&["x"]));
@@ -250,7 +250,7 @@ async fn a_change_reaches_consumers_only() {
 async fn nobody_is_answered_before_everything_is_known() {
     let host = Host::start(10);
     let mut envoy = host.connect("a");
-    envoy.ask("").await;
+    envoy.ask(None).await;
     host.follows(&["mesh/m/virtualNode/a"]).await;
     host.publish_node("a", node(&["x", "y"]));
     host.follows(&["mesh/m/virtualNode/a", "mesh/m/virtualService/x", "mesh/m/virtualService/y"]).await;
@@ -264,7 +264,7 @@ async fn nobody_is_answered_before_everything_is_known() {
 async fn an_envoy_for_which_something_is_on_its_way_is_not_in_sync() {
     let host = Host::start(10);
     let mut envoy = host.connect("a");
-    envoy.ask("").await;
+    envoy.ask(None).await;
     host.follows(&["mesh/m/virtualNode/a"]).await;
     host.publish_node("a", node_with_cluster("of-b", &[]));
     assert_eq!(envoy.receive().await, ["of-b"]);
@@ -344,8 +344,8 @@ async fn an_end_tells_the_envoy_why() {
 async fn an_envoy_that_answers_nothing_is_disconnected_and_delays_nobody() {
     let host = Host::start(10);
     let (mut stalled, mut other) = (host.connect("a"), host.connect("a"));
-    stalled.ask("").await;
-    other.ask("").await;
+    stalled.ask(None).await;
+    other.ask(None).await;
     host.follows(&["mesh/m/virtualNode/a"]).await;
     host.publish_node("a", node(&["x"]));
     host.follows(&["mesh/m/virtualNode/a", "mesh/m/virtualService/x"]).await;
@@ -362,7 +362,7 @@ async fn an_envoy_that_answers_nothing_is_disconnected_and_delays_nobody() {
 async fn an_envoy_that_accepts_what_it_does_not_read_is_disconnected() {
     let host = Host::start(10);
     let mut envoy = host.connect("a");
-    envoy.ask("").await;
+    envoy.ask(None).await;
     host.follows(&["mesh/m/virtualNode/a"]).await;
     host.publish_node("a", node(&["x"]));
     host.follows(&["mesh/m/virtualNode/a", "mesh/m/virtualService/x"]).await;
@@ -373,7 +373,7 @@ async fn an_envoy_that_accepts_what_it_does_not_read_is_disconnected() {
         while envoy.frames.len() < sent && !envoy.requests.is_closed() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        envoy.ask(&sent.to_string()).await; // nonces are numbers, which can be guessed
+        envoy.ask(Some(Nonce(sent as u64))).await; // nonces are numbers, which can be guessed
         assert!(sent < FRAMES_MAX, "it goes on, and nothing is read");
     }
     assert_eq!(envoy.handle.ended().await, StreamEnd::Stalled);
@@ -412,7 +412,7 @@ async fn an_actor_that_panics_takes_its_stream_with_it_and_nothing_else() {
     let host = Host::start_with(10, 1, fails_once);
     let (mut first, mut replica, mut other) = (host.connect("a"), host.connect("a"), host.connect("b"));
     for envoy in [&first, &replica, &other] {
-        envoy.ask("").await;
+        envoy.ask(None).await;
     }
     host.follows(&["mesh/m/virtualNode/a", "mesh/m/virtualNode/b"]).await;
     host.publish_node("a", node_with_cluster("of-a", &["x"]));
@@ -438,9 +438,9 @@ async fn an_actor_that_panics_takes_its_stream_with_it_and_nothing_else() {
     assert_eq!(host.fleet.status().await.len(), 2);
 
     let mut again = host.connect("a");
-    again.ask("").await;
+    again.ask(None).await;
     assert_eq!(again.receive().await, ["of-a", "x"], "it comes back");
-    healthy.ask("2").await; // the response that was looked at above
+    healthy.ask(Some(Nonce(2))).await; // the response that was looked at above
     host.publish_service("x", service("x", "3"));
     for envoy in [&mut again, &mut healthy, &mut other] {
         assert_eq!(envoy.receive().await, ["x"]);

@@ -14,12 +14,9 @@ FREE_BYTES_MIN = 2 << 30
 
 
 def use():
-    """From here on temporary files, also those of programs that are started, are in memory, unless `TMPDIR` says where.
-
-    Whether they are."""
+    """From here on temporary files, also those of programs that are started, are in memory, unless `TMPDIR` says where."""
     if "TMPDIR" not in os.environ and _has_room():
         os.environ["TMPDIR"] = tempfile.tempdir = DIRECTORY
-    return tempfile.gettempdir() == DIRECTORY
 
 
 def _has_room():

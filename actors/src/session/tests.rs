@@ -72,18 +72,18 @@ impl Stream {
 
     /// Asks for `names` in state of the world, answering no response.
     fn sotw(&mut self, resource_type: ResourceType, names: &[&str]) -> String {
-        self.answer(resource_type, "", names, None)
+        self.answer(resource_type, None, names, None)
     }
 
     fn answer(
         &mut self,
         resource_type: ResourceType,
-        nonce: &str,
+        nonce: Option<Nonce>,
         names: &[&str],
         error: Option<Rejection>,
     ) -> String {
         let interest = Interest::Sotw { version_info: String::new(), names: owned(names) };
-        self.request(Request { resource_type, nonce: Nonce::read(nonce), error, interest })
+        self.request(Request { resource_type, nonce, error, interest })
     }
 
     fn delta(&mut self, resource_type: ResourceType, subscribe: &[&str], unsubscribe: &[&str]) -> String {
@@ -109,8 +109,9 @@ impl Stream {
         self.request(Request { resource_type, nonce: None, error: None, interest })
     }
 
-    fn nonce(&self, resource_type: ResourceType) -> String {
-        self.session.types[resource_type].in_flight_nonce().map(|nonce| nonce.to_string()).unwrap_or_default()
+    /// That of the response of this type that waits.
+    fn nonce(&self, resource_type: ResourceType) -> Option<Nonce> {
+        self.session.types[resource_type].in_flight_nonce()
     }
 
     /// Accepts the response of this type that waits; in state of the world with the names of the subscription.
@@ -124,19 +125,19 @@ impl Stream {
 
     fn finish(&mut self, resource_type: ResourceType, error: Option<Rejection>) -> String {
         let nonce = self.nonce(resource_type);
-        assert_ne!(nonce, "", "no {resource_type} response waits");
+        assert_ne!(nonce, None, "no {resource_type} response waits");
         let subscription = &self.session.types[resource_type].subscription;
         let names: Vec<String> = subscription.names().map(ToString::to_string).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         match self.session.protocol() {
-            Protocol::Sotw => self.answer(resource_type, &nonce, &names, error),
+            Protocol::Sotw => self.answer(resource_type, nonce, &names, error),
             Protocol::Delta => {
                 let interest = Interest::Delta {
                     subscribe: Vec::new(),
                     unsubscribe: Vec::new(),
                     initial_versions: Vec::new(),
                 };
-                self.request(Request { resource_type, nonce: Nonce::read(&nonce), error, interest })
+                self.request(Request { resource_type, nonce, error, interest })
             }
         }
     }
@@ -284,7 +285,7 @@ fn what_was_accepted_after_all_does_not_stand_rejected() {
     assert_eq!(stream.nack(Cluster), "");
     assert_eq!(stream.sotw(Cluster, &["*", "b"]), "cds a=1 b=2", "18: asked for anew");
     let nonce = stream.nonce(Cluster);
-    assert_eq!(stream.answer(Cluster, &nonce, &["*", "b"], None), "cds b=2", "what goes may go");
+    assert_eq!(stream.answer(Cluster, nonce, &["*", "b"], None), "cds b=2", "what goes may go");
 }
 
 #[test]
@@ -323,21 +324,32 @@ fn what_was_rejected_does_not_poison_other_resources_in_delta() {
 
 #[test]
 fn a_stale_nonce_acknowledges_nothing_but_its_subscription_counts() {
-    let mut stream = synced(Protocol::Sotw, snapshot(&[], &[], &[], &["a=1", "b=1"]));
-    stream.publish(snapshot(&[], &[], &[], &["a=2", "b=1"]));
-    assert_eq!(stream.answer(RouteConfiguration, "stale", &["a", "b", "c"], None), "", "36");
-    assert!(!stream.session.is_synced());
-    assert_eq!(stream.ack(RouteConfiguration), "");
-    assert_eq!(stream.publish(snapshot(&[], &[], &[], &["a=2", "b=1", "c=1"])), "rds c=1", "21: remembered");
+    let never_given = Some(Nonce(u64::MAX));
+    for earlier in [None, never_given, Some(Nonce(1))] {
+        let mut stream = Stream::open(Protocol::Sotw, snapshot(&[], &[], &[], &["a=1", "b=1"]));
+        assert_eq!(stream.sotw(RouteConfiguration, &["a", "b"]), "rds a=1 b=1");
+        assert_eq!(stream.nonce(RouteConfiguration), Some(Nonce(1)));
+        stream.ack(RouteConfiguration);
+        stream.publish(snapshot(&[], &[], &[], &["a=2", "b=1"]));
+        assert_eq!(stream.answer(RouteConfiguration, earlier, &["a", "b", "c"], None), "", "36, 38");
+        assert!(!stream.session.is_synced());
+        assert_eq!(stream.ack(RouteConfiguration), "");
+        let all = snapshot(&[], &[], &[], &["a=2", "b=1", "c=1"]);
+        assert_eq!(stream.publish(all), "rds c=1", "21: remembered");
+    }
 }
 
 #[test]
 fn sotw_names_are_answered_when_they_are_new_or_come_back() {
     let mut stream = Stream::open(Protocol::Sotw, snapshot(&[], &[], &[], &["a=1", "b=1"]));
     assert_eq!(stream.sotw(RouteConfiguration, &["a"]), "rds a=1");
-    assert_eq!(stream.answer(RouteConfiguration, "1", &["a", "b"], None), "rds b=1", "18");
-    assert_eq!(stream.answer(RouteConfiguration, "2", &["b"], None), "", "20: shrinking is not answered");
-    assert_eq!(stream.answer(RouteConfiguration, "2", &["a", "b"], None), "rds a=1", "19");
+    assert_eq!(stream.answer(RouteConfiguration, Some(Nonce(1)), &["a", "b"], None), "rds b=1", "18");
+    assert_eq!(
+        stream.answer(RouteConfiguration, Some(Nonce(2)), &["b"], None),
+        "",
+        "20: shrinking is not answered"
+    );
+    assert_eq!(stream.answer(RouteConfiguration, Some(Nonce(2)), &["a", "b"], None), "rds a=1", "19");
 }
 
 #[test]
@@ -663,7 +675,7 @@ fn a_subscription_may_ride_in_an_ack_or_a_nack() {
             unsubscribe: Vec::new(),
             initial_versions: Vec::new(),
         };
-        let nonce = Nonce::read(&stream.nonce(RouteConfiguration));
+        let nonce = stream.nonce(RouteConfiguration);
         let request = Request { resource_type: RouteConfiguration, nonce, error, interest };
         assert_eq!(stream.request(request), "rds b=1", "52");
     }

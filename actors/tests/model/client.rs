@@ -105,11 +105,11 @@ struct Client {
     /// Responses that the client has not read.
     to_client: VecDeque<Response>,
     /// The nonces that were ever given.
-    nonces: BTreeSet<String>,
+    nonces: BTreeSet<Nonce>,
     /// Those that the client has read, of every type.
-    nonces_read: [Vec<String>; ResourceType::COUNT],
+    nonces_read: [Vec<Nonce>; ResourceType::COUNT],
     /// The nonce of the response that waits for an answer.
-    unanswered: [Option<String>; ResourceType::COUNT],
+    unanswered: [Option<Nonce>; ResourceType::COUNT],
     /// How many more responses have a cause.
     caused: [u8; ResourceType::COUNT],
 }
@@ -178,7 +178,7 @@ impl Client {
             let index = resource_type.index();
             let subscription = &self.subscriptions[index];
             assert!(self.unanswered[index].is_none(), "67: a second response: {response:?}");
-            assert!(self.nonces.insert(response.nonce.to_string()), "6: {response:?}");
+            assert!(self.nonces.insert(response.nonce), "6: {response:?}");
             self.caused[index] = self.caused[index]
                 .checked_sub(1)
                 .unwrap_or_else(|| panic!("27: without cause: {response:?}"));
@@ -189,7 +189,7 @@ impl Client {
             assert!(names.is_disjoint(&removed), "66: {response:?}");
             let mut all = names.union(&removed);
             assert!(all.all(|name| subscription.covers(name)), "20, 50: not asked for: {response:?}");
-            self.unanswered[index] = Some(response.nonce.to_string());
+            self.unanswered[index] = Some(response.nonce);
             if resource_type == Cluster {
                 self.cause(Endpoints);
             }
@@ -200,12 +200,13 @@ impl Client {
     fn request(
         &mut self,
         resource_type: ResourceType,
-        nonce: String,
+        nonce: Option<Nonce>,
         error: Option<Rejection>,
         interest: Interest,
     ) {
         let index = resource_type.index();
-        let outcome = match (&error, self.unanswered[index].take_if(|unanswered| *unanswered == nonce)) {
+        let outcome = match (&error, self.unanswered[index].take_if(|unanswered| Some(*unanswered) == nonce))
+        {
             (_, None) => Outcome::Subscribed,
             (None, Some(_)) => Outcome::Acked,
             (Some(_), Some(_)) => Outcome::Nacked,
@@ -215,7 +216,7 @@ impl Client {
         }
         let subscription = &self.subscriptions[index];
         self.state[index].retain(|name, _| subscription.covers(name));
-        let request = Request { resource_type, nonce: Nonce::read(&nonce), error, interest };
+        let request = Request { resource_type, nonce, error, interest };
         assert_eq!(self.session.on_request(request), Ok(outcome), "31, 32, 36");
         self.pump();
     }
@@ -225,10 +226,10 @@ impl Client {
         let resource_type = choices.one_of(&ResourceType::ALL);
         let read = &self.nonces_read[resource_type.index()];
         let nonce = match choices.below(4) {
-            0 => String::new(),
-            1 => "never given".to_owned(),
-            2 => read.first().cloned().unwrap_or_default(),
-            _ => read.last().cloned().unwrap_or_default(),
+            0 => None,
+            1 => Some(Nonce(u64::MAX)), // never given
+            2 => read.first().copied(),
+            _ => read.last().copied(),
         };
         let error = choices.yes().then(|| Rejection::new(13, "no"));
         let interest = match self.protocol {
@@ -284,7 +285,7 @@ impl Client {
         let response = self.to_client.pop_front()?;
         self.drop_what_goes(&response);
         let index = response.resource_type.index();
-        self.nonces_read[index].push(response.nonce.to_string());
+        self.nonces_read[index].push(response.nonce);
         for resource in &response.resources {
             if self.subscriptions[index].covers(&resource.name) {
                 let body = String::from_utf8(resource.body.to_bytes().to_vec()).unwrap();
@@ -310,7 +311,7 @@ impl Client {
 
     fn accept(&mut self) {
         if let Some(response) = self.read() {
-            self.answer(response.resource_type, response.nonce.to_string(), None);
+            self.answer(response.resource_type, response.nonce, None);
         }
     }
 
@@ -318,11 +319,11 @@ impl Client {
     fn reject(&mut self) {
         if let Some(response) = self.to_client.pop_front() {
             self.drop_what_goes(&response);
-            self.answer(response.resource_type, response.nonce.to_string(), Some(Rejection::new(13, "no")));
+            self.answer(response.resource_type, response.nonce, Some(Rejection::new(13, "no")));
         }
     }
 
-    fn answer(&mut self, resource_type: ResourceType, nonce: String, error: Option<Rejection>) {
+    fn answer(&mut self, resource_type: ResourceType, nonce: Nonce, error: Option<Rejection>) {
         let interest = match self.protocol {
             Protocol::Sotw => Interest::Sotw {
                 version_info: String::new(),
@@ -334,7 +335,7 @@ impl Client {
                 initial_versions: Vec::new(),
             },
         };
-        self.request(resource_type, nonce, error, interest);
+        self.request(resource_type, Some(nonce), error, interest);
     }
 
     // how it behaves in the end
@@ -352,14 +353,14 @@ impl Client {
                 initial_versions: Vec::new(),
             },
         };
-        self.request(resource_type, String::new(), None, interest);
+        self.request(resource_type, None, None, interest);
     }
 
     /// Answers what it has read and not answered, and subscribes to everything.
     fn begin_to_behave(&mut self) {
         self.read_to_the_end();
         for resource_type in ResourceType::ALL {
-            if let Some(nonce) = self.unanswered[resource_type.index()].clone() {
+            if let Some(nonce) = self.unanswered[resource_type.index()] {
                 self.answer(resource_type, nonce, None);
             }
         }

@@ -43,9 +43,12 @@ impl Step {
 
 /// Clusters that were taken in and are not warm: their ACK waits until what they need has come, for better or worse.
 struct Warming {
-    nonce: String,
+    nonce: Nonce,
     needed: [BTreeSet<String>; ResourceType::COUNT],
 }
+
+/// A nonce that is never given.
+const STALE: Nonce = Nonce(u64::MAX);
 
 /// An Envoy, and the stream between it and a session.
 struct Run {
@@ -175,14 +178,14 @@ impl Run {
         let Some(request) = self.to_server.pop_front() else {
             return;
         };
-        if request.nonce.is_some() {
+        if request.nonce.is_some_and(|nonce| nonce != STALE) {
             self.un_acked[request.resource_type.index()] -= 1;
         }
         self.session.on_request(request).unwrap();
         self.pump();
     }
 
-    fn answer(&mut self, resource_type: ResourceType, nonce: String, error: Option<Rejection>) {
+    fn answer(&mut self, resource_type: ResourceType, nonce: Nonce, error: Option<Rejection>) {
         let interest = match self.protocol {
             Protocol::Sotw => Interest::Sotw {
                 version_info: self.versions[resource_type.index()].clone(),
@@ -194,7 +197,7 @@ impl Run {
                 initial_versions: Vec::new(),
             },
         };
-        self.to_server.push_back(Request { resource_type, nonce: Nonce::read(&nonce), error, interest });
+        self.to_server.push_back(Request { resource_type, nonce: Some(nonce), error, interest });
     }
 
     /// Rejects a response that carries something; nobody rejects that something goes.
@@ -204,7 +207,7 @@ impl Run {
         };
         let resource_type = response.resource_type;
         self.doubtful[resource_type.index()] = true;
-        self.answer(resource_type, response.nonce.to_string(), Some(Rejection::new(13, "no")));
+        self.answer(resource_type, response.nonce, Some(Rejection::new(13, "no")));
         // whoever waits for something of this type is told of the failure
         self.came(resource_type, self.subscribed[resource_type.index()].clone());
     }
@@ -250,16 +253,16 @@ impl Run {
             Endpoints | Secret | RouteConfiguration => {}
         }
         if resource_type == Cluster {
-            return self.warm(response.nonce.to_string(), &before);
+            return self.warm(response.nonce, &before);
         }
-        self.answer(resource_type, response.nonce.to_string(), None);
+        self.answer(resource_type, response.nonce, None);
         let resources = response.resources.iter().map(|resource| &resource.name);
         let names = resources.chain(&response.removed).map(ToString::to_string);
         self.came(resource_type, names.collect());
     }
 
     /// Clusters that changed warm: endpoints have to come again, secrets may be there.
-    fn warm(&mut self, nonce: String, before: &State) {
+    fn warm(&mut self, nonce: Nonce, before: &State) {
         let mut needed: [BTreeSet<String>; ResourceType::COUNT] = Default::default();
         for (name, (body, _)) in &self.state[Cluster.index()] {
             if before.get(name).is_some_and(|(before, _)| before == body) {
@@ -376,7 +379,7 @@ pub(crate) fn check(protocol: Protocol, steps: Vec<Step>, last: &World) {
             Step::ServerReads => run.server_reads(),
             Step::EnvoyAccepts => run.envoy_accepts(),
             Step::EnvoyRejects => run.envoy_rejects(),
-            Step::StaleAnswer => run.answer(Cluster, "stale".to_owned(), None),
+            Step::StaleAnswer => run.answer(Cluster, STALE, None),
             Step::Reconnect => run.reconnect(),
         }
     }

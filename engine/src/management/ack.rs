@@ -1,13 +1,14 @@
 //! The ACK of a response in delta, as it stands on the wire.
 //!
-//! Nearly all that an Envoy says is ACKs, of a few dozen bytes. To decode one as a request takes room for everything that a
-//! request may have, and an allocation for each of its texts: several times as long.
+//! Nearly all that an Envoy in sync says is ACKs, of a few dozen bytes. To decode one as a request takes room for everything that
+//! a request may have, and an allocation for each of its texts: several times as long.
 
 use legation_actors::request::{Interest, Request};
 use legation_proto::nonce::Nonce;
 use legation_proto::resource_type::ResourceType;
 
-/// A `DeltaDiscoveryRequest` that answers a response, and does not reject it or change what is subscribed to (conformance 52).
+/// A `DeltaDiscoveryRequest` with a type and a nonce, and nothing else (conformance 52). As the first of its type on a stream it
+/// subscribes, as any first request does (conformance 43).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ack {
     /// The type of the response.

@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 
 use super::connection_life::ConnectionLife;
 use super::discovery::DiscoveryService;
-use super::interruption::{Coming, Interruption};
+use super::interruption::Interruption;
 use super::packed_stream::PackedStream;
 use super::responses::{Message, Unanswered};
 
@@ -76,8 +76,7 @@ pub async fn serve(
         () = life.ending() => return,
     };
     let is_lost = Box::pin(is_lost(connection.ping_pong(), keepalive));
-    let mut interruption =
-        Interruption::by(|coming| interruption(coming, life.clone(), is_lost, time_to_live));
+    let mut interruption = Interruption::by(interruption(life.clone(), is_lost, time_to_live));
     let patience = loop {
         tokio::select! {
             call = connection.accept() => match call {
@@ -129,7 +128,6 @@ fn answer(
 
 /// Waits until a connection is to end before its peer ends it: at once, or within so long.
 async fn interruption(
-    _coming: Coming,
     life: ConnectionLife,
     is_lost: Waited<impl Future<Output = ()>>,
     time_to_live: Waited<impl Future<Output = ()>>,

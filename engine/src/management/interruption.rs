@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use futures_util::FutureExt;
 use tokio::task::coop::{Unconstrained, unconstrained};
 use tokio::task::{AbortHandle, JoinError, JoinHandle, spawn_local};
 
@@ -25,10 +26,11 @@ pub(super) struct Interruption<T> {
 }
 
 impl<T: 'static> Interruption<T> {
-    /// One that comes when what `wait` begins is over, on this thread: that has to keep what it is given to its end. To keep it
-    /// here would take room for the whole future twice.
-    pub(super) fn by<F: Future<Output = T> + 'static>(wait: impl FnOnce(Coming) -> F) -> Self {
-        let task = spawn_local(wait(Coming(())));
+    /// One that comes when `what` is over, on this thread.
+    pub(super) fn by(what: impl Future<Output = T> + 'static) -> Self {
+        let coming = Coming;
+        // not awaited in another future, which would have room for it twice
+        let task = spawn_local(what.inspect(move |_| drop(coming)));
         Self { abort: task.abort_handle(), task: unconstrained(task), seen: None }
     }
 }
@@ -53,7 +55,7 @@ impl<T> Drop for Interruption<T> {
 }
 
 /// Counts an interruption when it is dropped, in whatever way the interruption comes.
-pub(super) struct Coming(());
+struct Coming;
 
 impl Drop for Coming {
     fn drop(&mut self) {
@@ -76,17 +78,12 @@ mod tests {
         poll_fn(|context| Poll::Ready(Pin::new(&mut *interruption).poll(context).is_ready())).await
     }
 
-    /// Keeps what an interruption has to keep, and waits.
-    async fn kept<T>(_coming: Coming, what: impl Future<Output = T>) -> T {
-        what.await
-    }
-
     #[tokio::test]
     async fn it_comes_though_it_was_looked_at_before() {
         let connection = async {
             let (sender, receiver) = oneshot::channel::<u8>();
-            let mut interruption = Interruption::by(|coming| kept(coming, receiver));
-            let mut other = Interruption::by(|coming| kept(coming, pending::<()>()));
+            let mut interruption = Interruption::by(receiver);
+            let mut other = Interruption::by(pending::<()>());
             for _ in 0..3 {
                 assert!(!look(&mut interruption).await && !look(&mut other).await);
                 yield_now().await;
@@ -106,7 +103,7 @@ mod tests {
                 let _ = receiver.await;
                 panic!("on purpose");
             };
-            let mut interruption = Interruption::by(|coming| kept(coming, failing));
+            let mut interruption = Interruption::by(failing);
             assert!(!look(&mut interruption).await);
             drop(sender);
             let failed: Result<(), JoinError> = interruption.await;
@@ -119,7 +116,7 @@ mod tests {
     async fn it_comes_to_one_who_has_done_all_that_may_be_done_in_a_turn() {
         let connection = async {
             let (sender, receiver) = oneshot::channel::<()>();
-            let mut interruption = Interruption::by(|coming| kept(coming, receiver));
+            let mut interruption = Interruption::by(receiver);
             let (work, mut to_do) = mpsc::unbounded_channel();
             (0..1000).for_each(|number| work.send(number).unwrap());
             let is_looked_at = poll_fn(|context| {
@@ -139,7 +136,7 @@ mod tests {
     async fn it_is_waited_for_no_longer_than_by_the_connection() {
         let connection = async {
             let (sender, receiver) = oneshot::channel::<()>();
-            drop(Interruption::by(|coming| kept(coming, receiver)));
+            drop(Interruption::by(receiver));
             yield_now().await;
             yield_now().await;
             assert!(sender.is_closed());

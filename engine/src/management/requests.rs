@@ -1,7 +1,7 @@
 //! The requests on a stream, as gRPC frames them.
 //!
-//! tonic has a reader as well, whose buffer stays as large as the largest request was, as long as the stream lives: the first
-//! request of an Envoy describes its node and is a thousand times larger than those after it.
+//! tonic has a reader as well, whose buffer stays as large as the largest request was, as long as the stream lives: one that
+//! describes the node of an Envoy, as the first does, is a thousand times larger than others.
 
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -16,13 +16,15 @@ use tokio_stream::Stream;
 
 use super::discovery_request::{Incoming, StreamRequest};
 
-/// Reads requests, of type `T` or its ACKs, one after the other; ends where the peer has ended its side of the stream. Nothing can be read
-/// after an error: where the next request begins is not known then.
+/// Reads requests of type `T` one after the other; ends where the peer has ended its side of the stream. Nothing can be read after
+/// an error: where the next request begins is not known then.
 #[derive(Debug)]
 pub struct Requests<T, B> {
     body: B,
     /// What has come of the next request.
     buffer: BytesMut,
+    /// Whether one was read.
+    has_begun: bool,
     request_bytes_max: usize,
     request: PhantomData<fn() -> T>,
 }
@@ -55,7 +57,7 @@ pub enum Unreadable {
 impl<T, B> Requests<T, B> {
     /// Reads from `body` requests of at most so many bytes.
     pub fn new(body: B, request_bytes_max: usize) -> Self {
-        Self { body, buffer: BytesMut::new(), request_bytes_max, request: PhantomData }
+        Self { body, buffer: BytesMut::new(), has_begun: false, request_bytes_max, request: PhantomData }
     }
 
     /// How many bytes the first request in `bytes` has, if all of it is there.
@@ -82,7 +84,8 @@ impl<T: StreamRequest, B> Requests<T, B> {
             return Ok(None);
         };
         let (message, rest) = bytes[GRPC_PREFIX_BYTES..].split_at(length);
-        Ok(Some((Incoming::read(message)?, BytesMut::from(rest))))
+        let request = if self.has_begun { Incoming::read_later(message)? } else { Incoming::read(message)? };
+        Ok(Some((request, BytesMut::from(rest))))
     }
 
     /// Takes in a piece of the body, and takes the next request, if all of it is there. Most pieces are one request: what is
@@ -125,6 +128,7 @@ where
                 None => return Poll::Ready(Some(Err(Unreadable::Incomplete))),
             }
         }
+        self.has_begun = true;
         Poll::Ready(request.map(Ok))
     }
 }
@@ -153,6 +157,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use envoy_types::pb::envoy::config::core::v3::Node;
     use envoy_types::pb::envoy::service::discovery::v3::DiscoveryRequest;
     use prost::Message;
     use tokio_stream::StreamExt;
@@ -162,7 +167,10 @@ mod tests {
     const BYTES_MAX: usize = 100;
 
     fn framed(type_url: &str) -> Vec<u8> {
-        let request = DiscoveryRequest { type_url: type_url.to_owned(), ..Default::default() };
+        frame(&DiscoveryRequest { type_url: type_url.to_owned(), ..Default::default() })
+    }
+
+    fn frame(request: &DiscoveryRequest) -> Vec<u8> {
         let message = request.encode_to_vec();
         let length = u32::try_from(message.len()).unwrap().to_be_bytes();
         [&[0], length.as_slice(), &message].concat()
@@ -209,6 +217,20 @@ mod tests {
             let (start, end) = body.split_at(body.len() / 2);
             assert_eq!(read([framed("first"), start.to_vec(), end.to_vec()]).await, ["first", expected]);
             assert_eq!(read([framed("first"), body]).await, ["first", expected]);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_node_is_told_by_the_first_request() {
+        let node = Some(Node { id: "n".to_owned(), ..Default::default() });
+        let body = frame(&DiscoveryRequest { node, ..Default::default() }).repeat(3);
+        for size in [5, body.len()] {
+            let pieces =
+                body.chunks(size).map(|piece| Ok::<_, std::io::Error>(Bytes::copy_from_slice(piece)));
+            let body = tokio_stream::iter(pieces.collect::<Vec<_>>());
+            let requests = Requests::<DiscoveryRequest, _>::new(body, BYTES_MAX);
+            let has_node = requests.map(|request| request.unwrap().node().is_some());
+            assert_eq!(has_node.collect::<Vec<_>>().await, [true, false, false], "pieces of {size}");
         }
     }
 

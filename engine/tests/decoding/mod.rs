@@ -35,6 +35,7 @@ pub(crate) fn check(bytes: &[u8]) {
 }
 
 fn check_stream<T: StreamRequest>(body: &[u8]) {
+    check_ack::<T>(body);
     let body = tokio_stream::once(Ok::<_, std::io::Error>(Bytes::copy_from_slice(body)));
     let mut requests = Requests::<T, _>::new(body, REQUEST_BYTES_MAX);
     let mut session = Session::new(T::PROTOCOL);
@@ -51,6 +52,15 @@ fn check_stream<T: StreamRequest>(body: &[u8]) {
         while let Some(response) = session.next_response() {
             check_response(&response, T::PROTOCOL);
         }
+    }
+}
+
+/// What is read without decoding it is what decoding gives.
+fn check_ack<T: StreamRequest>(message: &[u8]) {
+    if let Some(ack) = T::read_ack(message) {
+        let decoded = T::decode(message).expect("an ACK is a request");
+        assert_eq!(ResourceType::from_type_url(decoded.type_url()), Some(ack.resource_type));
+        assert_eq!(decoded.into_request(ack.resource_type), ack.into());
     }
 }
 
