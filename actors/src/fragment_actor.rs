@@ -15,10 +15,6 @@ use crate::propagation::Propagation;
 /// Numbers the streams of this host since its start.
 pub(crate) type StreamNumber = u64;
 
-/// How many subscribers are told before what they do of it is waited for: what an Envoy needs of the processor's cache for a
-/// response stays there until the response is written, and with a fast Envoy until it is accepted.
-const TOLD_AT_ONCE: usize = 24;
-
 /// Holds the latest fragment of `key` and passes it to its subscribers.
 pub(crate) struct FragmentActor {
     key: FragmentKey,
@@ -27,22 +23,13 @@ pub(crate) struct FragmentActor {
     /// The commit that the latest state came of, until subscribers are told.
     propagation: Option<Arc<Propagation>>,
     subscribers: BTreeMap<StreamNumber, Subscriber>,
-    flush: Flush,
-}
-
-/// How far the subscribers have been told the latest state.
-#[derive(Clone, Copy, PartialEq)]
-enum Flush {
-    /// All of them.
-    Done,
-    /// Those below `next`; the others are told in a while. The state has changed meanwhile where they all have to be told
-    /// again.
-    Under { next: StreamNumber, again: bool },
+    /// Subscribers have not been told the latest state; they are in a while.
+    is_untold: bool,
 }
 
 impl FragmentActor {
     pub(crate) fn new(key: FragmentKey) -> Self {
-        Self { key, latest: None, propagation: None, subscribers: BTreeMap::new(), flush: Flush::Done }
+        Self { key, latest: None, propagation: None, subscribers: BTreeMap::new(), is_untold: false }
     }
 }
 
@@ -126,58 +113,33 @@ impl Handler<Unsubscribe> for FragmentActor {
 impl Handler<Publish> for FragmentActor {
     type Result = ();
 
+    /// Subscribers are told once everything else on this thread has had its turn. By then the mailbox has drained: several
+    /// publications become one.
     fn handle(&mut self, message: Publish, context: &mut Context<Self>) {
-        let is_idle = self.flush == Flush::Done;
-        self.take_in(message.0);
-        if is_idle && self.flush != Flush::Done {
-            Self::flush_in_a_while(context);
-        }
-    }
-}
-
-impl FragmentActor {
-    /// Takes in the latest state, which all subscribers have to be told then.
-    fn take_in(&mut self, Publication { fragment, propagation }: Publication) {
+        let Publication { fragment, propagation } = message.0;
         if self.latest.as_ref() == Some(&fragment) {
             return;
         }
         self.latest = Some(fragment);
         self.propagation = propagation;
-        self.flush = match self.flush {
-            Flush::Done | Flush::Under { next: 0, .. } => Flush::Under { next: 0, again: false },
-            Flush::Under { next, .. } => Flush::Under { next, again: true },
-        };
-    }
-
-    /// Goes on telling the subscribers once everything else on this thread has had its turn. By then the mailbox has drained:
-    /// several publications become one.
-    fn flush_in_a_while(context: &mut Context<Self>) {
-        let others = wrap_future::<_, Self>(tokio::task::yield_now());
-        context.spawn(others.map(|(), actor, context| {
-            actor.flush(TOLD_AT_ONCE);
-            if actor.flush != Flush::Done {
-                Self::flush_in_a_while(context);
-            }
-        }));
-    }
-
-    /// Tells at most so many of the subscribers the latest state that were not told yet.
-    fn flush(&mut self, at_most: usize) {
-        let (Flush::Under { next, again }, Some(latest)) = (self.flush, &self.latest) else {
-            return;
-        };
-        let publication = Publication { fragment: latest.clone(), propagation: self.propagation.clone() };
-        let mut untold = self.subscribers.range(next..);
-        for (_, subscriber) in untold.by_ref().take(at_most) {
-            subscriber.tell(&self.key, publication.clone());
+        if !std::mem::replace(&mut self.is_untold, true) {
+            let others = wrap_future::<_, Self>(tokio::task::yield_now());
+            context.spawn(others.map(|(), actor, _| actor.flush()));
         }
-        self.flush = match (untold.next(), again) {
-            (Some((next, _)), again) => Flush::Under { next: *next, again },
-            (None, true) => Flush::Under { next: 0, again: false },
-            (None, false) => Flush::Done,
-        };
-        if self.flush == Flush::Done {
-            self.propagation = None;
+    }
+}
+
+impl FragmentActor {
+    /// Tells the subscribers the latest state, unless they know it. All at once: to tell a few, and wait until they have done what
+    /// they do of it, keeps what that takes in the processor's cache, but takes longer.
+    fn flush(&mut self) {
+        if !std::mem::take(&mut self.is_untold) {
+            return;
+        }
+        let Some(fragment) = self.latest.clone() else { return };
+        let publication = Publication { fragment, propagation: self.propagation.take() };
+        for subscriber in self.subscribers.values() {
+            subscriber.tell(&self.key, publication.clone());
         }
     }
 }
@@ -191,9 +153,7 @@ impl Handler<Settle> for FragmentActor {
     type Result = ();
 
     fn handle(&mut self, _: Settle, _: &mut Context<Self>) {
-        while self.flush != Flush::Done {
-            self.flush(usize::MAX);
-        }
+        self.flush();
     }
 }
 
@@ -226,39 +186,34 @@ mod tests {
         fn handle(&mut self, _: Wake, _: &mut Context<Self>) {}
     }
 
-    fn publication(transaction: u64) -> Publication {
+    fn publish(transaction: u64) -> Publish {
         let fragment = Fragment::Service(ServiceFragment { transaction, ..Default::default() });
-        Publication { fragment: Some(Arc::new(fragment)), propagation: None }
+        Publish(Publication { fragment: Some(Arc::new(fragment)), propagation: None })
     }
 
     #[tokio::test]
-    async fn those_who_were_told_already_are_told_again_of_what_comes_meanwhile() {
+    async fn all_are_told_the_latest_state_once() {
         let arbiters = Arbiters::start(1).unwrap();
         let owner = Asleep::start_in_arbiter(arbiters.next(), |_| Asleep);
+        let inboxes = [(); 3].map(|()| Arc::new(Inbox::new(owner.clone().recipient())));
         let key = FragmentKey::virtual_service(&"m".into(), "a");
-        let mut actor = FragmentActor::new(key.clone());
-        let inboxes = [(); 5].map(|()| Arc::new(Inbox::new(owner.clone().recipient())));
+        let actor = FragmentActor::start_in_arbiter(arbiters.next(), |_| FragmentActor::new(key));
         for (stream, inbox) in (1..).zip(&inboxes) {
-            actor.subscribers.insert(stream, Subscriber::new(Arc::clone(inbox)));
+            actor.do_send(Subscribe { stream, subscriber: Subscriber::new(Arc::clone(inbox)) });
         }
         let told = || {
-            let of = |publication: &Publication| publication.fragment.as_ref().unwrap().transaction();
-            inboxes.each_ref().map(|inbox| inbox.take().first().map(|(_, publication)| of(publication)))
+            let of =
+                |(_, publication): &(_, Publication)| publication.fragment.as_ref().unwrap().transaction();
+            inboxes.each_ref().map(|inbox| inbox.take().iter().map(of).collect::<Vec<_>>())
         };
-        actor.take_in(publication(1));
-        actor.flush(2);
-        assert_eq!(told(), [Some(1), Some(1), None, None, None]);
-        actor.take_in(publication(2));
-        actor.flush(2);
-        assert_eq!(told(), [None, None, Some(2), Some(2), None]);
-        actor.flush(2);
-        actor.flush(2);
-        assert_eq!(told(), [Some(2), Some(2), None, None, Some(2)]);
-        assert!(actor.flush != Flush::Done);
-        while actor.flush != Flush::Done {
-            actor.flush(2);
+        for (published, expected) in [(vec![1], [[1]; 3]), (vec![2, 3, 4], [[4]; 3]), (vec![5, 5], [[5]; 3])]
+        {
+            published.into_iter().for_each(|transaction| actor.do_send(publish(transaction)));
+            actor.send(Settle).await.unwrap();
+            assert_eq!(told(), expected);
         }
-        actor.flush(2);
-        assert_eq!(told(), [None, None, Some(2), Some(2), Some(2)]);
+        actor.do_send(publish(5));
+        actor.send(Settle).await.unwrap();
+        assert_eq!(told(), [[0_u64; 0]; 3], "they know it");
     }
 }
