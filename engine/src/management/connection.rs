@@ -65,7 +65,7 @@ pub async fn serve(
     keepalive: Keepalive,
     time_to_live: Waited<impl Future<Output = ()> + 'static>,
 ) {
-    let peer = life.peer;
+    let peer = life.peer();
     let mut connection = tokio::select! {
         // in a box, as all that is over soon: a task is as large as the largest of what it does, for as long as it lives
         opened = timeout(OPENING_TIMEOUT, Box::pin(open(stream))) => match opened {

@@ -103,7 +103,7 @@ impl OpeningStream<'_> {
         let (first, admitted) = match self.admit(&mut requests).await {
             Ok(admitted) => admitted,
             Err(status) => {
-                let peer = self.connection.peer;
+                let peer = self.connection.peer();
                 tracing::info!(%peer, code = ?status.code(), reason = status.message(), "stream refused");
                 self.connection.opened();
                 responses::refuse(call, &status);
@@ -135,10 +135,10 @@ impl OpeningStream<'_> {
         let caller = Caller {
             node,
             client: Client::of_user_agent(user_agent),
-            peer: Some(self.connection.peer),
+            peer: Some(self.connection.peer()),
             service: self.service,
             protocol: T::PROTOCOL,
-            places: self.connection.places.clone(),
+            places: self.connection.places().clone(),
         };
         let admitted = self.fleet.admit(caller).map_err(|refused| {
             self.connection.refuse(&refused);
