@@ -112,6 +112,7 @@ impl ConnectionLife {
     pub async fn aborted(&self) {
         self.until(Event::Aborted).await;
     }
+
     fn add(&self, event: Event) {
         self.0.events.fetch_or(event as u8, Ordering::Release);
         self.0.news.notify_waiters();
