@@ -20,8 +20,10 @@ pub struct Ack {
 /// What stands before the fields of `envoy.service.discovery.v3.DeltaDiscoveryRequest`, discovery.proto, that an ACK has: the
 /// number, and that bytes follow, as many as the next byte says.
 mod header {
-    pub(super) const TYPE_URL: u8 = 2 << 3 | 2;
-    pub(super) const RESPONSE_NONCE: u8 = 6 << 3 | 2;
+    use prost::encoding::WireType;
+
+    pub(super) const TYPE_URL: u8 = 2 << 3 | WireType::LengthDelimited as u8;
+    pub(super) const RESPONSE_NONCE: u8 = 6 << 3 | WireType::LengthDelimited as u8;
 }
 
 /// The largest length that has one byte.

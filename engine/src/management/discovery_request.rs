@@ -53,7 +53,7 @@ impl<T: StreamRequest> Incoming<T> {
     }
 
     /// Reads a later message; fails as for the first. Where it begins with a node, that is not looked at (conformance 5): Envoys
-    /// before 1.38 describe it in every delta request, whatever their bootstrap says, and to decode it takes longer than all else.
+    /// before 1.38 describe it in every delta request, whatever their bootstrap says, with everything that they were built with.
     pub fn read_later(message: &[u8]) -> Result<Self, DecodeError> {
         Self::read(behind_node::<T>(message).unwrap_or(message))
     }
